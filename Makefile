@@ -1,0 +1,47 @@
+# Each target is a few lines; what is longer lives in the package or in tools/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS_check := check,test,export
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench docs clean services
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Overread needs Python 3.11 or newer; set PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS_check)]'
+	@touch $@
+
+demo: $(VENV)/.installed ## the main job on real images, on this machine
+	$(BIN)/overread demo
+
+services: # Orthanc, DCMTK, Redis, PostgreSQL, RabbitMQ for the tests, where the distribution has them
+	@sh tests/services.sh
+
+test: $(VENV)/.installed-all services ## the whole suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-all ## what CI checks before it tests: format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict docker-compose.yml deploy
+	$(BIN)/hadolint deploy/Dockerfile
+
+format: $(VENV)/.installed-all ## write the format and the safe fixes
+	$(BIN)/ruff check --fix --silent . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.installed-all ## measure against named peers, in this run
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output

@@ -1,0 +1,62 @@
+"""Shared by the whole suite: which real servers are here, and that nothing is skipped where nothing may be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _postgres() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb") is not None
+
+
+def _on_path(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in names)
+
+
+TOOLS: dict[str, Callable[[], bool]] = {
+    "orthanc": _on_path("Orthanc"),
+    "dcmtk": _on_path("storescp", "storescu", "echoscu", "dsrdump"),
+    "redis": _on_path("redis-server"),
+    "rabbitmq": _on_path("rabbitmq-server"),
+    "postgres": _postgres,
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a server that is not here -- but never in CI, where it fails instead."""
+    missing = {name for name, present in TOOLS.items() if not present()}
+    if not missing:
+        return
+    if os.environ.get("TESTS_NO_SKIP"):
+        raise pytest.UsageError(f"nothing may be skipped here, but these are missing: {', '.join(sorted(missing))}")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test is a failure where nothing may be skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("TESTS_NO_SKIP") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Settings of the person who runs the tests must not leak into them."""
+    saved = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OVERREAD_")}
+    yield
+    os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def sample_cache() -> Path:
+    """Where real sample studies are kept between runs."""
+    return Path(__file__).resolve().parent.parent / ".cache" / "samples"

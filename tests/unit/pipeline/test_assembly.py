@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.pipeline.fakes import NOW, FakeDoorbell, FakeSweepable
+from worker.domain.job import JobId, JobKind
+from worker.domain.routing import OneOf, Rule, Timing
+from worker.domain.study import StudyInstanceUID
+from worker.pipeline.assembly import judge, most_patient
+from worker.pipeline.ports import Due, StudyActivity
+from worker.pipeline.sweep import Sweeper
+
+TIMING = Timing(quiet_after_release_s=3, quiet_s=15, gap_factor=5, longest_quiet_s=120, maximum_wait_s=1800)
+
+
+def activity(*, quiet_s: float, gap_s: float = 0.1, open_associations: int = 0, waited_s: float = 60) -> StudyActivity:
+    return StudyActivity(
+        job_id=JobId("job-1"),
+        study_instance_uid=StudyInstanceUID("2.25.1"),
+        modalities=("CT",),
+        instance_count=10,
+        first_received_at=NOW - timedelta(seconds=max(waited_s, quiet_s)),
+        last_received_at=NOW - timedelta(seconds=quiet_s),
+        largest_gap_s=gap_s,
+        open_associations=open_associations,
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "gap_s", "open_associations", "ready"),
+    [
+        (2.9, 0.1, 0, False),
+        (3.0, 0.1, 0, True),
+        (14.9, 0.1, 1, False),
+        (15.0, 0.1, 1, True),
+        (9.0, 2.0, 0, False),  # a slow sender: five times its longest pause of two seconds
+        (10.0, 2.0, 0, True),
+        (119.0, 60.0, 0, False),  # but never more than the longest quiet
+        (120.0, 60.0, 0, True),
+    ],
+)
+def test_quiet_needed_follows_release_and_pace(
+    quiet_s: float, gap_s: float, open_associations: int, ready: bool
+) -> None:
+    verdict = judge(activity(quiet_s=quiet_s, gap_s=gap_s, open_associations=open_associations), TIMING)
+    assert verdict.ready is ready
+
+
+def test_maximum_wait_ends_a_sender_that_never_pauses() -> None:
+    verdict = judge(activity(quiet_s=0.1, open_associations=1, waited_s=1800), TIMING)
+    assert verdict.ready
+    assert "maximum wait" in verdict.reason
+
+
+def test_a_clock_that_went_backwards_only_waits() -> None:
+    future = replace(activity(quiet_s=0), last_received_at=NOW + timedelta(days=1))
+    assert not judge(future, TIMING).ready
+
+
+@given(gap_s=st.floats(0, 1e4), open_associations=st.integers(0, 3))
+def test_every_study_becomes_ready_within_the_longest_quiet(gap_s: float, open_associations: int) -> None:
+    quiet_s = max(TIMING.longest_quiet_s, TIMING.quiet_s)
+    assert judge(activity(quiet_s=quiet_s, gap_s=gap_s, open_associations=open_associations), TIMING).ready
+
+
+def test_the_most_patient_rule_wins() -> None:
+    both = most_patient([Timing(quiet_s=5, maximum_wait_s=10), Timing(quiet_s=1, maximum_wait_s=100)])
+    assert (both.quiet_s, both.maximum_wait_s) == (5, 100)
+
+
+def test_a_rule_of_another_modality_does_not_delay_a_study() -> None:
+    slow = Rule("mr", "brain", (OneOf("Modality", ("MR",)),), timing=Timing(quiet_after_release_s=600))
+    sweeper = Sweeper(FakeSweepable((activity(quiet_s=4),)), FakeDoorbell(), TIMING, [slow])
+    assert sweeper.sweep().completed == 1
+    slow_ct = replace(slow, conditions=(OneOf("Modality", ("CT",)),))
+    assert Sweeper(FakeSweepable((activity(quiet_s=4),)), FakeDoorbell(), TIMING, [slow_ct]).sweep().completed == 0
+
+
+def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
+    due = Due(JobId("job-1"), None, JobKind.ROUTE, "route", 5)
+    ledger = FakeSweepable((activity(quiet_s=4),), (due,))
+    swept = Sweeper(ledger, FakeDoorbell(away=True), TIMING, []).sweep()
+    assert (swept.completed, swept.rung, swept.broker_away) == (1, 0, True)
+    bell = FakeDoorbell()
+    assert Sweeper(ledger, bell, TIMING, []).sweep().rung == 1
+    assert bell.rung == [due]

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tests.unit.pipeline.fakes import MODEL, FakeJobs, a_job, a_series, an_instance
+from worker.domain.errors import ConfigurationError, IdentityError, PermanentError, TransientError
+from worker.domain.job import Claim, Job, JobId, JobState
+from worker.domain.routing import Decision, OneOf, Rule
+from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back
+from worker.pipeline.ports import PlannedAnalysis
+from worker.pipeline.route import BoundRule, RouteStudy
+
+RULES = [BoundRule(Rule("chest", "lungs", (OneOf("Modality", ("CT",)),)), MODEL)]
+
+
+class Stored:
+    """Evidence of one series, or an error in its place."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+    def of_route(self, job: Job) -> tuple[StoredInstance, ...]:
+        if self.error is not None:
+            raise self.error
+        return (an_instance(1), an_instance(2))
+
+    def of_analysis(self, job: Job) -> tuple[StoredInstance, ...]:
+        return self.of_route(job)
+
+
+class Reader:
+    def __init__(self, series: SeriesSummary) -> None:
+        self._series = series
+
+    def headers(self, instances: Sequence[StoredInstance]) -> tuple[InstanceHeader, ...]:
+        return self._series.headers
+
+    def series(self, headers: Sequence[InstanceHeader]) -> tuple[SeriesSummary, ...]:
+        return (self._series,)
+
+
+class Routings:
+    def __init__(self) -> None:
+        self.recorded: list[tuple[Sequence[Decision], Sequence[PlannedAnalysis]]] = []
+
+    def record(self, claim: Claim, decisions: Sequence[Decision], planned: Sequence[PlannedAnalysis]) -> int:
+        self.recorded.append((decisions, planned))
+        return len(planned)
+
+
+def route(jobs: FakeJobs, *, error: BaseException | None = None, series: SeriesSummary | None = None) -> RouteStudy:
+    return RouteStudy(
+        jobs=jobs,
+        evidence=Stored(error),
+        routings=Routings(),
+        reader=Reader(series or a_series()),
+        rules=RULES,
+        config_digest=Digest("c" * 64),
+    )
+
+
+def test_a_study_is_routed_once() -> None:
+    jobs = FakeJobs(a_job())
+    use_case = route(jobs)
+    assert use_case.run(JobId("job-1"), worker="w") is JobState.ROUTED
+    assert [stage.stage for stage in jobs.stages] == ["headers", "select"]
+    # The doorbell repeats itself: there is nothing to claim any more.
+    assert use_case.run(JobId("job-1"), worker="w") is None
+
+
+def test_no_model_applies_is_an_end_of_its_own() -> None:
+    jobs = FakeJobs(a_job())
+    assert route(jobs, series=a_series(modality="US")).run(JobId("job-1"), worker="w") is JobState.NO_MODEL_APPLIES
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "retried"),
+    [
+        (PermanentError("bad", code="bad-input"), JobState.QUARANTINED, False),
+        (IdentityError("two patients", code="identity-conflict"), JobState.QUARANTINED, False),
+        (TransientError("later", code="database-unavailable"), JobState.READY, True),
+        (ConfigurationError("model is gone", code="model-missing"), JobState.FAILED, False),
+        (MemoryError(), JobState.READY, True),
+        (ZeroDivisionError("Doe^Jane"), JobState.READY, True),
+    ],
+)
+def test_each_kind_of_failure_has_its_end(error: Exception, state: JobState, retried: bool) -> None:
+    jobs = FakeJobs(a_job())
+    assert route(jobs, error=error).run(JobId("job-1"), worker="w") is state
+    ((_, reason, retry_in_s),) = jobs.settled
+    assert (retry_in_s is not None) is retried
+    assert "Doe" not in reason
+
+
+def test_a_stop_hands_the_job_back_at_once() -> None:
+    jobs = FakeJobs(a_job())
+    with pytest.raises(SystemExit):
+        route(jobs, error=SystemExit(0)).run(JobId("job-1"), worker="w")
+    assert jobs.settled == [(JobState.READY, "handed-back: the worker was asked to stop.", 0.0)]
+
+
+def test_an_attempt_that_lost_its_lease_writes_nothing() -> None:
+    jobs = FakeJobs(a_job(), lost=True)
+    assert route(jobs).run(JobId("job-1"), worker="w") is None
+    assert jobs.settled == []
+
+
+def test_handing_back_a_job_that_was_taken_is_no_error() -> None:
+    jobs = FakeJobs(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    jobs.lost = True
+    hand_back(jobs, claim)
+    assert jobs.settled == []
+
+
+def _until(condition: threading.Event | object, check: object = None) -> None:
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        if callable(condition) and condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+def test_the_heartbeat_beats_until_its_deadline() -> None:
+    jobs = FakeJobs(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    with Heartbeat(jobs, claim, every_s=0.005, deadline_s=60):
+        _until(lambda: jobs.beats >= 3)
+    seen = jobs.beats
+    with Heartbeat(jobs, claim, every_s=0.005, deadline_s=0) as hung:
+        _until(lambda: not hung._thread.is_alive())
+    assert jobs.beats == seen
+
+
+def test_a_lost_lease_is_noticed_while_running() -> None:
+    jobs = FakeJobs(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    jobs.lost = True
+    with Heartbeat(jobs, claim, every_s=0.005, deadline_s=60) as heartbeat:
+        _until(lambda: not heartbeat._thread.is_alive())
+        with pytest.raises(Exception, match="lease was lost"):
+            heartbeat.ensure_held()
+
+
+def test_backoff_grows_to_its_cap_and_never_overflows() -> None:
+    backoff = Backoff(first_s=5, factor=2, cap_s=100)
+    longest = [backoff.delay_s(n, uniform=lambda _low, high: high) for n in (1, 2, 3, 10, 10**6)]
+    assert longest == [5, 10, 20, 100, 100]
+    assert backoff.delay_s(2, uniform=lambda low, _high: low) == 5
+
+
+def test_a_stage_that_fails_is_timed_as_well() -> None:
+    ticks = iter([1.0, 3.5])
+    watch = Stopwatch(clock=lambda: next(ticks))
+    with pytest.raises(ValueError, match="x"), watch.stage("decode"):
+        raise ValueError("x")
+    (stage,) = watch.stages
+    assert (stage.stage, stage.seconds) == ("decode", 2.5)

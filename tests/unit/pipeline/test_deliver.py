@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
+from worker.domain.result import DeliveryId, DeliveryState, Destination
+from worker.pipeline.deliver import DeliverResults, is_stored
+
+PACS = Destination("PACS", "PACS", "127.0.0.1", 104)
+SEG, SR = "2.25.91", "2.25.92"
+
+
+def deliver(outbox: FakeOutbox, answers: list[int | None]) -> tuple[DeliveryState | None, FakePacs]:
+    pacs = FakePacs(answers)
+    use_case = DeliverResults(outbox, pacs, {"PACS": PACS})
+    return use_case.run(DeliveryId("delivery-1"), worker="w"), pacs
+
+
+def test_everything_is_sent_in_order_and_once() -> None:
+    outbox = FakeOutbox(a_delivery())
+    state, pacs = deliver(outbox, [0x0000, 0xB000])
+    assert state is DeliveryState.SENT
+    assert pacs.offered == [SEG, SR]
+    assert [item.status for item in outbox.delivery.items] == [0x0000, 0xB000]
+    assert deliver(outbox, [])[0] is None
+
+
+def test_what_was_stored_is_not_sent_again_after_a_transient_failure() -> None:
+    outbox = FakeOutbox(a_delivery())
+    state, _ = deliver(outbox, [0x0000, 0xA700])
+    assert state is DeliveryState.PENDING
+    ((_, reason, retry_in_s),) = outbox.settled
+    assert "A700" in reason
+    assert retry_in_s is not None
+    assert retry_in_s > 0
+    _, pacs = deliver(outbox, [0x0000])
+    assert pacs.offered == [SR]
+    assert outbox.delivery.state is DeliveryState.SENT
+
+
+def test_a_report_is_never_sent_without_the_segmentation_that_it_refers_to() -> None:
+    outbox = FakeOutbox(a_delivery())
+    state, pacs = deliver(outbox, [0xC000])
+    assert state is DeliveryState.PARKED
+    assert pacs.offered == [SEG]
+
+
+def test_a_dead_pacs_costs_time_only() -> None:
+    outbox = FakeOutbox(a_delivery())
+    for attempt in range(1, 30):
+        assert deliver(outbox, [None])[0] is DeliveryState.PENDING
+        assert outbox.settled[-1][2] is not None
+        assert attempt == outbox.attempt
+    assert deliver(outbox, [0, 0])[0] is DeliveryState.SENT
+
+
+def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
+    outbox = FakeOutbox(a_delivery())
+    assert DeliverResults(outbox, FakePacs([]), {}).run(DeliveryId("delivery-1"), worker="w") is DeliveryState.PARKED
+    assert "unknown-destination" in outbox.delivery.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "stored"),
+    [(0, True), (0xB000, True), (0xB007, True), (0xA700, False), (0xC000, False), (0x0122, False), (None, False)],
+)
+def test_warnings_mean_stored(status: int | None, stored: bool) -> None:
+    assert is_stored(status) is stored

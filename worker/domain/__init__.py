@@ -1,0 +1,1 @@
+"""What Overread talks about: studies, volumes, findings, jobs. Standard library and numpy only."""

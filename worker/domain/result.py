@@ -1,0 +1,159 @@
+"""Result objects, what the gate says of them, and their way to a destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType
+
+from worker.domain.job import JobId
+from worker.domain.study import Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID, StudyInstanceUID
+
+DeliveryId = NewType("DeliveryId", str)
+
+
+class ResultKind(StrEnum):
+    """Which result object."""
+
+    SEG = "SEG"
+    SR = "SR"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedObject:
+    """A result object as the bytes of a Part 10 file (PS3.10), not yet stored."""
+
+    kind: ResultKind
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """A result object that is durable in the spool; ``sha256`` is that of the whole file."""
+
+    kind: ResultKind
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    path: Path
+    sha256: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing the gate looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What was checked on the encoded bytes before they may leave."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultContext:
+    """What a result says about its making that is not in its evidence.
+
+    ``created_at`` is the job's, so that a repeated attempt encodes the same bytes. ``predecessors`` are the SR
+    instances of an earlier revision that this result replaces, as (study, series, class, instance) UIDs.
+    """
+
+    created_at: datetime
+    config_digest: Digest
+    revision: int = 1
+    predecessors: tuple[tuple[StudyInstanceUID, SeriesInstanceUID, SOPClassUID, SOPInstanceUID], ...] = ()
+
+
+class DeliveryState(StrEnum):
+    """Where the results of one job stand with one destination."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    COMMITTED = "committed"
+    PARKED = "parked"
+    """Refused for good, with the reason; a person's retry makes it pending again."""
+    WITHDRAWN = "withdrawn"
+    """Not sent any more: the job was superseded or cancelled before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A PACS that takes results by C-STORE."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    storage_commitment: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryItem:
+    """One object of a delivery. ``status`` is the DIMSE status of its last C-STORE response, None before."""
+
+    result: ResultObject
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The results of one job for one destination; items in the order in which they are sent (SEG before SR)."""
+
+    delivery_id: DeliveryId
+    job_id: JobId
+    destination: str
+    state: DeliveryState
+    attempt: int
+    items: tuple[DeliveryItem, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What a destination answered for one object. ``transient`` tells whether a later attempt may do better."""
+
+    sop_instance_uid: SOPInstanceUID
+    status: int | None
+    stored: bool
+    transient: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryClaim:
+    """Proof that this attempt holds the delivery."""
+
+    delivery: Delivery
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A result object in the ledger together with the job that made it, for timelines and ``overread show``."""
+
+    job_id: JobId
+    result: ResultObject
+    created_at: datetime

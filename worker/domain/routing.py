@@ -1,0 +1,126 @@
+"""Rules that say which model runs on which series, and the decisions that they lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.domain.study import SeriesInstanceUID
+
+PHI_KEYWORDS = frozenset(
+    {
+        "PatientName", "PatientID", "PatientBirthDate", "PatientBirthTime", "OtherPatientIDs", "OtherPatientNames",
+        "PatientAddress", "PatientTelephoneNumbers", "PatientMotherBirthName", "PatientBirthName",
+        "IssuerOfPatientID", "AccessionNumber", "ReferringPhysicianName", "PerformingPhysicianName",
+        "OperatorsName", "RequestingPhysician", "InstitutionName", "InstitutionAddress", "StudyID",
+        "AdmissionID", "MedicalRecordLocator", "PersonName", "PatientComments", "AdditionalPatientHistory",
+        "NameOfPhysiciansReadingStudy", "PhysiciansOfRecord", "EthnicGroup", "Occupation", "MilitaryRank",
+        "ResponsiblePerson", "InsurancePlanIdentification", "CountryOfResidence", "RegionOfResidence",
+    }
+)  # fmt: skip
+"""Attributes that rules may test, and whose values no reason, log line or message may repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """At least one value of the attribute equals one of ``values`` (case-insensitive)."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoneOf:
+    """No value of the attribute equals one of ``values`` (case-insensitive); an absent attribute passes."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The regular expression is found in at least one value of the attribute (case-insensitive)."""
+
+    attribute: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchesNot:
+    """The regular expression is found in no value of the attribute; an absent attribute passes."""
+
+    attribute: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Every value of the attribute is a number within the bounds, both inclusive; None is unbounded."""
+
+    attribute: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The attribute has a value in at least one instance."""
+
+    attribute: str
+
+
+Condition = OneOf | NoneOf | Matches | MatchesNot | Between | Present
+"""A test on a series. ``attribute`` is a DICOM keyword, or one of the derived names of ``SeriesSummary``:
+``orientation``, ``slice_count``, ``slice_spacing_mm``, ``slice_thickness_mm``, ``rows``, ``columns``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Adds ``weight`` to the score of a series that passes ``condition``."""
+
+    condition: Condition
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a study counts as complete, in seconds (``pipeline.assembly`` says how they are used)."""
+
+    quiet_after_release_s: float = 3.0
+    quiet_s: float = 15.0
+    gap_factor: float = 5.0
+    longest_quiet_s: float = 120.0
+    maximum_wait_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the routing table: a series that passes all conditions is a candidate for the model.
+
+    ``allow_*`` switch off the exclusions that hold by default. ``per_study`` limits how many series the model gets
+    (the best by score); None means every candidate.
+    """
+
+    name: str
+    model: str
+    conditions: tuple[Condition, ...]
+    preferences: tuple[Preference, ...] = ()
+    destinations: tuple[str, ...] = ()
+    priority: int = 5
+    per_study: int | None = 1
+    allow_localizer: bool = False
+    allow_derived: bool = False
+    allow_phantom: bool = False
+    allow_burned_in: bool = False
+    timing: Timing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a series was, or was not, given to a model. ``reasons`` are complete sentences without PHI."""
+
+    rule: str
+    model: str
+    series_instance_uid: SeriesInstanceUID
+    chosen: bool
+    score: float | None
+    reasons: tuple[str, ...]

@@ -1,0 +1,174 @@
+"""Analyse a series: decode, infer, encode, pass the gate, keep. Delivery is another job's work."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.domain.errors import PermanentError
+from worker.domain.findings import Conclusion
+from worker.domain.job import Claim, JobId, JobState
+from worker.domain.model import ModelIdentity
+from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultObject
+from worker.domain.study import SeriesSummary, StoredInstance
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
+from worker.pipeline.ports import (
+    Encoder,
+    Evidence,
+    Gate,
+    Jobs,
+    Predictor,
+    Products,
+    SeriesReader,
+    VolumeReader,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Illustrator(Protocol):
+    """Makes a picture of a conclusion for people at the console; not part of the result."""
+
+    def illustrate(self, job_id: JobId, conclusion: Conclusion) -> None:
+        """Write the picture where ``overread show`` looks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What an analysis gave, before anything is stored."""
+
+    conclusion: Conclusion
+    objects: tuple[EncodedObject, ...]
+    report: GateReport
+
+
+@dataclass(frozen=True, slots=True)
+class Analyser:
+    """From stored instances to gated objects: the part that ``overread run`` shares with the worker."""
+
+    reader: SeriesReader
+    volumes: VolumeReader
+    predictor: Predictor
+    encoder: Encoder
+    gate: Gate
+
+    def analyse(
+        self, model: ModelIdentity, instances: Sequence[StoredInstance], context: ResultContext, watch: Stopwatch
+    ) -> Analysis:
+        """Run the model on one series. Raises PermanentError, TransientError or ConfigurationError."""
+        with watch.stage("headers"):
+            series = _the_only(self.reader.series(self.reader.headers(instances)))
+        with watch.stage("decode"):
+            volume = self.volumes.volume(series)
+        with watch.stage("inference"):
+            conclusion = self.predictor.predict(model, volume)
+        with watch.stage("encode"):
+            objects = self.encoder.encode(conclusion, instances, context)
+        with watch.stage("gate"):
+            report = self.gate.check(objects, conclusion, instances)
+        return Analysis(conclusion, objects, report)
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyseSeries:
+    """The use-case behind the analyse job."""
+
+    jobs: Jobs
+    evidence: Evidence
+    products: Products
+    analyser: Analyser
+    illustrator: Illustrator | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    heartbeat_s: float = 15.0
+    deadline_s: float = 3600.0
+
+    def run(self, job_id: JobId, *, worker: str) -> JobState | None:
+        """Claim the job and carry it out; None when there was nothing to claim or the lease was lost."""
+        claim = self.jobs.claim(job_id, worker=worker)
+        if claim is None:
+            return None
+        watch = Stopwatch()
+        try:
+            with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
+                analysis = self._analyse(claim, watch)
+                heartbeat.ensure_held()
+                with watch.stage("keep"):
+                    results = self.products.keep(analysis.objects)
+                self.jobs.record_stages(claim, watch.stages)
+                self.products.produce(claim, results, analysis.report, summarize(analysis.conclusion, claim, results))
+        except (KeyboardInterrupt, SystemExit):
+            hand_back(self.jobs, claim)
+            raise
+        except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
+            return settle_failure(self.jobs, claim, error, self.backoff)
+        log.info("results-produced", extra={"job_id": job_id, "results": len(results)})
+        if self.illustrator is not None:
+            self.illustrator.illustrate(job_id, analysis.conclusion)
+        return JobState.PRODUCED
+
+    def _analyse(self, claim: Claim, watch: Stopwatch) -> Analysis:
+        job = claim.job
+        if job.model is None:
+            raise PermanentError("The job names no model.", code="no-model")
+        instances = self.evidence.of_analysis(job)
+        analysis = self.analyser.analyse(job.model, instances, self.products.context(job), watch)
+        refuse_unless_passed(analysis.report)
+        return analysis
+
+
+def refuse_unless_passed(report: GateReport) -> None:
+    """Raise PermanentError naming every failed check: what fails the gate never leaves."""
+    if report.passed:
+        return
+    found = "; ".join(f"{check.name}: {check.detail}" for check in report.failures)
+    raise PermanentError(
+        f"The gate refused the result objects: {found}.",
+        next_step="Nothing was sent. Report this with the job's timeline; `overread retry` runs it again.",
+        code="gate-refused",
+    )
+
+
+def summarize(conclusion: Conclusion, claim: Claim, results: Sequence[ResultObject]) -> str:
+    """Say in JSON what was found, by what, from what: without PHI, for `overread show` and the audit trail."""
+    findings = [
+        {
+            "label": segment.label,
+            "code": [segment.type.value, segment.type.scheme, segment.type.meaning],
+            "measurements": [
+                {"name": m.name.meaning, "value": round(m.value, 3), "unit": m.unit.ucum} for m in segment.measurements
+            ],
+        }
+        for finding in conclusion.findings
+        for segment in finding.segments
+    ]
+    return json.dumps(
+        {
+            "model": {
+                "name": conclusion.algorithm.model.name,
+                "version": conclusion.algorithm.model.version,
+                "digest": conclusion.algorithm.model.digest,
+                "provider": conclusion.algorithm.provider,
+            },
+            "attempt": claim.attempt,
+            "series_instance_uid": conclusion.volume.series_instance_uid,
+            "slices": len(conclusion.volume.slices),
+            "findings": findings,
+            "absent": [label for finding in conclusion.findings for label in finding.absent],
+            "notes": [*conclusion.volume.notes, *conclusion.notes],
+            "results": [
+                {"kind": r.kind.value, "sop_instance_uid": r.sop_instance_uid, "sha256": r.sha256} for r in results
+            ],
+        }
+    )
+
+
+def _the_only(series: Sequence[SeriesSummary]) -> SeriesSummary:
+    if len(series) != 1:
+        raise PermanentError(
+            f"The evidence of one analysis spans {len(series)} series; exactly one was expected.",
+            code="evidence-not-one-series",
+        )
+    return series[0]

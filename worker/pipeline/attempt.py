@@ -1,0 +1,167 @@
+"""One attempt at a claimed job: heartbeat, stage times, and the right end for each way of failing."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from worker.domain.errors import (
+    ConfigurationError,
+    LeaseLostError,
+    OverreadError,
+    TransientError,
+)
+from worker.domain.job import Claim, JobState, StageTime
+from worker.pipeline.ports import Jobs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential back-off with full jitter: attempt n waits up to ``first_s * factor**(n-1)``, never over ``cap_s``.
+
+    Jitter keeps a recovered PACS from being met by everybody at once; the lower bound of half keeps the order.
+    """
+
+    first_s: float = 5.0
+    factor: float = 2.0
+    cap_s: float = 3600.0
+
+    def delay_s(self, attempt: int, *, uniform: Callable[[float, float], float] = random.uniform) -> float:
+        """Seconds to wait after attempt number ``attempt`` (counted from 1)."""
+        # Past 2**60 the power is of no use and overflows a float for an attempt number out of a year-long outage.
+        full = min(self.cap_s, self.first_s * self.factor ** min(attempt - 1, 60))
+        return uniform(full / 2, full)
+
+
+class Stopwatch:
+    """Collects how long the stages of an attempt take."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stages: list[StageTime] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the block under this name, also when it fails."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self.add(name, self._clock() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add a stage that was timed elsewhere."""
+        self._stages.append(StageTime(name, seconds))
+
+    @property
+    def stages(self) -> tuple[StageTime, ...]:
+        """Stages in the order in which they ended."""
+        return tuple(self._stages)
+
+
+class Heartbeat:
+    """Extends the lease from a thread while the attempt runs, so that a long inference keeps its job.
+
+    After ``deadline_s`` it stops: an attempt that hangs in native code must not hold its job for ever.
+    """
+
+    def __init__(self, jobs: Jobs, claim: Claim, *, every_s: float, deadline_s: float) -> None:
+        self._jobs = jobs
+        self._claim = claim
+        self._every_s = every_s
+        self._ends = time.monotonic() + deadline_s
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def ensure_held(self) -> None:
+        """Raise LeaseLostError when a heartbeat found that another attempt holds the job."""
+        if self._lost.is_set():
+            raise LeaseLostError("The lease was lost while the job ran.", code="lease-lost")
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._every_s) and time.monotonic() < self._ends:
+            try:
+                self._jobs.extend(self._claim)
+            except LeaseLostError:
+                self._lost.set()
+                return
+            except TransientError:
+                # The database is away: the attempt goes on, and its end will show whether the lease outlived that.
+                log.warning("heartbeat-missed", extra={"job_id": self._claim.job.job_id})
+
+
+def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff) -> JobState | None:
+    """End an attempt that raised ``error`` in the state that the kind of error asks for.
+
+    Returns the state, or None when the lease was lost and there is nothing of ours to end.
+    """
+    ids = {"job_id": claim.job.job_id, "attempt": claim.attempt}
+    state: JobState
+    retry: float | None = None
+    match error:
+        case LeaseLostError():
+            log.warning("attempt-superseded", extra=ids)
+            return None
+        case TransientError():
+            state, reason, retry = JobState.READY, _sentence(error), backoff.delay_s(claim.attempt)
+        case ConfigurationError():
+            state, reason = JobState.FAILED, _sentence(error)
+        case OverreadError():
+            state, reason = JobState.QUARANTINED, _sentence(error)
+        case MemoryError():
+            # Another attempt may find more memory free; the attempt limit ends it when it never does.
+            reason = "out-of-memory: the attempt ran out of memory."
+            state, retry = JobState.READY, backoff.delay_s(claim.attempt)
+        case _:
+            # A bug of ours. Its text may quote the data set, so only its type goes into the ledger and the log.
+            reason = f"unexpected-error: {type(error).__name__}. This is a defect: report it with the job's timeline."
+            state, retry = JobState.READY, backoff.delay_s(claim.attempt)
+            log.error("attempt-defect", extra={**ids, "error": type(error).__name__, "where": _where(error)})
+    try:
+        jobs.settle(claim, state, reason=reason, retry_in_s=retry)
+    except LeaseLostError:
+        log.warning("attempt-superseded", extra=ids)
+        return None
+    log.info("attempt-failed", extra={**ids, "state": state.value, "reason": reason})
+    return state
+
+
+def hand_back(jobs: Jobs, claim: Claim) -> None:
+    """Give a job back because the process is asked to stop: it is due again at once, for another worker."""
+    with suppress(LeaseLostError):
+        jobs.settle(claim, JobState.READY, reason="handed-back: the worker was asked to stop.", retry_in_s=0.0)
+
+
+def _sentence(error: OverreadError) -> str:
+    return f"{error.code}: {error}"
+
+
+def _where(error: Exception) -> str:
+    """File and line where the error was raised: code positions only, never values."""
+    trace = error.__traceback__
+    places: list[str] = []
+    while trace is not None:
+        frame = trace.tb_frame
+        places.append(f"{frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(places[-6:])

@@ -1,0 +1,70 @@
+"""Deliver the results of one job to one destination: only send what is on disk, and write down every answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worker.domain.errors import LeaseLostError, OverreadError, TransientError
+from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, SendOutcome
+from worker.pipeline.attempt import Backoff
+from worker.pipeline.ports import Outbox, Sender
+
+log = logging.getLogger(__name__)
+
+DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
+"""A PACS that is down for days costs time, not results: nothing expires, the pause grows to half an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverResults:
+    """The use-case behind a delivery."""
+
+    outbox: Outbox
+    sender: Sender
+    destinations: Mapping[str, Destination]
+    backoff: Backoff = field(default=DELIVERY_BACKOFF)
+
+    def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
+        """Claim the delivery and send; None when there was nothing to claim or the lease was lost."""
+        claim = self.outbox.claim(delivery_id, worker=worker)
+        if claim is None:
+            return None
+        try:
+            state, reason, retry_in_s = self._send(claim)
+            self.outbox.settle(claim, state, reason=reason, retry_in_s=retry_in_s)
+        except LeaseLostError:
+            log.warning("delivery-superseded", extra={"delivery_id": delivery_id})
+            return None
+        log.info("delivery-attempted", extra={"delivery_id": delivery_id, "state": state.value, "reason": reason})
+        return state
+
+    def _send(self, claim: DeliveryClaim) -> tuple[DeliveryState, str, float | None]:
+        name = claim.delivery.destination
+        destination = self.destinations.get(name)
+        if destination is None:
+            return DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.", None
+        waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
+        try:
+            for outcome in self.sender.send(destination, waiting):
+                self.outbox.note(claim, outcome)
+                if not outcome.stored:
+                    return self._refused(claim, outcome)
+        except TransientError as error:
+            return DeliveryState.PENDING, f"{error.code}: {error}", self.backoff.delay_s(claim.attempt)
+        except LeaseLostError:
+            raise
+        except OverreadError as error:
+            return DeliveryState.PARKED, f"{error.code}: {error}", None
+        return DeliveryState.SENT, f"{len(claim.delivery.items)} object(s) stored at {name}", None
+
+    def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> tuple[DeliveryState, str, float | None]:
+        if outcome.transient:
+            return DeliveryState.PENDING, outcome.detail, self.backoff.delay_s(claim.attempt)
+        return DeliveryState.PARKED, outcome.detail, None
+
+
+def is_stored(status: int | None) -> bool:
+    """Tell whether a C-STORE response means stored: success, or a warning (PS3.4 Table B.2-1)."""
+    return status is not None and (status == 0x0000 or status & 0xF000 == 0xB000)

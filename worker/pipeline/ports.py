@@ -1,0 +1,221 @@
+"""What the use-cases need from the outside, in their own words. ``wiring`` assigns adapters to these names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from worker.domain.findings import Conclusion
+from worker.domain.job import Claim, Job, JobId, JobKind, JobState, StageTime
+from worker.domain.model import ModelIdentity
+from worker.domain.result import (
+    DeliveryClaim,
+    DeliveryId,
+    DeliveryState,
+    Destination,
+    EncodedObject,
+    GateReport,
+    ResultContext,
+    ResultObject,
+    SendOutcome,
+)
+from worker.domain.routing import Decision
+from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance, StudyInstanceUID
+from worker.domain.volume import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class StudyActivity:
+    """How a study is arriving, for the route job that waits for it. Times are of the database's clock.
+
+    ``largest_gap_s`` is the longest pause between two instances of this revision so far. ``open_associations``
+    counts associations that brought instances of it and have not been released yet.
+    """
+
+    job_id: JobId
+    study_instance_uid: StudyInstanceUID
+    modalities: tuple[str, ...]
+    instance_count: int
+    first_received_at: datetime
+    last_received_at: datetime
+    largest_gap_s: float
+    open_associations: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAnalysis:
+    """An analyse job that routing asks for.
+
+    ``key`` is derived from the evidence, the model's digest and the configuration's digest: a key that the ledger
+    knows already is the same work, and no second job is made.
+    """
+
+    key: Digest
+    rule: str
+    model: ModelIdentity
+    config_digest: Digest
+    priority: int
+    destinations: tuple[str, ...]
+    evidence: tuple[StoredInstance, ...]
+
+
+class Jobs(Protocol):
+    """Claims and their ends. Each call is one transaction, with its time, reason and attempt in the timeline."""
+
+    def claim(self, job_id: JobId, *, worker: str) -> Claim | None:
+        """Take a queued job by compare-and-set, counting the attempt first; None when there is nothing to take.
+
+        A job whose attempts are used up is quarantined instead.
+        """
+
+    def extend(self, claim: Claim) -> None:
+        """Heartbeat. Raises LeaseLostError when another attempt holds the job."""
+
+    def settle(self, claim: Claim, state: JobState, *, reason: str, retry_in_s: float | None = None) -> None:
+        """End the attempt in ``state`` (READY with ``retry_in_s`` for a transient failure). LeaseLostError as above."""
+
+    def record_stages(self, claim: Claim, stages: Sequence[StageTime]) -> None:
+        """Keep how long the stages of this attempt took."""
+
+
+class Evidence(Protocol):
+    """The stored instances that jobs work on. Conflicting copies and own results are never among them."""
+
+    def of_route(self, job: Job) -> tuple[StoredInstance, ...]:
+        """Every analysable instance of the study, this and earlier revisions; raises IdentityError on conflicts."""
+
+    def of_analysis(self, job: Job) -> tuple[StoredInstance, ...]:
+        """Exactly the instances that the job was planned with."""
+
+
+class Routings(Protocol):
+    """Where decisions go."""
+
+    def record(self, claim: Claim, decisions: Sequence[Decision], planned: Sequence[PlannedAnalysis]) -> int:
+        """In one transaction: decisions, new analyse jobs (READY), the superseding of unfinished jobs of earlier
+        revisions whose model is planned again with another key, and the route job's end (ROUTED, or
+        NO_MODEL_APPLIES when nothing was planned). Returns how many analyse jobs are new.
+        """  # noqa: D205
+
+
+class Products(Protocol):
+    """Where results go."""
+
+    def keep(self, objects: Sequence[EncodedObject]) -> tuple[ResultObject, ...]:
+        """Make the objects durable in the spool, whole or not at all."""
+
+    def produce(self, claim: Claim, results: Sequence[ResultObject], report: GateReport, summary: str) -> None:
+        """In one transaction, for the attempt that holds the lease: results, gate report, one outbox row per
+        destination of the job, and PRODUCED (or DELIVERED when the job has no destination).
+
+        ``summary`` is JSON without PHI: findings with units, notes, input and output digests.
+        """  # noqa: D205
+
+    def context(self, job: Job) -> ResultContext:
+        """What the result says of its own making."""
+
+
+class Outbox(Protocol):
+    """Deliveries: leased like jobs."""
+
+    def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
+        """Take a due delivery; None when there is nothing to take."""
+
+    def note(self, claim: DeliveryClaim, outcome: SendOutcome) -> None:
+        """Record one object's DIMSE status at once (what was stored is not sent again), and extend the lease."""
+
+    def settle(
+        self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, retry_in_s: float | None = None
+    ) -> None:
+        """End the attempt; the job follows (DELIVERING, DELIVERED, FAILED) in the same transaction."""
+
+
+class Sweepable(Protocol):
+    """What the sweeper asks of the ledger. All of it may be called by many processes at once."""
+
+    def arriving(self) -> tuple[StudyActivity, ...]:
+        """Route jobs in RECEIVED, with how their studies arrive."""
+
+    def complete(self, activity: StudyActivity, *, reason: str) -> bool:
+        """RECEIVED -> READY, unless an instance came after ``activity`` was read. Tells whether it did."""
+
+    def take_back_overdue(self) -> int:
+        """Jobs and deliveries whose lease ran out: READY again or quarantined. Returns how many."""
+
+    def due(self, *, limit: int) -> tuple[Due, ...]:
+        """Mark due jobs QUEUED, and name them and the due deliveries, for the doorbell; what was rung long ago and
+        was not claimed is named again.
+        """  # noqa: D205
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One ring of the doorbell: exactly one of the ids is set. ``label`` is for people (model, stage, destination)."""
+
+    job_id: JobId | None
+    delivery_id: DeliveryId | None
+    kind: JobKind | None
+    label: str
+    priority: int
+
+
+class Doorbell(Protocol):
+    """The broker: tells a worker that there is something to claim. It may forget, repeat and reorder."""
+
+    def ring(self, due: Due) -> None:
+        """Send the id. Raises TransientError when the broker is away."""
+
+
+class SeriesReader(Protocol):
+    """Headers: from stored bytes to the domain."""
+
+    def headers(self, instances: Sequence[StoredInstance]) -> tuple[InstanceHeader, ...]:
+        """Parse each instance once; raises PermanentError with the SOP Instance UID of the unreadable one."""
+
+    def series(self, headers: Sequence[InstanceHeader]) -> tuple[SeriesSummary, ...]:
+        """Group by series and summarize geometry."""
+
+
+class VolumeReader(Protocol):
+    """Pixels: from stored bytes to a volume."""
+
+    def volume(self, series: SeriesSummary) -> Volume:
+        """Decode and stack; raises PermanentError with a named outcome for gaps, mixed orientations, ..."""
+
+
+class Predictor(Protocol):
+    """Inference with installed model packages."""
+
+    def predict(self, model: ModelIdentity, volume: Volume) -> Conclusion:
+        """Run the model; NotApplicableError when a guard refuses the input, ConfigurationError when it is gone."""
+
+
+class Encoder(Protocol):
+    """From findings to DICOM."""
+
+    def encode(
+        self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
+    ) -> tuple[EncodedObject, ...]:
+        """Result objects in the order in which they must be sent (SEG before the SR that refers to it)."""
+
+
+class Gate(Protocol):
+    """The last look at the encoded bytes."""
+
+    def check(
+        self, objects: Sequence[EncodedObject], conclusion: Conclusion, evidence: Sequence[StoredInstance]
+    ) -> GateReport:
+        """Re-read the objects and the evidence from their bytes and compare."""
+
+
+class Sender(Protocol):
+    """C-STORE to a destination."""
+
+    def send(self, destination: Destination, results: Sequence[ResultObject]) -> Iterator[SendOutcome]:
+        """Over one association, in order, one outcome each; stops after the first that was not stored.
+
+        Raises TransientError when no association could be had.
+        """

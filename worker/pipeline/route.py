@@ -1,0 +1,107 @@
+"""Route a study: read its headers, decide which model runs on which series, and plan the analyses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from worker.domain.job import Claim, JobId, JobState
+from worker.domain.model import ModelIdentity
+from worker.domain.routing import Decision, Rule
+from worker.domain.study import Digest, SeriesSummary, StoredInstance
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
+from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
+from worker.pipeline.selection import decide
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRule:
+    """A rule together with the installed model that it names."""
+
+    rule: Rule
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStudy:
+    """The use-case behind the route job."""
+
+    jobs: Jobs
+    evidence: Evidence
+    routings: Routings
+    reader: SeriesReader
+    rules: Sequence[BoundRule]
+    config_digest: Digest
+    backoff: Backoff = field(default_factory=Backoff)
+    heartbeat_s: float = 15.0
+    deadline_s: float = 600.0
+
+    def run(self, job_id: JobId, *, worker: str) -> JobState | None:
+        """Claim the job and carry it out; None when there was nothing to claim or the lease was lost."""
+        claim = self.jobs.claim(job_id, worker=worker)
+        if claim is None:
+            return None
+        watch = Stopwatch()
+        try:
+            with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
+                decisions, planned = self._plan(claim, watch)
+                heartbeat.ensure_held()
+                self.jobs.record_stages(claim, watch.stages)
+                new = self.routings.record(claim, decisions, planned)
+        except (KeyboardInterrupt, SystemExit):
+            hand_back(self.jobs, claim)
+            raise
+        except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
+            return settle_failure(self.jobs, claim, error, self.backoff)
+        log.info("study-routed", extra={"job_id": job_id, "planned": len(planned), "new": new})
+        return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
+
+    def _plan(self, claim: Claim, watch: Stopwatch) -> tuple[tuple[Decision, ...], tuple[PlannedAnalysis, ...]]:
+        with watch.stage("headers"):
+            instances = self.evidence.of_route(claim.job)
+            series = self.reader.series(self.reader.headers(instances)) if instances else ()
+        with watch.stage("select"):
+            return plan(self.rules, series, config_digest=self.config_digest)
+
+
+def plan(
+    rules: Sequence[BoundRule], series: Sequence[SeriesSummary], *, config_digest: Digest
+) -> tuple[tuple[Decision, ...], tuple[PlannedAnalysis, ...]]:
+    """Decide, and turn each choice into a planned analysis of exactly the instances of the chosen series."""
+    bound = {one.rule.name: one for one in rules}
+    by_uid = {one.series_instance_uid: one for one in series}
+    decisions = decide([one.rule for one in rules], series)
+    planned: dict[Digest, PlannedAnalysis] = {}
+    for decision in decisions:
+        if not decision.chosen:
+            continue
+        rule, model = bound[decision.rule].rule, bound[decision.rule].model
+        instances = tuple(header.instance for header in by_uid[decision.series_instance_uid].headers)
+        key = analysis_key(instances, model, config_digest)
+        # Two rules may choose the same series for the same model: that is one piece of work.
+        planned.setdefault(
+            key,
+            PlannedAnalysis(
+                key=key,
+                rule=rule.name,
+                model=model,
+                config_digest=config_digest,
+                priority=rule.priority,
+                destinations=rule.destinations,
+                evidence=instances,
+            ),
+        )
+    return decisions, tuple(planned.values())
+
+
+def analysis_key(instances: Sequence[StoredInstance], model: ModelIdentity, config_digest: Digest) -> Digest:
+    """Derive the name of a piece of work from its evidence, its model and its configuration, and nothing else."""
+    evidence = sorted((one.sop_instance_uid, one.sha256) for one in instances)
+    studies = sorted({one.header.study_instance_uid for one in instances})
+    text = json.dumps([studies, evidence, model.digest, config_digest], separators=(",", ":"))
+    return Digest(hashlib.sha256(text.encode()).hexdigest())

@@ -1,0 +1,237 @@
+"""Which series goes to which model, and why: a pure function over rules and series.
+
+A series that passes a rule's exclusions and conditions is a candidate. Its score is the sum of the weights of the
+preferences that it passes; the best ``per_study`` candidates are chosen. Ties are broken by finer slice spacing, then
+more slices, then lower Series Number, then Series Instance UID, so that the choice never depends on arrival order.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from worker.domain.routing import (
+    PHI_KEYWORDS,
+    Between,
+    Condition,
+    Decision,
+    Matches,
+    MatchesNot,
+    NoneOf,
+    OneOf,
+    Present,
+    Rule,
+)
+from worker.domain.study import SeriesSummary
+
+_LONGEST_QUOTE = 60
+_LONGEST_SEARCHED = 1024
+"""Characters of a value that a regular expression sees: a hostile text must not make a slow pattern slower."""
+
+
+def decide(rules: Sequence[Rule], series: Sequence[SeriesSummary]) -> tuple[Decision, ...]:
+    """Decide for every pair of rule and series; the result has one decision for each, in that order."""
+    decisions: list[Decision] = []
+    for rule in rules:
+        failures = {one.series_instance_uid: refusals(rule, one) for one in series}
+        candidates = [one for one in series if not failures[one.series_instance_uid]]
+        ranked = sorted(candidates, key=lambda one: (-score(rule, one)[0], *_tie_break(one)))
+        chosen = {one.series_instance_uid for one in ranked[: rule.per_study]}
+        best = ranked[0] if ranked else None
+        for one in series:
+            uid = one.series_instance_uid
+            if failures[uid]:
+                decisions.append(Decision(rule.name, rule.model, uid, chosen=False, score=None, reasons=failures[uid]))
+                continue
+            points, why = score(rule, one)
+            if uid in chosen:
+                reasons = ("All conditions are met.", *why)
+            else:
+                assert best is not None  # noqa: S101 - a candidate exists, so there is a best one
+                reasons = (*why, f"Another series fits better: {_compare(rule, best, one)}.")
+            decisions.append(
+                Decision(rule.name, rule.model, uid, chosen=uid in chosen, score=points, reasons=tuple(reasons))
+            )
+    return tuple(decisions)
+
+
+def refusals(rule: Rule, series: SeriesSummary) -> tuple[str, ...]:
+    """Every reason why the series is no candidate; empty when it is one."""
+    reasons = [reason for allowed, excluded in _exclusions(rule) if not allowed and (reason := excluded(series))]
+    for condition in rule.conditions:
+        passed, reason = test(condition, series)
+        if not passed:
+            reasons.append(reason)
+    return tuple(reasons)
+
+
+def score(rule: Rule, series: SeriesSummary) -> tuple[float, tuple[str, ...]]:
+    """Sum the weights of the preferences that hold, and say which did."""
+    total = 0.0
+    why: list[str] = []
+    for preference in rule.preferences:
+        passed, reason = test(preference.condition, series)
+        if passed:
+            total += preference.weight
+            why.append(f"{preference.weight:+g}: {reason}")
+    return total, tuple(why)
+
+
+def test(condition: Condition, series: SeriesSummary) -> tuple[bool, str]:
+    """Test one condition; the sentence says what was found, without the value where it could identify a patient."""
+    values = _values(condition.attribute, series)
+    folded = {value.casefold() for value in values}
+    found = _quote(condition.attribute, values)
+    match condition:
+        case OneOf(attribute, wanted):
+            passed = any(value.casefold() in folded for value in wanted)
+            return passed, f"{attribute} is {found}, {'one' if passed else 'none'} of {_list(wanted)}."
+        case NoneOf(attribute, unwanted):
+            passed = not any(value.casefold() in folded for value in unwanted)
+            return passed, f"{attribute} is {found}, {'none' if passed else 'one'} of {_list(unwanted)}."
+        case Matches(attribute, pattern):
+            passed = any(_found(pattern, value) for value in values)
+            return passed, f"{attribute} is {found}, which {'matches' if passed else 'does not match'} /{pattern}/."
+        case MatchesNot(attribute, pattern):
+            passed = not any(_found(pattern, value) for value in values)
+            return passed, f"{attribute} is {found}, which {'does not match' if passed else 'matches'} /{pattern}/."
+        case Between(attribute, minimum, maximum):
+            numbers = [_number(value) for value in values]
+            low = -math.inf if minimum is None else minimum
+            high = math.inf if maximum is None else maximum
+            passed = bool(numbers) and all(number is not None and low <= number <= high for number in numbers)
+            return (
+                passed,
+                f"{attribute} is {found}, {'within' if passed else 'not within'} {_bounds(minimum, maximum)}.",
+            )
+        case Present(attribute):
+            passed = any(values)
+            return passed, f"{attribute} is {'present' if passed else 'absent'}."
+
+
+def _values(attribute: str, series: SeriesSummary) -> tuple[str, ...]:
+    """Values of a keyword or derived name; an unknown number (None) has no value."""
+    derived: dict[str, str | float | int | None] = {
+        "orientation": series.orientation,
+        "slice_count": series.slice_count,
+        "slice_spacing_mm": series.slice_spacing_mm,
+        "slice_thickness_mm": series.slice_thickness_mm,
+        "rows": series.rows,
+        "columns": series.columns,
+    }
+    if attribute in derived:
+        value = derived[attribute]
+        if value is None:
+            return ()
+        return (f"{value:g}" if isinstance(value, float) else str(value),)
+    if attribute == "Modality":
+        return (series.modality,)
+    return series.values(attribute)
+
+
+_Excluded = Callable[[SeriesSummary], str]
+
+
+def _exclusions(rule: Rule) -> tuple[tuple[bool, _Excluded], ...]:
+    return (
+        (rule.allow_localizer, _localizer),
+        (rule.allow_derived, _derived),
+        (rule.allow_phantom, _phantom),
+        (rule.allow_burned_in, _burned_in),
+    )
+
+
+def _localizer(series: SeriesSummary) -> str:
+    # Image Type value 3 is LOCALIZER for scouts (PS3.3 C.8.2.1.1.1); vendors also say it in the description.
+    if "LOCALIZER" in {value.upper() for value in series.values("ImageType")}:
+        return "It is a localizer (ImageType)."
+    description = " ".join(series.values("SeriesDescription"))
+    if re.search(r"\b(localizer|scout|topogram|surview|scanogram|3.?plane)\b", description, re.IGNORECASE):
+        return "It is a localizer (SeriesDescription)."
+    return ""
+
+
+def _derived(series: SeriesSummary) -> str:
+    # Image Type value 1 DERIVED: pixel values are not original samples (PS3.3 C.7.6.1.1.2): MPR, MIP, subtraction.
+    for header in series.headers:
+        types = tuple(value.upper() for value in header.attributes.get("ImageType", ()))
+        if types[:1] == ("DERIVED",):
+            return f"It is derived, not original (ImageType {_list(types)})."
+    return ""
+
+
+def _phantom(series: SeriesSummary) -> str:
+    if "YES" in {value.upper() for value in series.values("QualityControlSubject")}:
+        return "It shows a quality control phantom (QualityControlSubject)."
+    words = " ".join(
+        value
+        for keyword in ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "ProtocolName")
+        for value in series.values(keyword)
+    )
+    # \b does not see "^" and "_" alike, so names such as QA^PHANTOM are split by hand.
+    tokens = {token.casefold() for token in re.split(r"[^A-Za-z0-9]+", words)}
+    if tokens & {"phantom", "phantoms", "qa", "qc", "acrphantom", "catphan", "qualitycontrol"}:
+        return "It looks like a quality control phantom (patient name, patient ID or description)."
+    return ""
+
+
+def _burned_in(series: SeriesSummary) -> str:
+    if "YES" in {value.upper() for value in series.values("BurnedInAnnotation")}:
+        return "It has annotation burned into the pixels (BurnedInAnnotation)."
+    if "SCREEN SAVE" in {value.upper() for value in series.values("ImageType")}:
+        return "It is a screen save (ImageType)."
+    if "WSD" in {value.upper() for value in series.values("ConversionType")}:
+        return "It is a workstation's secondary capture (ConversionType)."
+    return ""
+
+
+def _tie_break(series: SeriesSummary) -> tuple[float, int, float, str]:
+    spacing = series.slice_spacing_mm if series.slice_spacing_mm is not None else math.inf
+    numbers = [number for value in series.values("SeriesNumber") if (number := _number(value)) is not None]
+    return spacing, -series.slice_count, min(numbers, default=math.inf), series.series_instance_uid
+
+
+def _compare(rule: Rule, best: SeriesSummary, other: SeriesSummary) -> str:
+    best_points, other_points = score(rule, best)[0], score(rule, other)[0]
+    name = f"series {best.series_instance_uid}"
+    if best_points != other_points:
+        return f"{name} scores {best_points:g}, this one {other_points:g}"
+    names = ("slice spacing", "slice count", "Series Number", "Series Instance UID")
+    for what, mine, theirs in zip(names, _tie_break(best), _tie_break(other), strict=True):
+        if mine != theirs:
+            return f"{name} has the same score and is preferred by its {what}"
+    return f"{name} has the same score"
+
+
+def _found(pattern: str, value: str) -> bool:
+    return re.search(pattern, value[:_LONGEST_SEARCHED], re.IGNORECASE) is not None
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _quote(attribute: str, values: Sequence[str]) -> str:
+    if not any(values):
+        return "absent"
+    if attribute in PHI_KEYWORDS:
+        return "present (not shown)"
+    return _list(values)
+
+
+def _list(values: Sequence[str]) -> str:
+    text = ", ".join(values)
+    return f'"{text}"' if len(text) <= _LONGEST_QUOTE else f'"{text[:_LONGEST_QUOTE]}..."'
+
+
+def _bounds(minimum: float | None, maximum: float | None) -> str:
+    if minimum is None:
+        return f"at most {maximum:g}" if maximum is not None else "any number"
+    if maximum is None:
+        return f"at least {minimum:g}"
+    return f"{minimum:g} to {maximum:g}"

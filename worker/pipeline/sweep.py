@@ -1,0 +1,65 @@
+"""The sweeper: whatever was forgotten, lost or became due is found here, in the database, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.domain.errors import TransientError
+from worker.domain.routing import OneOf, Rule, Timing
+from worker.pipeline.assembly import judge, most_patient
+from worker.pipeline.ports import Doorbell, Sweepable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    completed: int
+    taken_back: int
+    rung: int
+    broker_away: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Run ``sweep`` again and again, in as many processes as you like."""
+
+    ledger: Sweepable
+    doorbell: Doorbell
+    timing: Timing
+    rules: Sequence[Rule]
+    batch: int = 100
+
+    def sweep(self) -> Swept:
+        """Judge arriving studies, take back what is overdue, and ring for what is due."""
+        completed = 0
+        for activity in self.ledger.arriving():
+            verdict = judge(activity, self.timing_for(activity.modalities))
+            if verdict.ready and self.ledger.complete(activity, reason=verdict.reason):
+                completed += 1
+                log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
+        taken_back = self.ledger.take_back_overdue()
+        rung = 0
+        try:
+            for due in self.ledger.due(limit=self.batch):
+                self.doorbell.ring(due)
+                rung += 1
+        except TransientError as error:
+            # Nothing is lost: what could not be rung is due again, and the database remembers it.
+            log.warning("broker-away", extra={"reason": error.code})
+            return Swept(completed, taken_back, rung, broker_away=True)
+        return Swept(completed, taken_back, rung, broker_away=False)
+
+    def timing_for(self, modalities: Sequence[str]) -> Timing:
+        """Combine the general timing with that of every rule which these modalities leave possible."""
+        own = [rule.timing for rule in self.rules if rule.timing is not None and _possible(rule, modalities)]
+        return most_patient(own) if own else self.timing
+
+
+def _possible(rule: Rule, modalities: Sequence[str]) -> bool:
+    wanted = [c.values for c in rule.conditions if isinstance(c, OneOf) and c.attribute == "Modality"]
+    return all(set(modalities) & set(values) for values in wanted)
