@@ -1,0 +1,1 @@
+"""The command line: rich tables and progress for people, ``--json`` for programs."""

@@ -1,0 +1,88 @@
+"""Logs are events with ids: one line each, no patient, no text from the wire.
+
+A record's message is a constant event name; what varies is in ``extra``, and only the fields of ``FIELDS`` are
+written. Exception texts of other libraries may quote a data set, so only the type and the code positions are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import IO, Literal
+
+FIELDS = (
+    "job_id", "delivery_id", "study_instance_uid", "series_instance_uid", "sop_instance_uid", "sop_class_uid",
+    "transfer_syntax_uid", "association_id", "calling_ae_title", "called_ae_title", "peer", "destination", "model",
+    "attempt", "state", "stage", "status", "code", "reason", "error", "where", "count", "planned", "new", "results",
+    "instances", "size_bytes", "seconds", "port", "address", "pid", "child", "signal", "path", "worker",
+)  # fmt: skip
+"""The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
+
+SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL")
+"""Libraries whose messages quote data sets. What matters of them is translated at our borders and logged by us."""
+
+
+class _Formatter(logging.Formatter):
+    def fields(self, record: logging.LogRecord) -> dict[str, object]:
+        values = {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+        if record.exc_info and record.exc_info[0] is not None:
+            values["error"] = record.exc_info[0].__name__
+            values["where"] = _positions(record)
+        return values
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object a line; every control character is escaped by the encoder."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"at": at, "level": record.levelname, "logger": record.name, "event": record.getMessage()}
+        return json.dumps(line | self.fields(record), default=str)
+
+
+class TextFormatter(_Formatter):
+    """The same for people; values are quoted as JSON, so that none can forge a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        event = json.dumps(record.getMessage())[1:-1]
+        fields = " ".join(f"{name}={_plain(value)}" for name, value in self.fields(record).items())
+        return f"{at} {record.levelname:<7} {event} {fields}".rstrip()
+
+
+def configure(
+    *, level: str = "INFO", style: Literal["auto", "json", "text"] = "auto", stream: IO[str] | None = None
+) -> None:
+    """Set up logging for this process. ``auto`` writes text to a terminal and JSON lines elsewhere."""
+    stream = stream or sys.stderr
+    text = style == "text" or (style == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in SILENCED:
+        library = logging.getLogger(name)
+        library.handlers[:] = [logging.NullHandler()]
+        library.propagate = False
+    # SQL statements carry values; nothing below a warning is ever wanted of these.
+    for name in ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _plain(value: object) -> str:
+    encoded = json.dumps(value, default=str)
+    return encoded[1:-1] if isinstance(value, str) and " " not in value else encoded
+
+
+def _positions(record: logging.LogRecord) -> str:
+    trace = record.exc_info[2] if record.exc_info else None
+    places = []
+    while trace is not None:
+        places.append(f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(places[-6:])

@@ -1,0 +1,259 @@
+"""The whole configuration. Every entry has a working default; ``docs/configuration.md`` is checked against this."""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from worker.domain.result import Destination
+from worker.domain.routing import Rule, Timing
+from worker.domain.study import Digest
+from worker.settings.conditions import ConditionEntry, PreferenceEntry
+
+AETitle = Annotated[
+    str,
+    Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
+]
+"""PS3.5 6.2: at most 16 characters, no backslash, no control characters; leading and trailing spaces mean nothing."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Node(_Section):
+    """Where the installation lives and what it is called."""
+
+    data: Path = Field(Path("~/.local/share/overread"), description="Folder of spool, results, database and broker.")
+    ae_title: AETitle = Field("OVERREAD", description="Our AE title, called by the PACS and used when calling it.")
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+class Listener(_Section):
+    """The C-STORE and C-ECHO SCP."""
+
+    bind: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: Port = Field(11112, description="TCP port; 104 needs privileges.")
+    require_called_ae_title: bool = Field(default=True, description="Refuse associations that call another AE title.")
+    calling_ae_titles: tuple[AETitle, ...] = Field((), description="Who may send; empty: everybody who reaches us.")
+    peers: tuple[str, ...] = Field((), description="IP addresses or networks that may connect; empty: all.")
+    max_associations: int = Field(64, ge=1, le=1000, description="Associations served at the same time.")
+    max_object_mb: int = Field(4096, ge=1, description="Largest object accepted, in MiB.")
+    idle_s: Seconds = Field(30.0, description="An association that does nothing for this long is ended.")
+    conflict: Literal["refuse", "accept"] = Field(
+        "refuse",
+        description="Answer to a known SOP Instance UID with other content: 0xA900 or success. Kept apart either way.",
+    )
+
+    @field_validator("bind")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        ip_address(value)
+        return value
+
+
+class Storage(_Section):
+    """The spool."""
+
+    reserve_mb: int = Field(512, ge=1, description="Free space in MiB below which new instances get 0xA700.")
+    require_patient_id: bool = Field(default=True, description="Quarantine studies without a Patient ID.")
+    keep_finished_days: float = Field(30.0, gt=0, description="Age in days at which finished studies may be deleted.")
+    max_gb: float = Field(0.0, ge=0, description="Size in GiB above which the oldest finished go first; 0: no limit.")
+
+
+class Database(_Section):
+    """The ledger."""
+
+    url: SecretStr = Field(
+        SecretStr(""), description="Empty: SQLite in the data folder. Or postgresql+psycopg://user:password@host/name."
+    )
+
+
+class Broker(_Section):
+    """The doorbell."""
+
+    url: SecretStr = Field(
+        SecretStr(""), description="Empty: the embedded Redis. Or redis://, rediss://, amqp://, amqps://."
+    )
+
+
+class Work(_Section):
+    """Workers and leases."""
+
+    concurrency: int = Field(1, ge=1, le=256, description="Jobs at the same time in one `overread work`.")
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts after which a job is quarantined.")
+    lease_s: float = Field(60.0, ge=2, description="Seconds without a heartbeat after which a job is taken back.")
+    deadline_s: float = Field(3600.0, ge=1, description="Longest time of one attempt.")
+    memory_limit_mb: int = Field(0, ge=0, description="Refuse runs that would need more MiB; 0: 80 % of what there is.")
+
+
+class Inference(_Section):
+    """ONNX Runtime."""
+
+    providers: tuple[str, ...] = Field(("CPUExecutionProvider",), min_length=1, description="Wanted, in this order.")
+    allow_fallback: bool = Field(default=False, description="Run on the CPU when a wanted provider is missing.")
+    threads: int = Field(0, ge=0, description="Threads of one session; 0: the CPU limit divided by concurrency.")
+
+
+class Models(_Section):
+    """Model packages."""
+
+    folders: tuple[Path, ...] = Field((), description="Folders that hold model packages, beside the packaged ones.")
+    packaged: bool = Field(default=True, description="Offer the model packages that come with Overread.")
+    enabled: tuple[Name, ...] = Field((), description="Names of the models in use; empty: all.")
+
+    @field_validator("folders")
+    @classmethod
+    def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(folder.expanduser().absolute() for folder in value)
+
+
+class DestinationEntry(_Section):
+    """A PACS that takes results."""
+
+    name: Name
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+    storage_commitment: bool = False
+
+    def to_domain(self) -> Destination:
+        """The destination as deliveries know it."""
+        return Destination(**self.model_dump())
+
+
+class Assembly(_Section):
+    """When a study counts as complete."""
+
+    quiet_after_release_s: Seconds = Field(3.0, description="Quiet needed once every association was released.")
+    quiet_s: Seconds = Field(15.0, description="Quiet needed while an association is still open.")
+    gap_factor: Seconds = Field(5.0, description="Quiet needed is at least this many times the longest pause so far.")
+    longest_quiet_s: Seconds = Field(120.0, description="...but the pace never asks for more than this.")
+    maximum_wait_s: Seconds = Field(1800.0, description="After this the study is taken as it is.")
+
+    def to_domain(self) -> Timing:
+        """The timing as the assembler uses it."""
+        return Timing(**self.model_dump())
+
+
+class RuleEntry(_Section):
+    """A line of the routing table. The input contract of the model always holds in addition."""
+
+    name: Name
+    model: Name
+    conditions: tuple[ConditionEntry, ...] = ()
+    preferences: tuple[PreferenceEntry, ...] = ()
+    destinations: tuple[Name, ...] = Field((), description="Empty: every destination.")
+    priority: int = Field(5, ge=0, le=9, description="9 is the most urgent.")
+    per_study: int | None = Field(1, ge=1)
+    allow_localizer: bool = False
+    allow_derived: bool = False
+    allow_phantom: bool = False
+    allow_burned_in: bool = False
+    assembly: Assembly | None = None
+
+
+class Results(_Section):
+    """What result objects say of this installation."""
+
+    device_serial_number: str = Field("", max_length=64, description="Empty: derived from the installation.")
+    institution_department: str = Field("", max_length=64)
+    series_number: int = Field(9000, ge=1, le=99000, description="Series Number of the first result series.")
+    max_object_mb: int = Field(500, ge=1, description="The gate refuses larger result objects, in MiB.")
+
+
+class Pictures(_Section):
+    """Pictures for people at the console."""
+
+    keep: bool = Field(default=True, description="Write an overlay PNG beside each finished job.")
+
+
+class Flower(_Section):
+    """The task monitor."""
+
+    enabled: bool = True
+    bind: str = "127.0.0.1"
+    port: Port = 5555
+    user: str = Field("overread", min_length=1)
+    password: SecretStr = Field(SecretStr(""), description="Empty: made at the first start, kept in the data folder.")
+
+
+class Log(_Section):
+    """Logs: events with ids, never patients."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
+
+
+class Settings(_Section):
+    """All of it."""
+
+    node: Node = Node()
+    listener: Listener = Listener()
+    storage: Storage = Storage()
+    database: Database = Database()
+    broker: Broker = Broker()
+    work: Work = Work()
+    inference: Inference = Inference()
+    models: Models = Models()
+    destinations: tuple[DestinationEntry, ...] = ()
+    assembly: Assembly = Assembly()
+    rules: tuple[RuleEntry, ...] = ()
+    results: Results = Results()
+    pictures: Pictures = Pictures()
+    flower: Flower = Flower()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _names(self) -> Settings:
+        for what, names in (
+            ("destinations", [d.name for d in self.destinations]),
+            ("rules", [r.name for r in self.rules]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
+        known = {d.name for d in self.destinations}
+        for rule in self.rules:
+            for name in rule.destinations:
+                if name not in known:
+                    raise ValueError(f"rules: {rule.name!r} names the destination {name!r}, which is not configured")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, that of the SQLite file by default."""
+        return self.database.url.get_secret_value() or f"sqlite:///{self.node.data / 'overread.sqlite'}"
+
+    @property
+    def result_digest(self) -> Digest:
+        """Digest of what changes the content of results: a job that was queued under another one is other work."""
+        return Digest(hashlib.sha256(self.results.model_dump_json().encode()).hexdigest())
+
+    def site_rule(self, entry: RuleEntry, contract: Rule) -> Rule:
+        """A site's rule on top of the input contract of its model: it can narrow the contract, never widen it."""
+        return Rule(
+            name=entry.name,
+            model=entry.model,
+            conditions=(*contract.conditions, *(c.to_domain() for c in entry.conditions)),
+            preferences=(*contract.preferences, *(p.to_preference() for p in entry.preferences)),
+            destinations=entry.destinations or tuple(d.name for d in self.destinations),
+            priority=entry.priority,
+            per_study=entry.per_study,
+            allow_localizer=entry.allow_localizer,
+            allow_derived=entry.allow_derived,
+            allow_phantom=entry.allow_phantom,
+            allow_burned_in=entry.allow_burned_in,
+            timing=entry.assembly.to_domain() if entry.assembly else None,
+        )

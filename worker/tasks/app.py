@@ -1,0 +1,84 @@
+"""The Celery application: JSON ids only, late acknowledgement, one prefetch, no result back-end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+from worker.tasks.lanes import Lane
+
+PRIORITIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """How the broker is used. ``deadline_s`` is the longest time of one attempt."""
+
+    url: str
+    deadline_s: float = 3600.0
+
+    @property
+    def is_redis(self) -> bool:
+        """Redis in any of its forms: TCP, TLS, Unix socket."""
+        return urlsplit(self.url).scheme.split("+")[0] in {"redis", "rediss"}
+
+
+def make_app(options: BrokerOptions) -> Celery:
+    """Make the application. It is never the global one: two of them can live in one process (tests, the demo)."""
+    app = Celery("overread", broker=options.url, set_as_current=False, fixups=[])
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],  # never pickle: that is remote code execution (CELERYSA-0003)
+        event_serializer="json",
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        # The ledger decides what runs again, so a message may be acknowledged when its worker died: the sweeper
+        # takes the job back and counts the attempt. Rejecting instead would loop for ever on a job that kills.
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        task_acks_on_failure_or_timeout=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_max_tasks_per_child=500,  # native libraries keep their peak; a new child starts clean (celery#4843)
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        task_time_limit=options.deadline_s + 30,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=3,
+        broker_pool_limit=2,
+        task_default_queue=Lane.ROUTE.queue,
+        task_create_missing_queues=False,
+        task_queues=[_queue(lane, options) for lane in Lane],
+        broker_transport_options=_transport_options(options),
+        timezone="UTC",
+        enable_utc=True,
+    )
+    return app
+
+
+def _queue(lane: Lane, options: BrokerOptions) -> Queue:
+    arguments = None if options.is_redis else {"x-max-priority": PRIORITIES}
+    return Queue(lane.queue, Exchange("overread", type="direct"), routing_key=lane.queue, queue_arguments=arguments)
+
+
+def _transport_options(options: BrokerOptions) -> dict[str, Any]:
+    if not options.is_redis:
+        return {"confirm_publish": True}
+    return {
+        # A message that is redelivered rings for a job that is leased or done, and does nothing.
+        "visibility_timeout": int(options.deadline_s) + 600,
+        "priority_steps": list(range(PRIORITIES)),
+        "queue_order_strategy": "priority",
+        "socket_connect_timeout": 3,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "global_keyprefix": "overread:",
+    }

@@ -1,0 +1,41 @@
+"""Ring: send the id of what is due. The broker may lose it; the sweeper rings again."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from worker.domain.errors import TransientError
+from worker.pipeline.ports import Due
+from worker.tasks.app import PRIORITIES, BrokerOptions
+from worker.tasks.lanes import Lane, lane_of
+
+
+class CeleryDoorbell:
+    """The ``Doorbell`` port on Celery."""
+
+    def __init__(self, app: Celery, options: BrokerOptions) -> None:
+        self._app = app
+        self._options = options
+
+    def ring(self, due: Due) -> None:
+        """Send one message with one id in it. Raises TransientError (``broker-away``)."""
+        lane = lane_of(due.kind) if due.kind is not None else Lane.DELIVER
+        # Redis takes the lowest number first, RabbitMQ the highest.
+        priority = PRIORITIES - 1 - due.priority if self._options.is_redis else due.priority
+        try:
+            self._app.send_task(
+                lane.task,
+                args=[due.job_id or due.delivery_id],
+                queue=lane.queue,
+                shadow=due.label,  # the name that Flower shows: stage, model and version
+                priority=priority,
+                retry=False,
+                ignore_result=True,
+            )
+        except (OperationalError, OSError) as error:
+            raise TransientError(
+                "The broker does not answer.",
+                next_step="Jobs wait in the database and run when it is back.",
+                code="broker-away",
+            ) from error

@@ -1,0 +1,100 @@
+"""The tasks: translate, call one use-case, translate back."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from celery import Celery, Task
+from celery.worker.request import Request
+
+from worker.domain.job import JobId, JobState
+from worker.domain.result import DeliveryId, DeliveryState
+from worker.tasks.lanes import Lane
+
+
+class RunsJob(Protocol):
+    """RouteStudy, AnalyseSeries."""
+
+    def run(self, job_id: JobId, *, worker: str) -> JobState | None:
+        """Claim and carry out."""
+
+
+class RunsDelivery(Protocol):
+    """DeliverResults."""
+
+    def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
+        """Claim and carry out."""
+
+
+class UseCases(Protocol):
+    """Made in the child process at its first task: sessions and connections must not cross a fork."""
+
+    @property
+    def route(self) -> RunsJob:
+        """Of a route job."""
+
+    @property
+    def analyse(self) -> RunsJob:
+        """Of an analyse job."""
+
+    @property
+    def deliver(self) -> RunsDelivery:
+        """Of a delivery."""
+
+
+class TakesBack(Protocol):
+    """Told, in the parent process, that the child which held a job is dead."""
+
+    def __call__(self, lane: Lane, id_: str, *, worker: str, reason: str) -> None:
+        """Take the work back at once instead of waiting for the lease to run out."""
+
+
+def worker_name(pid: int | None = None) -> str:
+    """Who holds a lease: host and process."""
+    return f"{socket.gethostname()}:{pid or os.getpid()}"
+
+
+def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack) -> None:
+    """Register the three tasks. ``use_cases`` is called in the child and keeps its own cache."""
+
+    class LossReporting(Request):  # type: ignore[misc]  # celery has no types
+        """Reports a child that died, with the evidence that only the parent has."""
+
+        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
+            """Called in the parent for WorkerLostError, among others."""
+            if type(exc_info.exception).__name__ == "WorkerLostError":
+                self._report(f"worker-lost: {exc_info.exception}")
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+        def on_timeout(self, soft: bool, timeout: float) -> Any:  # noqa: FBT001
+            """Called in the parent when the hard time limit killed the child."""
+            if not soft:
+                self._report(f"time-limit: the attempt ran longer than {timeout:.0f} s and was killed.")
+            return super().on_timeout(soft, timeout)
+
+        def _report(self, reason: str) -> None:
+            lane = Lane(self.task.name.rpartition(".")[2])
+            on_lost(lane, str(self.args[0]), worker=worker_name(self.worker_pid), reason=reason)
+
+    class Thin(Task):  # type: ignore[misc]  # celery has no types
+        Request = LossReporting
+
+    def route(job_id: str) -> str:
+        return _said(use_cases().route.run(JobId(job_id), worker=worker_name()))
+
+    def analyse(job_id: str) -> str:
+        return _said(use_cases().analyse.run(JobId(job_id), worker=worker_name()))
+
+    def deliver(delivery_id: str) -> str:
+        return _said(use_cases().deliver.run(DeliveryId(delivery_id), worker=worker_name()))
+
+    for lane, function in ((Lane.ROUTE, route), (Lane.ANALYSE, analyse), (Lane.DELIVER, deliver)):
+        app.task(function, name=lane.task, base=Thin, shared=False)
+
+
+def _said(state: JobState | DeliveryState | None) -> str:
+    """What Flower shows as the outcome."""
+    return state.value if state is not None else "nothing to do"
