@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from worker.observe import logs
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def stream(restored: None) -> io.StringIO:
+    return io.StringIO()
+
+
+def test_a_line_from_the_wire_cannot_forge_another_line(stream: io.StringIO) -> None:
+    for style in ("json", "text"):
+        logs.configure(style=style, stream=stream)  # type: ignore[arg-type]
+        hostile = "CT\n12:00:00 INFO study-complete\x1b[31m"
+        logging.getLogger("worker.intake").info("association-opened", extra={"calling_ae_title": hostile})
+    assert len(stream.getvalue().splitlines()) == 2
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_only_listed_fields_are_written(stream: io.StringIO) -> None:
+    logs.configure(style="json", stream=stream)
+    logging.getLogger("x").info("event", extra={"job_id": "j", "patient_name": "Doe^Jane"})
+    line = json.loads(stream.getvalue())
+    assert line["job_id"] == "j"
+    assert "Doe" not in stream.getvalue()
+
+
+def test_an_exception_is_its_type_and_place_never_its_text(stream: io.StringIO) -> None:
+    logs.configure(style="json", stream=stream)
+    try:
+        int("Doe^Jane")
+    except ValueError:
+        logging.getLogger("x").exception("event")
+    line = json.loads(stream.getvalue())
+    assert line["error"] == "ValueError"
+    assert "test_logs" in line["where"]
+    assert "Doe" not in stream.getvalue()
+
+
+def test_libraries_that_quote_data_sets_are_silent_at_every_level(stream: io.StringIO) -> None:
+    logs.configure(level="DEBUG", style="json", stream=stream)
+    for name in ("pydicom", "pynetdicom.acse", "highdicom.seg"):
+        logging.getLogger(name).error("PatientName Doe^Jane")
+    assert stream.getvalue() == ""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+from worker.domain.job import JobKind
+from worker.tasks.app import BrokerOptions, make_app
+from worker.tasks.lanes import Lane, lane_of
+from worker.tasks.work import register
+
+
+class Nothing:
+    """Use-cases that are never called here."""
+
+    route = analyse = deliver = None
+
+
+def test_messages_are_json_and_nothing_else_is_accepted() -> None:
+    conf = make_app(BrokerOptions("redis://127.0.0.1:1/0")).conf
+    assert conf.accept_content == ["json"]
+    assert conf.task_serializer == "json"
+    assert conf.result_backend is None
+    assert conf.task_acks_late
+    assert conf.worker_prefetch_multiplier == 1
+
+
+def test_a_redelivery_comes_later_than_the_longest_attempt() -> None:
+    conf = make_app(BrokerOptions("redis://127.0.0.1:1/0", deadline_s=7200)).conf
+    assert conf.broker_transport_options["visibility_timeout"] > 7200
+
+
+def test_rabbitmq_queues_have_priorities() -> None:
+    conf = make_app(BrokerOptions("amqp://guest:guest@127.0.0.1:1//")).conf
+    assert {queue.queue_arguments["x-max-priority"] for queue in conf.task_queues} == {10}
+
+
+def test_two_applications_in_one_process_keep_their_own_tasks() -> None:
+    apps = [make_app(BrokerOptions("redis://127.0.0.1:1/0")) for _ in range(2)]
+    called: list[int] = []
+    for number, app in enumerate(apps):
+
+        def use_cases(number: int = number) -> Nothing:
+            called.append(number)
+            return Nothing()
+
+        register(app, use_cases, lambda *_args, **_kwargs: None)  # type: ignore[arg-type]
+    for number, app in enumerate(apps):
+        task = app.tasks[Lane.ROUTE.task]
+        with suppress(AttributeError):
+            task.run("job")
+        assert called[-1] == number
+
+
+def test_every_kind_of_job_has_a_lane_of_its_own() -> None:
+    assert {lane_of(kind) for kind in JobKind} == {Lane.ROUTE, Lane.ANALYSE}
+    assert len({lane.queue for lane in Lane}) == 3
