@@ -77,7 +77,7 @@ class Processes:
         self._children: list[Child] = []
 
     def add(self, name: str, *arguments: str, module: str = "worker.cli.main", output: Path | None = None) -> Child:
-        """Start ``python -m MODULE ARGUMENTS`` as a child that is watched from now on."""
+        """Start ``python -m worker.cli.main ARGUMENTS`` (or another module) as a child that is watched from now on."""
         child = Child(name, [sys.executable, "-m", module, *arguments], output)
         child.start(self._environment)
         self._children.append(child)

@@ -1,0 +1,223 @@
+"""Real processes for end-to-end tests: an installation of Overread, and an Orthanc that plays the hospital's PACS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_S = 240.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(question: Callable[[], Any], *, what: str, wait_s: float = WAIT_S) -> Any:
+    """Ask again and again until the answer is true; fail with ``what`` after ``wait_s``."""
+    ends = time.monotonic() + wait_s
+    while time.monotonic() < ends:
+        if answer := question():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"did not happen within {wait_s:.0f} s: {what}")
+
+
+def overread(
+    *arguments: str, environ: Mapping[str, str] | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", **(environ or {})},
+        check=False,
+    )
+
+
+class Installation:
+    """``overread up`` in a folder of its own."""
+
+    def __init__(self, folder: Path, *, send_to: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+        self.data = folder / "data"
+        self.port = free_port()
+        self.log = folder / "overread.log"
+        self.environ = {
+            "OVERREAD_FLOWER__ENABLED": "false",
+            "OVERREAD_ASSEMBLY__QUIET_AFTER_RELEASE_S": "1",
+            **(environ or {}),
+        }
+        self._arguments = ["up", "--data", str(self.data), "--aet", "OVERREAD", "--port", str(self.port)]
+        for destination in send_to:
+            self._arguments += ["--send-to", destination]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Installation:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, **self.environ},
+                start_new_session=True,
+            )
+        until(self._answers, what="the listener answers", wait_s=60)
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """kill -9 of every process of the installation at once."""
+        assert self.process is not None
+        for pid in reversed(tree(self.process.pid)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait(10)
+
+    def json(self, *arguments: str) -> Any:
+        done = overread(*arguments, "--data", str(self.data), "--json", environ=self.environ)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.json("jobs")["jobs"]
+        return found
+
+    def __enter__(self) -> Installation:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants, parents first."""
+    found = [pid]
+    for one in found:
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == one:
+                found.append(int(path.parent.name))
+    return found
+
+
+class Orthanc:
+    """A private Orthanc with the auto-routing that ``deploy/orthanc`` ships."""
+
+    def __init__(self, folder: Path, *, worker_port: int) -> None:
+        self.folder = folder
+        self.http, self.dicom = free_port(), free_port()
+        self._worker_port = worker_port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Orthanc:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        script = self.folder / "autoroute.lua"
+        shutil.copyfile(ROOT / "deploy" / "orthanc" / "autoroute.lua", script)
+        # What we ship, with this machine's folders and ports in place of those of the containers.
+        configuration = json.loads((ROOT / "deploy" / "orthanc" / "orthanc.json").read_text())
+        configuration.update(
+            {
+                "StorageDirectory": str(self.folder / "db"),
+                "IndexDirectory": str(self.folder / "db"),
+                "HttpPort": self.http,
+                "DicomPort": self.dicom,
+                "RemoteAccessAllowed": False,
+                "AuthenticationEnabled": False,
+                "StableAge": 2,
+                "Plugins": [],
+                "LuaScripts": [str(script)],
+            }
+        )
+        for peer in configuration["DicomModalities"].values():
+            peer.update({"Host": "127.0.0.1", "Port": self._worker_port})
+        path = self.folder / "orthanc.json"
+        path.write_text(json.dumps(configuration))
+        executable = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+        with (self.folder / "orthanc.log").open("ab") as log:
+            self._process = subprocess.Popen([executable, str(path)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(self._answers, what="Orthanc answers", wait_s=60)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            self.get("/system")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
+
+    @property
+    def destination(self) -> str:
+        return f"ORTHANC@127.0.0.1:{self.dicom}"
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def file(self, instance: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/instances/{instance}/file", timeout=60) as answer:
+            return bytes(answer.read())
+
+    def upload(self, files: Sequence[Path]) -> None:
+        for file in files:
+            request = urllib.request.Request(f"http://127.0.0.1:{self.http}/instances", file.read_bytes())
+            urllib.request.urlopen(request, timeout=30).close()
+
+    def series(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get("/series?expand")
+        return found
+
+    def instances_of(self, modality: str) -> list[str]:
+        return [
+            instance
+            for series in self.series()
+            if series["MainDicomTags"].get("Modality") == modality
+            for instance in series["Instances"]
+        ]
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def __enter__(self) -> Orthanc:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,125 @@
+"""``run``: offline. Files in, result objects out; no network, no database."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from worker.cli import console, render
+from worker.cli.options import Config, Json, quiet_logs, settings_for
+from worker.domain.errors import NotApplicableError, OverreadError, PermanentError
+from worker.domain.result import ResultContext
+from worker.domain.routing import Decision
+from worker.pipeline.analyse import Analysis, refuse_unless_passed
+from worker.pipeline.attempt import Stopwatch
+from worker.pipeline.ports import PlannedAnalysis
+from worker.pipeline.route import plan
+from worker.wiring import offline
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="Folder (or file) with DICOM images of one or more studies.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result objects.")] = Path("results"),
+    model: Annotated[str, typer.Option("--model", help="Only this model.")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Run the models on files, write SEG, SR and a picture, and send nothing."""
+    with console.reporting():
+        settings = settings_for(config)
+        quiet_logs()
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=console.err, transient=True) as progress:
+            step = progress.add_task("reading headers", total=None)
+            reader = offline.reader(settings)
+            instances, skipped = offline.instances_in(folder)
+            rules = [bound for bound in offline.bound_rules(settings) if not model or bound.model.name == model]
+            studies = sorted({one.header.study_instance_uid for one in instances})
+            planned: list[PlannedAnalysis] = []
+            decisions: list[Decision] = []
+            for study in studies:
+                own = [one for one in instances if one.header.study_instance_uid == study]
+                series = reader.series(reader.headers(own))
+                decided, wanted = plan(rules, series, config_digest=settings.result_digest)
+                decisions.extend(decided)
+                planned.extend(wanted)
+            if not planned:
+                progress.stop()
+                if not as_json:
+                    console.out.print(render.decisions_table(decisions))
+                raise NotApplicableError(
+                    f"No model applies to the {len(instances)} instances in {folder}"
+                    f"{f' ({len(skipped)} files left out)' if skipped else ''}.",
+                    next_step="The reasons are above; `overread explain --files` shows them again.",
+                    code="no-model-applies",
+                )
+            output.mkdir(parents=True, exist_ok=True)
+            written: list[dict[str, object]] = []
+            failed: list[OverreadError] = []
+            analyser = offline.analyser(settings, installation_id="offline")
+            for one in planned:
+                progress.update(step, description=f"running {one.model}")
+                watch = Stopwatch()
+                context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
+                began = time.monotonic()
+                try:
+                    analysis = analyser.analyse(one.model, one.evidence, context, watch)
+                    refuse_unless_passed(analysis.report)
+                except PermanentError as error:
+                    failed.append(error)
+                    continue
+                written.append(_write(analysis, one, output, watch, time.monotonic() - began))
+        if as_json:
+            console.print_json({"decisions": decisions, "skipped": skipped, "results": written})
+        else:
+            _show(written, [(item.path, item.reason) for item in skipped])
+        for failure in failed:
+            console.print_error(failure)
+        if failed:
+            raise typer.Exit(console.EXIT_DATA)
+
+
+def _write(
+    analysis: Analysis, planned: PlannedAnalysis, output: Path, watch: Stopwatch, seconds: float
+) -> dict[str, object]:
+    from worker.pictures.overlay import write_overlay
+
+    stem = f"{planned.model.name}-{planned.key[:12]}"
+    files = []
+    for number, encoded in enumerate(analysis.objects, start=1):
+        path = output / f"{stem}-{number}-{encoded.kind.value.lower()}.dcm"
+        path.write_bytes(encoded.content)
+        files.append(path)
+    picture = output / f"{stem}.png"
+    write_overlay(analysis.conclusion, picture)
+    return {
+        "model": str(planned.model),
+        "files": files,
+        "picture": picture,
+        "findings": [
+            {"structure": segment.label, "name": m.name.meaning, "value": m.value, "unit": m.unit.ucum}
+            for finding in analysis.conclusion.findings
+            for segment in finding.segments
+            for m in segment.measurements
+        ],
+        "stages": list(watch.stages),
+        "seconds": seconds,
+    }
+
+
+def _show(written: list[dict[str, object]], skipped: list[tuple[Path, str]]) -> None:
+    for path, reason in skipped:
+        console.out.print(Text(f"left out {path.name}: {reason}", style="dim"))
+    for one in written:
+        made = console.table(f"{one['model']} in {one['seconds']:.1f} s", "structure", "what", "value", "unit")
+        for finding in one["findings"]:  # type: ignore[attr-defined]
+            made.add_row(finding["structure"], finding["name"], f"{finding['value']:,.1f}", finding["unit"])
+        console.out.print(made)
+        for path in (*one["files"], one["picture"]):  # type: ignore[misc]
+            console.out.print(f"wrote {path}", soft_wrap=True)

@@ -1,0 +1,131 @@
+"""``up``: all of it on one machine -- broker, listener, sweeper, workers, Flower -- from one command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli import console
+from worker.cli.options import Config, environment, overrides
+from worker.cli.processes import Processes
+from worker.cli.serve import Stop
+from worker.domain.errors import ConfigurationError, TransientError
+from worker.observe import logs
+from worker.settings import Settings, load
+from worker.tasks.lanes import Lane
+from worker.wiring import brokers
+
+log = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 0.1
+
+
+class Installation:
+    """The processes of one installation on this machine.
+
+    Parameters
+    ----------
+    environ:
+        Environment of the child processes; it carries the whole configuration.
+    output:
+        Folder for the children's logs, or None for our own standard error.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], *, output: Path | None = None) -> None:
+        self._settings = settings
+        self._output = output
+        self._processes = Processes(environment=environ)
+        self._broker = brokers.embedded(settings)
+
+    def start(self) -> None:
+        """Start everything. Raises ConfigurationError for what can be seen to be wrong before that."""
+        from worker.wiring import stores
+
+        self._settings.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stores.prepare(self._settings)
+        # The listener first: a PACS is waiting, and receiving needs neither broker nor workers.
+        self._add("listener", "listen")
+        if self._broker is not None:
+            self._broker.start()
+        self._add("sweeper", "sweep")
+        for lane in Lane:
+            self._add(f"worker-{lane.value}", "work", "--lane", lane.value)
+        if self._settings.flower.enabled:
+            self._add("flower", "flower")
+
+    def watch_once(self) -> None:
+        """Start again what died. Raises ConfigurationError when starting again cannot help."""
+        self._processes.watch_once()
+        if self._broker is not None:
+            try:
+                self._broker.restart_if_dead()
+            except TransientError as error:
+                log.warning("broker-away", extra={"code": error.code})
+        failed = self._processes.failed_for_good()
+        if failed is not None:
+            where = f" Its log: {failed.output}" if failed.output else " Its error is above."
+            raise ConfigurationError(
+                f"The process {failed.name!r} cannot start as configured.",
+                next_step=f"`overread doctor` looks at every part.{where}",
+                code="process-misconfigured",
+            )
+
+    def stop(self) -> None:
+        """End everything in order: workers hand back their jobs, the broker goes last."""
+        self._processes.stop()
+        if self._broker is not None:
+            self._broker.stop()
+
+    def _add(self, name: str, *arguments: str) -> None:
+        output = self._output / f"{name}.log" if self._output else None
+        self._processes.add(name, *arguments, output=output)
+
+
+def up(
+    config: Config = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder.", show_default=False)] = None,
+    aet: Annotated[str | None, typer.Option("--aet", help="Our AE title.", show_default=False)] = None,
+    bind: Annotated[str | None, typer.Option("--bind", help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on.", show_default=False)] = None,
+    send_to: Annotated[
+        list[str] | None, typer.Option("--send-to", help="Where results go: AET@host:port; may be repeated.")
+    ] = None,
+    flower: Annotated[bool | None, typer.Option("--flower/--no-flower", show_default=False)] = None,
+) -> None:
+    """Run everything on this machine until Ctrl-C or SIGTERM."""
+    with console.reporting():
+        changes = overrides(data=data, ae_title=aet, bind=bind, port=port, send_to=send_to or (), flower=flower)
+        environ = environment(config, changes)
+        settings = load(environ=environ)
+        logs.configure(level=settings.log.level, style=settings.log.format)
+        stop = Stop()
+        installation = Installation(settings, environ)
+        try:
+            installation.start()
+            _say_where(settings)
+            while not stop.wait(WATCH_EVERY_S):
+                installation.watch_once()
+        finally:
+            installation.stop()
+        log.info("stopped")
+
+
+def _say_where(settings: Settings) -> None:
+    listener, flower = settings.listener, settings.flower
+    console.err.print(f"[bold]Overread[/] {settings.node.ae_title} listens on {listener.bind}:{listener.port}")
+    for destination in settings.destinations:
+        console.err.print(f"results go to {destination.ae_title}@{destination.host}:{destination.port}")
+    if not settings.destinations:
+        console.err.print(
+            "[yellow]results stay in the spool[/]: no destination is configured (--send-to AET@host:port)"
+        )
+    if flower.enabled:
+        console.err.print(
+            f"Flower: http://{flower.bind}:{flower.port} (user {flower.user}, "
+            f"password in {settings.node.data / 'flower-password'})"
+        )
+    console.err.print(f"data: {settings.node.data}; `overread jobs` shows the work; Ctrl-C ends it", soft_wrap=True)

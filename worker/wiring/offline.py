@@ -1,0 +1,155 @@
+"""What needs neither database nor broker: model packages, routing rules, and the analysis itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import worker
+from worker.decode.files import SkippedFile, instances_from_folder
+from worker.decode.headers import HeaderReader
+from worker.decode.volumes import VolumeReader
+from worker.domain.errors import ConfigurationError, OverreadError
+from worker.domain.routing import Rule
+from worker.domain.study import StoredInstance
+from worker.inference.cpu import cpu_limit
+from worker.inference.package import Package, load_package
+from worker.inference.predictor import PackagePredictor
+from worker.inference.registry import Registry
+from worker.inference.session import SessionCache, SessionSettings
+from worker.pipeline import ports
+from worker.pipeline.analyse import Analyser
+from worker.pipeline.route import BoundRule
+from worker.results.encoder import DicomEncoder
+from worker.results.gate import ResultGate
+from worker.results.identity import Equipment
+from worker.settings import Settings
+
+
+def packaged_models() -> Path:
+    """Folder of the model packages that come with Overread: inside the wheel, or beside the source tree."""
+    inside = Path(str(files(worker) / "packaged_models"))
+    return inside if inside.is_dir() else Path(worker.__file__).resolve().parent.parent / "models"
+
+
+def registry(settings: Settings) -> Registry:
+    """The installed model packages; broken ones are named, and do not block the others."""
+    folders = [*settings.models.folders, *([packaged_models()] if settings.models.packaged else [])]
+    return Registry(folders)
+
+
+def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[BoundRule, ...]:
+    """The routing table: the site's rules, or one rule for each enabled model when there are none.
+
+    Raises ConfigurationError when a rule, or ``models.enabled``, names a model that is not installed.
+    """
+    installed = installed or registry(settings)
+    destinations = tuple(entry.name for entry in settings.destinations)
+    if settings.rules:
+        found = []
+        for entry in settings.rules:
+            package = installed.find(entry.model)
+            found.append(BoundRule(settings.site_rule(entry, _contract(package, destinations)), package.identity))
+        return tuple(found)
+    names = settings.models.enabled or tuple(dict.fromkeys(p.identity.name for p in installed.packages))
+    chosen = [installed.find(name) for name in names]
+    return tuple(BoundRule(_contract(package, destinations), package.identity) for package in chosen)
+
+
+def _contract(package: Package, destinations: tuple[str, ...]) -> Rule:
+    return replace(package.to_rule(), destinations=destinations)
+
+
+def reader(settings: Settings) -> ports.SeriesReader:
+    """Headers from stored bytes."""
+    del settings
+    return HeaderReader()
+
+
+def memory_limit_bytes(settings: Settings) -> int:
+    """The most that one run may need: as configured, or four fifths of the machine's memory shared by concurrency."""
+    if settings.work.memory_limit_mb:
+        return settings.work.memory_limit_mb << 20
+    return int(0.8 * _memory_bytes() / settings.work.concurrency)
+
+
+def analyser(settings: Settings, *, installation_id: str) -> Analyser:
+    """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run."""
+    volumes: ports.VolumeReader = VolumeReader()
+    threads = settings.inference.threads or max(1, cpu_limit() // settings.work.concurrency)
+    sessions = SessionCache(
+        SessionSettings(
+            providers=settings.inference.providers,
+            allow_fallback=settings.inference.allow_fallback,
+            threads=threads,
+        )
+    )
+    predictor: ports.Predictor = PackagePredictor(
+        registry(settings), sessions=sessions, memory_limit_bytes=memory_limit_bytes(settings)
+    )
+    encoder: ports.Encoder = DicomEncoder(
+        equipment=equipment(settings, installation_id=installation_id), series_number=settings.results.series_number
+    )
+    gate: ports.Gate = ResultGate()
+    return Analyser(reader(settings), volumes, predictor, encoder, gate)
+
+
+def equipment(settings: Settings, *, installation_id: str) -> Equipment:
+    """What result objects say of who made them: the same for every process of one installation."""
+    return Equipment(
+        ae_title=settings.node.ae_title,
+        device_serial_number=settings.results.device_serial_number or installation_id[:16],
+        department=settings.results.institution_department,
+    )
+
+
+def instances_in(folder: Path) -> tuple[tuple[StoredInstance, ...], tuple[SkippedFile, ...]]:
+    """DICOM files of a folder, and what was left out with the reason."""
+    if not folder.exists():
+        raise ConfigurationError(f"There is no folder {folder}.", code="folder-missing")
+    return instances_from_folder(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageReport:
+    """What `overread models check` found: ``error`` is empty for a sound package."""
+
+    folder: Path
+    model: str
+    error: str
+
+
+def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[PackageReport, ...]:
+    """Load each package, weights included, and say what is wrong with it."""
+    if not folders:
+        installed = registry(settings)
+        good = [p.folder for p in installed.packages]
+        folders = sorted({*good, *(b.folder for b in installed.broken)})
+    return tuple(_check(folder) for folder in folders)
+
+
+def _check(folder: Path) -> PackageReport:
+    try:
+        package = load_package(folder)
+        sessions = SessionCache()
+        for net in package.manifest.inference.nets():
+            sessions.get(package.weights[net.weights], net)
+    except OverreadError as error:
+        return PackageReport(folder, "", str(error))
+    return PackageReport(folder, str(package.identity), "")
+
+
+@cache
+def _memory_bytes() -> int:
+    """Physical memory, or the control group's limit when that is lower."""
+    total = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        if line.startswith("MemTotal")
+    )
+    paths = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    limits = [path.read_text(encoding="ascii").strip() for path in paths if path.is_file()]
+    return min(total, *(int(text) for text in limits if text.isdigit()))

@@ -1,0 +1,85 @@
+"""The listener, and the store behind it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+from worker.domain.errors import OverreadError
+from worker.domain.ourselves import MANUFACTURER, MODEL_NAME
+from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.ports import InstanceStore as Custody
+from worker.intake.reindex import offered_again
+from worker.intake.server import Listener
+from worker.settings import Settings
+from worker.store.admission import InstanceStore
+from worker.store.recovery import recover
+from worker.wiring import stores
+
+log = logging.getLogger(__name__)
+
+
+class Receiving:
+    """The listener with its store: started and stopped together."""
+
+    def __init__(self, settings: Settings) -> None:
+        stores.prepare(settings)
+        self._ledger = stores.ledger(settings)
+        entry = settings.listener
+        self._store = InstanceStore(
+            database=self._ledger.database,
+            spool=self._ledger.spool,
+            # The same listener after a restart: what its last run left open counts as closed.
+            listener_id=f"{socket.gethostname()}:{entry.port}",
+            own_equipment=(MANUFACTURER, MODEL_NAME),
+        )
+        custody: Custody = self._store
+        self._listener = Listener(
+            custody,
+            ae_title=settings.node.ae_title,
+            bind_address=entry.bind,
+            port=entry.port,
+            limits=Limits(
+                associations=entry.max_associations,
+                associations_per_peer=max(1, int(entry.max_associations * 0.8)),
+                associations_per_calling_ae=max(1, int(entry.max_associations * 0.8)),
+                idle_s=entry.idle_s,
+                object_bytes=entry.max_object_mb << 20,
+            ),
+            access=AccessPolicy(
+                require_called_ae_title=entry.require_called_ae_title,
+                calling_ae_titles=entry.calling_ae_titles,
+                networks=entry.peers,
+            ),
+            accept_conflicts=entry.conflict == "accept",
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._listener.port
+
+    def start(self) -> None:
+        """Listen; then, beside receiving, put right what a crash left."""
+        self._store.start()
+        self._listener.start()
+        threading.Thread(target=self._recover, name="recovery", daemon=True).start()
+
+    def stop(self, *, grace_s: float) -> None:
+        """Let associations end within the grace, commit what waits, and close."""
+        self._listener.stop(grace_s)
+        self._store.close()
+
+    def _recover(self) -> None:
+        try:
+            found = recover(self._ledger.database, self._ledger.spool, self._store, offered_again)
+        except OverreadError as error:
+            log.warning("recovery-failed", extra={"code": error.code})
+            return
+        log.info("recovered", extra={"count": found.reindexed, "reason": f"{found.temporaries_removed} temporaries"})
+
+
+def listener(settings: Settings) -> Receiving:
+    """The listener of this installation."""
+    return Receiving(settings)

@@ -1,0 +1,123 @@
+"""The ledger and the spool of an installation."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+from worker.pipeline import ports
+from worker.settings import Settings
+from worker.store.database import Database
+from worker.store.evidence import LedgerEvidence
+from worker.store.jobs import LedgerJobs, Limits
+from worker.store.operations import Operations
+from worker.store.outbox import LedgerOutbox
+from worker.store.products import LedgerProducts
+from worker.store.queries import Queries
+from worker.store.routings import LedgerRoutings
+from worker.store.schema import installation_id, migrate
+from worker.store.spool import Spool
+from worker.store.sweep import LedgerSweep
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every view of one database and one spool; each is made when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        """The database by its URL."""
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Instances and results on disk."""
+        storage = self.settings.storage
+        return Spool(self.settings.node.data / "spool", reserve_bytes=storage.reserve_mb << 20)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Leases and attempts."""
+        return Limits(lease_s=self.settings.work.lease_s, max_attempts=self.settings.work.max_attempts)
+
+    @cached_property
+    def committing(self) -> frozenset[str]:
+        """Destinations whose promise ends our responsibility."""
+        return frozenset(entry.name for entry in self.settings.destinations if entry.storage_commitment)
+
+    @cached_property
+    def installation_id(self) -> str:
+        """The name of this installation."""
+        return installation_id(self.database)
+
+    @cached_property
+    def jobs(self) -> ports.Jobs:
+        """Claims."""
+        return LedgerJobs(self.database, limits=self.limits)
+
+    @cached_property
+    def evidence(self) -> ports.Evidence:
+        """Stored instances of jobs."""
+        return LedgerEvidence(self.database, self.spool, require_patient_id=self.settings.storage.require_patient_id)
+
+    @cached_property
+    def routings(self) -> ports.Routings:
+        """Decisions."""
+        return LedgerRoutings(self.database)
+
+    @cached_property
+    def products(self) -> ports.Products:
+        """Results."""
+        return LedgerProducts(self.database, self.spool)
+
+    @cached_property
+    def outbox(self) -> ports.Outbox:
+        """Deliveries."""
+        return LedgerOutbox(self.database, self.spool, limits=self.limits, committing=self.committing)
+
+    @cached_property
+    def sweepable(self) -> ports.Sweepable:
+        """What the sweeper asks."""
+        return LedgerSweep(
+            self.database,
+            activity=ports.StudyActivity,
+            due=ports.Due,
+            limits=self.limits,
+            committing=self.committing,
+        )
+
+    @cached_property
+    def operations(self) -> Operations:
+        """What people do to jobs."""
+        return Operations(self.database, limits=self.limits, committing=self.committing)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """What people ask."""
+        return Queries(self.database, self.spool)
+
+
+_open: dict[tuple[int, str, str], Ledger] = {}
+
+
+def ledger(settings: Settings) -> Ledger:
+    """The ledger of this process: one for each database and data folder, never carried over a fork."""
+    key = (os.getpid(), settings.database_url, str(settings.node.data))
+    if key not in _open:
+        _open[key] = Ledger(settings)
+    return _open[key]
+
+
+def queries(settings: Settings) -> Queries:
+    """The read side, for a command that may be the first one of an installation."""
+    prepare(settings)
+    return ledger(settings).queries
+
+
+def prepare(settings: Settings) -> None:
+    """Bring the database to this version. Safe when many processes start at once."""
+    settings.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    migrate(ledger(settings).database)

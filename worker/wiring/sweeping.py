@@ -1,0 +1,19 @@
+"""The sweeper."""
+
+from __future__ import annotations
+
+from worker.pipeline import ports
+from worker.pipeline.sweep import Sweeper
+from worker.settings import Settings
+from worker.tasks.app import make_app
+from worker.tasks.doorbell import CeleryDoorbell
+from worker.wiring import brokers, offline, stores
+
+
+def sweeper(settings: Settings) -> Sweeper:
+    """The sweeper of this installation; any number of them may run."""
+    stores.prepare(settings)
+    options = brokers.options(settings)
+    doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
+    rules = [bound.rule for bound in offline.bound_rules(settings)]
+    return Sweeper(stores.ledger(settings).sweepable, doorbell, settings.assembly.to_domain(), rules)

@@ -1,0 +1,132 @@
+"""The worker: Celery in the parent, use-cases in the children."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cached_property
+
+from worker.deliver.store_scu import StoreSender
+from worker.domain.errors import OverreadError
+from worker.domain.findings import Conclusion
+from worker.domain.job import JobId
+from worker.pipeline import ports
+from worker.pipeline.analyse import AnalyseSeries, Illustrator
+from worker.pipeline.deliver import DeliverResults
+from worker.pipeline.route import RouteStudy
+from worker.settings import Settings
+from worker.tasks.lanes import Lane
+from worker.tasks.work import register
+from worker.wiring import brokers, offline, stores
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 10
+HEARTBEATS_PER_LEASE = 4
+
+
+class Illustrations:
+    """Overlay pictures in the data folder. A picture that fails costs nobody a result."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.node.data / "pictures"
+
+    def illustrate(self, job_id: JobId, conclusion: Conclusion) -> None:
+        """Write ``pictures/JOB.png``."""
+        from worker.pictures.overlay import write_overlay
+
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_overlay(conclusion, self._folder / f"{job_id}.png")
+        except (OSError, OverreadError) as error:
+            log.warning("picture-failed", extra={"job_id": job_id, "error": type(error).__name__})
+
+
+class UseCases:
+    """Made once in each child, after the fork, at its first task."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ledger = stores.ledger(settings)
+        self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
+
+    @cached_property
+    def route(self) -> RouteStudy:
+        """Of a route job."""
+        settings = self._settings
+        return RouteStudy(
+            jobs=self._ledger.jobs,
+            evidence=self._ledger.evidence,
+            routings=self._ledger.routings,
+            reader=offline.reader(settings),
+            rules=offline.bound_rules(settings),
+            config_digest=settings.result_digest,
+            heartbeat_s=self._heartbeat_s,
+        )
+
+    @cached_property
+    def analyse(self) -> AnalyseSeries:
+        """Of an analyse job."""
+        settings = self._settings
+        illustrator: Illustrator | None = Illustrations(settings) if settings.pictures.keep else None
+        return AnalyseSeries(
+            jobs=self._ledger.jobs,
+            evidence=self._ledger.evidence,
+            products=self._ledger.products,
+            analyser=offline.analyser(settings, installation_id=self._ledger.installation_id),
+            illustrator=illustrator,
+            heartbeat_s=self._heartbeat_s,
+            deadline_s=settings.work.deadline_s,
+        )
+
+    @cached_property
+    def deliver(self) -> DeliverResults:
+        """Of a delivery."""
+        settings = self._settings
+        sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
+        destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
+        return DeliverResults(self._ledger.outbox, sender, destinations)
+
+
+def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
+    """Run one Celery worker for these lanes until SIGTERM.
+
+    SIGTERM waits a short while for what is running and then ends it; the ledger takes it back at once.
+    """
+    # Celery reads this when it is imported: SIGTERM then means the soft shutdown, which is bounded in time.
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    stores.prepare(settings)
+    app = brokers.application(settings)
+    app.conf.worker_soft_shutdown_timeout = STOP_GRACE_S
+    app.conf.worker_enable_soft_shutdown_on_idle = False
+    made: dict[int, UseCases] = {}
+
+    def use_cases() -> UseCases:
+        # By process: what a parent made must not be used by a child that was forked from it.
+        if os.getpid() not in made:
+            made[os.getpid()] = UseCases(settings)
+        return made[os.getpid()]
+
+    def on_lost(lane: Lane, id_: str, *, worker: str, reason: str) -> None:
+        try:
+            stores.ledger(settings).operations.lost(lane is Lane.DELIVER, id_, worker=worker, reason=reason)
+        except OverreadError as error:
+            log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
+
+    register(app, use_cases, on_lost)
+    concurrency = settings.work.concurrency if Lane.ANALYSE in lanes else 2 if Lane.DELIVER in lanes else 1
+    names = "-".join(lane.value for lane in lanes)
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={','.join(lane.queue for lane in lanes)}",
+            f"--concurrency={concurrency}",
+            f"--hostname={names}-{os.getpid()}@%h",
+            "--pool=prefork",
+            "--optimization=fair",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+    )
