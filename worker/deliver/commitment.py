@@ -1,0 +1,228 @@
+"""Storage commitment as SCU (PS3.4 Annex J, push model): ask for the promise, and hear the report.
+
+The answer to N-ACTION only says that the request arrived. The promise is the N-EVENT-REPORT, which the PACS sends on
+the same association or, more often, on a new one that it opens to our listener. Both come through ``on_report``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import evt
+
+from worker.deliver.association import Timeouts, associated, check_ae_title, context_for
+from worker.domain.errors import PermanentError, TransientError
+from worker.domain.result import Destination, ResultObject
+from worker.domain.study import SOPInstanceUID
+
+log = logging.getLogger(__name__)
+
+OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int]], None]
+"""``on_report(transaction_uid, committed, failed)``: the instances that are promised, and those that are not with
+their Failure Reason (0008,1197). It must have made this durable when it returns; it may be called twice for one
+transaction, from any thread, and with a Transaction UID that nobody asked for."""
+
+_PUSH_MODEL = UID("1.2.840.10008.1.20.1")
+_WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")
+_TRANSFER_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+_ALL_COMMITTED, _SOME_FAILED = 1, 2
+_REQUEST = 1
+
+FAILURE_REASONS: Mapping[int, str] = {
+    0x0110: "processing failure",
+    0x0112: "no such object instance",
+    0x0119: "class-instance conflict",
+    0x0122: "SOP class not supported",
+    0x0131: "duplicate Transaction UID",
+    0x0213: "resource limitation",
+}
+"""PS3.3 C.14.1.1."""
+
+_TRANSIENT_REFUSALS = frozenset({0x0110, 0x0210, 0x0213})
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentSupport:
+    """What a listener adds to hear reports: the presentation context with both roles, and event handlers.
+
+    ``ae.add_supported_context(abstract_syntax, transfer_syntaxes, scu_role=True, scp_role=True)``: the PACS that opens
+    a new association proposes itself as SCP (role reversal, PS3.4 J.3.3).
+    """
+
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+    handlers: tuple[tuple[Any, Any], ...]
+
+
+def commitment_support(on_report: OnReport) -> CommitmentSupport:
+    """Presentation context and N-EVENT-REPORT handler for the listener.
+
+    N-ACTION (somebody wants a promise from us) is answered 0x0124 *not authorised*: we promise nothing by default.
+    """
+    return CommitmentSupport(
+        abstract_syntax=str(_PUSH_MODEL),
+        transfer_syntaxes=_TRANSFER_SYNTAXES,
+        handlers=((evt.EVT_N_EVENT_REPORT, _hears(on_report)), (evt.EVT_N_ACTION, _promises_nothing)),
+    )
+
+
+class CommitmentRequester:
+    """Asks destinations to promise safe-keeping.
+
+    Parameters
+    ----------
+    ae_title:
+        Our AE title: the PACS looks up by it where to send its report.
+    timeouts:
+        How long a destination may take.
+    wait_for_report_s:
+        How long to keep the association open for a report on it; 0 releases at once.
+    """
+
+    def __init__(self, *, ae_title: str, timeouts: Timeouts | None = None, wait_for_report_s: float = 0.0) -> None:
+        self._ae_title = check_ae_title(ae_title)
+        self._timeouts = timeouts or Timeouts()
+        self._wait_for_report_s = wait_for_report_s
+
+    def request(
+        self,
+        destination: Destination,
+        results: Sequence[ResultObject],
+        *,
+        transaction_uid: str,
+        on_report: OnReport,
+    ) -> bool:
+        """Send N-ACTION; tell whether the report came on the same association already.
+
+        Each request needs a Transaction UID of its own, a repeated one included.
+
+        Raises
+        ------
+        TransientError
+            No association, no answer, or a refusal that time can cure.
+        PermanentError
+            ``commitment-not-offered`` (no presentation context) or ``commitment-refused``.
+        """
+        came = threading.Event()
+        information = _request(results, transaction_uid)
+
+        def heard(
+            reported_uid: str, committed: frozenset[SOPInstanceUID], failed: Mapping[SOPInstanceUID, int]
+        ) -> None:
+            on_report(reported_uid, committed, failed)
+            if reported_uid == transaction_uid:
+                came.set()
+
+        try:
+            with associated(
+                destination,
+                [context_for(_PUSH_MODEL, *_TRANSFER_SYNTAXES)],
+                calling_ae_title=self._ae_title,
+                timeouts=self._timeouts,
+                handlers=[(evt.EVT_N_EVENT_REPORT, _hears(heard))],
+            ) as association:
+                status = association.status_of(
+                    lambda: association.raw.send_n_action(information, _REQUEST, _PUSH_MODEL, _WELL_KNOWN_INSTANCE)[0],
+                    seconds=self._timeouts.response_s,
+                )
+                _judge(status, destination)
+                if self._wait_for_report_s:
+                    came.wait(self._wait_for_report_s)
+        except PermanentError as error:
+            if error.code != "no-presentation-context":
+                raise
+            raise PermanentError(
+                f"Destination {destination.name} does not offer storage commitment.",
+                next_step="Switch storage_commitment off for it, or enable the service there.",
+                code="commitment-not-offered",
+            ) from error
+        log.info(
+            "commitment-requested",
+            extra={"destination": destination.name, "transaction_uid": transaction_uid, "instances": len(results)},
+        )
+        return came.is_set()
+
+
+def _request(results: Sequence[ResultObject], transaction_uid: str) -> Dataset:
+    """Action Information (PS3.4 Table J.3-1)."""
+    information = Dataset()
+    information.TransactionUID = transaction_uid
+    information.ReferencedSOPSequence = []
+    for result in results:
+        item = Dataset()
+        item.ReferencedSOPClassUID = result.sop_class_uid
+        item.ReferencedSOPInstanceUID = result.sop_instance_uid
+        information.ReferencedSOPSequence.append(item)
+    return information
+
+
+def _judge(status: int | None, destination: Destination) -> None:
+    if status is None:
+        raise TransientError(
+            f"Destination {destination.name} gave no answer to the commitment request.",
+            next_step="Nothing: it is asked again with a new Transaction UID.",
+            code="commitment-unanswered",
+        )
+    if status == 0x0000:
+        return
+    kind = TransientError if status in _TRANSIENT_REFUSALS else PermanentError
+    reason = FAILURE_REASONS.get(status, "see PS3.7 Annex C")
+    raise kind(
+        f"Destination {destination.name} refused the commitment request: 0x{status:04X} {reason}.",
+        next_step="Look into the log of the destination.",
+        code="commitment-refused",
+    )
+
+
+def _hears(on_report: OnReport) -> Callable[[Any], tuple[int, None]]:
+    """Make the N-EVENT-REPORT handler: only a report that was understood and kept is answered with success."""
+
+    def on_event_report(event: Any) -> tuple[int, None]:
+        if event.event_type not in (_ALL_COMMITTED, _SOME_FAILED):
+            return 0x0113, None  # no such event type (PS3.7 10.1.1.1.8)
+        try:
+            report = _parsed(event.event_information)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            log.warning("commitment-report-malformed")
+            return 0x0115, None  # invalid argument value
+        transaction_uid, committed, failed = report
+        log.info(
+            "commitment-reported",
+            extra={"transaction_uid": transaction_uid, "committed": len(committed), "failed": len(failed)},
+        )
+        try:
+            on_report(transaction_uid, committed, failed)
+        except Exception:  # the PACS must hear that its report was not kept, and send it again
+            log.exception("commitment-report-not-kept", extra={"transaction_uid": transaction_uid})
+            return 0x0110, None
+        return 0x0000, None
+
+    return on_event_report
+
+
+def _parsed(
+    information: Dataset,
+) -> tuple[str, frozenset[SOPInstanceUID], dict[SOPInstanceUID, int]]:
+    """Event Information (PS3.4 Table J.3-2). An instance in both lists counts as failed."""
+    transaction_uid = str(information.TransactionUID)
+    failed = {
+        SOPInstanceUID(str(item.ReferencedSOPInstanceUID)): int(item.get("FailureReason", 0x0110) or 0x0110)
+        for item in information.get("FailedSOPSequence") or []
+    }
+    committed = frozenset(
+        SOPInstanceUID(str(item.ReferencedSOPInstanceUID)) for item in information.get("ReferencedSOPSequence") or []
+    )
+    if not transaction_uid:
+        raise ValueError("no Transaction UID")
+    return transaction_uid, frozenset(committed - failed.keys()), failed
+
+
+def _promises_nothing(event: Any) -> tuple[int, None]:
+    log.info("commitment-request-refused", extra={"calling_ae_title": event.assoc.requestor.ae_title})
+    return 0x0124, None
