@@ -17,9 +17,9 @@ from worker.deliver.association import (
     context_for,
 )
 from worker.deliver.part10 import StoredFile, look_at
-from worker.deliver.status import Verdict, described, meaning_of
 from worker.domain.errors import ConfigurationError, OverreadError, PermanentError
 from worker.domain.result import Destination
+from worker.domain.store_status import Verdict, described, meaning_of
 from worker.domain.study import SOPInstanceUID
 
 log = logging.getLogger(__name__)

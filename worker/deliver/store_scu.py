@@ -14,9 +14,9 @@ from pynetdicom.presentation import PresentationContext
 
 from worker.deliver.association import OpenAssociation, Timeouts, associated, check_ae_title, context_for
 from worker.deliver.part10 import StoredFile, digest_of, look_at
-from worker.deliver.status import Verdict, described, meaning_of
 from worker.domain.errors import PermanentError
 from worker.domain.result import Destination, ResultObject, SendOutcome
+from worker.domain.store_status import Verdict, described, meaning_of
 
 log = logging.getLogger(__name__)
 

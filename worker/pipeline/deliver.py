@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from worker.domain.errors import LeaseLostError, OverreadError, TransientError
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, SendOutcome
+from worker.domain.store_status import is_stored
 from worker.pipeline.attempt import Backoff
 from worker.pipeline.ports import Outbox, Sender
 
@@ -63,8 +64,3 @@ class DeliverResults:
         if outcome.transient:
             return DeliveryState.PENDING, outcome.detail, self.backoff.delay_s(claim.attempt)
         return DeliveryState.PARKED, outcome.detail, None
-
-
-def is_stored(status: int | None) -> bool:
-    """Tell whether a C-STORE response means stored: success, or a warning (PS3.4 Table B.2-1)."""
-    return status is not None and (status == 0x0000 or status & 0xF000 == 0xB000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.deliver.status import STATUS_TABLE, Verdict, described, meaning_of
+from worker.domain.store_status import STATUS_TABLE, Verdict, described, meaning_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
 from worker.domain.result import DeliveryId, DeliveryState, Destination
-from worker.pipeline.deliver import DeliverResults, is_stored
+from worker.domain.store_status import is_stored
+from worker.pipeline.deliver import DeliverResults
 
 PACS = Destination("PACS", "PACS", "127.0.0.1", 104)
 SEG, SR = "2.25.91", "2.25.92"
@@ -62,7 +63,16 @@ def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("status", "stored"),
-    [(0, True), (0xB000, True), (0xB007, True), (0xA700, False), (0xC000, False), (0x0122, False), (None, False)],
+    [
+        (0, True),
+        (0xB000, True),
+        (0xB007, True),
+        (0x0111, True),
+        (0xA700, False),
+        (0xC000, False),
+        (0x0122, False),
+        (None, False),
+    ],
 )
 def test_warnings_mean_stored(status: int | None, stored: bool) -> None:
     assert is_stored(status) is stored

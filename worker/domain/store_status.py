@@ -88,3 +88,8 @@ def meaning_of(status: int) -> StatusMeaning:
 def described(status: int) -> str:
     """A status for people: ``0xA700 refused: out of resources``."""
     return f"0x{status:04X} {meaning_of(status).meaning}"
+
+
+def is_stored(status: int | None) -> bool:
+    """Tell whether this answer means that the destination has the object; None is no answer."""
+    return status is not None and meaning_of(status).verdict is Verdict.STORED
