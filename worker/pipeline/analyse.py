@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,6 +82,7 @@ class AnalyseSeries:
     analyser: Analyser
     illustrator: Illustrator | None = None
     backoff: Backoff = field(default_factory=Backoff)
+    new_watch: Callable[[], Stopwatch] = Stopwatch
     heartbeat_s: float = 15.0
     deadline_s: float = 3600.0
 
@@ -90,7 +91,7 @@ class AnalyseSeries:
         claim = self.jobs.claim(job_id, worker=worker)
         if claim is None:
             return None
-        watch = Stopwatch()
+        watch = self.new_watch()
         try:
             with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
                 analysis = self._analyse(claim, watch)

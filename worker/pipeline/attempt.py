@@ -43,15 +43,23 @@ class Backoff:
 
 
 class Stopwatch:
-    """Collects how long the stages of an attempt take."""
+    """Collects how long the stages of an attempt take.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``on_begin`` is told the name of each stage before it runs: what a process that dies in it leaves behind.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, on_begin: Callable[[str], None] | None = None
+    ) -> None:
         self._clock = clock
+        self._on_begin = on_begin
         self._stages: list[StageTime] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the block under this name, also when it fails."""
+        if self._on_begin is not None:
+            self._on_begin(name)
         began = self._clock()
         try:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.job import Claim, JobId, JobState
@@ -38,6 +38,7 @@ class RouteStudy:
     rules: Sequence[BoundRule]
     config_digest: Digest
     backoff: Backoff = field(default_factory=Backoff)
+    new_watch: Callable[[], Stopwatch] = Stopwatch
     heartbeat_s: float = 15.0
     deadline_s: float = 600.0
 
@@ -46,7 +47,7 @@ class RouteStudy:
         claim = self.jobs.claim(job_id, worker=worker)
         if claim is None:
             return None
-        watch = Stopwatch()
+        watch = self.new_watch()
         try:
             with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
                 decisions, planned = self._plan(claim, watch)

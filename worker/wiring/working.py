@@ -11,8 +11,10 @@ from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.job import JobId
+from worker.observe.blackbox import BlackBox
 from worker.pipeline import ports
 from worker.pipeline.analyse import AnalyseSeries, Illustrator
+from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.settings import Settings
@@ -46,10 +48,15 @@ class Illustrations:
 class UseCases:
     """Made once in each child, after the fork, at its first task."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, black_box: BlackBox) -> None:
         self._settings = settings
+        self._black_box = black_box
         self._ledger = stores.ledger(settings)
         self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
+
+    def _new_watch(self) -> Stopwatch:
+        self._black_box.begin("attempt")
+        return Stopwatch(on_begin=self._black_box.stage)
 
     @cached_property
     def route(self) -> RouteStudy:
@@ -62,6 +69,7 @@ class UseCases:
             reader=offline.reader(settings),
             rules=offline.bound_rules(settings),
             config_digest=settings.result_digest,
+            new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,
         )
 
@@ -76,6 +84,7 @@ class UseCases:
             products=self._ledger.products,
             analyser=offline.analyser(settings, installation_id=self._ledger.installation_id),
             illustrator=illustrator,
+            new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,
             deadline_s=settings.work.deadline_s,
         )
@@ -101,16 +110,19 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     app.conf.worker_soft_shutdown_timeout = STOP_GRACE_S
     app.conf.worker_enable_soft_shutdown_on_idle = False
     made: dict[int, UseCases] = {}
+    black_box = BlackBox(settings.node.data / "run")
 
     def use_cases() -> UseCases:
         # By process: what a parent made must not be used by a child that was forked from it.
         if os.getpid() not in made:
-            made[os.getpid()] = UseCases(settings)
+            made[os.getpid()] = UseCases(settings, black_box)
         return made[os.getpid()]
 
     def on_lost(lane: Lane, id_: str, *, worker: str, reason: str) -> None:
+        left = black_box.read(int(worker.rpartition(":")[2]))
+        said = f"{reason} {left}".strip()
         try:
-            stores.ledger(settings).operations.lost(lane is Lane.DELIVER, id_, worker=worker, reason=reason)
+            stores.ledger(settings).operations.lost(lane is Lane.DELIVER, id_, worker=worker, reason=said)
         except OverreadError as error:
             log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
 

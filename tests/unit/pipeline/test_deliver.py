@@ -64,14 +64,8 @@ def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("status", "stored"),
     [
-        (0, True),
-        (0xB000, True),
-        (0xB007, True),
-        (0x0111, True),
-        (0xA700, False),
-        (0xC000, False),
-        (0x0122, False),
-        (None, False),
+        *((status, True) for status in (0x0000, 0xB000, 0xB007, 0x0111)),
+        *((status, False) for status in (0xA700, 0xC000, 0x0122, None)),
     ],
 )
 def test_warnings_mean_stored(status: int | None, stored: bool) -> None:
