@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import IO, Literal
 
@@ -65,6 +66,8 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Warnings of libraries quote values of data sets as well.
+    warnings.simplefilter("ignore")
     for name in SILENCED:
         library = logging.getLogger(name)
         library.handlers[:] = [logging.NullHandler()]

@@ -78,7 +78,7 @@ def memory_limit_bytes(settings: Settings) -> int:
 
 def analyser(settings: Settings, *, installation_id: str) -> Analyser:
     """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run."""
-    volumes: ports.VolumeReader = VolumeReader()
+    volumes: ports.VolumeReader = VolumeReader(memory_budget_bytes=memory_limit_bytes(settings))
     threads = settings.inference.threads or max(1, cpu_limit() // settings.work.concurrency)
     sessions = SessionCache(
         SessionSettings(

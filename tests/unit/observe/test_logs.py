@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -13,10 +14,11 @@ from worker.observe import logs
 @pytest.fixture
 def restored() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, filters = list(root.handlers), root.level, list(warnings.filters)
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    warnings.filters[:] = filters  # type: ignore[index]
 
 
 @pytest.fixture
@@ -58,3 +60,9 @@ def test_libraries_that_quote_data_sets_are_silent_at_every_level(stream: io.Str
     for name in ("pydicom", "pynetdicom.acse", "highdicom.seg"):
         logging.getLogger(name).error("PatientName Doe^Jane")
     assert stream.getvalue() == ""
+
+
+def test_warnings_that_quote_values_are_silent(stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(style="json", stream=stream)
+    warnings.warn("invalid value for VR PN: Doe^Jane", stacklevel=1)
+    assert "Doe" not in stream.getvalue() + capsys.readouterr().err

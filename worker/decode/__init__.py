@@ -1,0 +1,1 @@
+"""From stored bytes to the domain: headers, pixels, volumes. pydicom and its decoders live here."""
