@@ -1,0 +1,132 @@
+"""Limits of the listener: one peer must never be able to stop the others (promises 4 and 5 of reliability.md)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from worker.domain.errors import ConfigurationError
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Numbers and times that bound what peers can take. Every time is a total, never per read.
+
+    A time-out of 25 s, not 30 or 60, keeps every silent peer below half a minute including the watchdog's own pace.
+
+    Parameters
+    ----------
+    associations, associations_per_peer, associations_per_calling_ae:
+        How many associations run at once: altogether, from one IP address, from one calling AE title. A newcomer
+        beyond a limit takes the place of the one that has been still for the longest time (at least
+        ``evictable_after_s``); while nobody is still it waits at the door, at most ``waiting_s``, and is then rejected
+        (transient, local limit exceeded).
+    pending_connections:
+        Connections whose A-ASSOCIATE-RQ is not complete. They cost no thread. Beyond this, the oldest is closed.
+    request_s, request_bytes:
+        Total time for, and size of, an A-ASSOCIATE-RQ PDU.
+    idle_s:
+        Longest pause between two PDUs.
+    pdu_s:
+        Total time for one PDU from its first byte, and for one answer to leave.
+    message_rate_bytes_per_s, message_rate_after_s:
+        A message that has taken longer than the second must have brought the first on average, or it is trickling.
+    maximum_pdu_bytes:
+        Length of a P-DATA-TF that is offered in the negotiation; a longer one is answered with A-ABORT.
+    command_bytes:
+        Longest command set.
+    extra_message_bytes:
+        Largest data set for the extra services (they are held in memory; storage never is).
+    object_bytes:
+        Largest data set that is stored.
+    backlog:
+        Of the listening socket.
+    """
+
+    associations: int = 400
+    associations_per_peer: int = 320
+    associations_per_calling_ae: int = 320
+    evictable_after_s: float = 2.0
+    waiting_s: float = 4.0
+    pending_connections: int = 512
+    request_s: float = 10.0
+    request_bytes: int = 1 << 20
+    idle_s: float = 25.0
+    pdu_s: float = 25.0
+    message_rate_bytes_per_s: int = 64
+    message_rate_after_s: float = 30.0
+    maximum_pdu_bytes: int = 131072
+    command_bytes: int = 16384
+    extra_message_bytes: int = 4 << 20
+    object_bytes: int = 8 << 30
+    backlog: int = 512
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(
+                    f"The listener's limit {name} must be above zero.",
+                    next_step="Leave it out to get the default.",
+                    code="bad-limit",
+                )
+        if self.maximum_pdu_bytes < 4096:
+            raise ConfigurationError(
+                "The listener's maximum_pdu_bytes must be at least 4096 (PS3.8 Annex D.1).",
+                next_step="Leave it out to get the default.",
+                code="bad-limit",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanLimits:
+    """Bounds of the scan of one data set (reliability.md, section 7)."""
+
+    depth: int = 64
+    elements: int = 100_000
+    fragments: int = 500_000
+    text_bytes: int = 1024
+    inflated_bytes: int = 4 << 30
+    inflated_free_bytes: int = 64 << 20
+    inflated_ratio: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Who may open an association. AE titles and addresses are a filter, not authentication.
+
+    Empty tuples mean: anybody. ``networks`` are addresses or CIDR networks ("10.1.0.0/16").
+    """
+
+    require_called_ae_title: bool = True
+    calling_ae_titles: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    _parsed: tuple[IPNetwork, ...] = field(init=False, repr=False, default=())
+
+    def __post_init__(self) -> None:
+        try:
+            parsed = tuple(ipaddress.ip_network(text, strict=False) for text in self.networks)
+        except ValueError as error:
+            raise ConfigurationError(
+                "An allowed network of the listener is neither an address nor a network.",
+                next_step='Write it as "10.1.2.3" or "10.1.0.0/16".',
+                code="bad-network",
+            ) from error
+        object.__setattr__(self, "_parsed", parsed)
+
+    def admits_address(self, address: str) -> bool:
+        """Tell whether a peer with this IP address may connect."""
+        if not self._parsed:
+            return True
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self._parsed)
+
+    def admits_calling(self, calling_ae_title: str) -> bool:
+        """Tell whether this calling AE title is on the list."""
+        return not self.calling_ae_titles or calling_ae_title in self.calling_ae_titles
