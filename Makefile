@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 EXTRAS_check := check,test,export
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean services
+.PHONY: help demo test check format bench docs chaos clean services
+ROUNDS ?= 50
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +40,12 @@ check: $(VENV)/.installed-all ## what CI checks before it tests: format, lint, t
 
 format: $(VENV)/.installed-all ## write the format and the safe fixes
 	$(BIN)/ruff check --fix --silent . ; $(BIN)/ruff format .
+
+docs: $(VENV)/.installed-all ## write the generated parts of the documents
+	$(BIN)/python -m tests.unit.docs.generated
+
+chaos: $(VENV)/.installed-all services ## kill, cut, fill and lie for ROUNDS rounds, then count (SEED=... repeats a run)
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.installed-all ## measure against named peers, in this run
 	$(BIN)/python -m benchmarks

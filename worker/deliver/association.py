@@ -22,6 +22,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from worker.deliver.wire import Timeouts, Wire, deadline
 from worker.domain.errors import ConfigurationError, PermanentError, TransientError
+from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.result import Destination
 
 # A file given by its path is then sent byte by byte as it is stored, never decoded and encoded again.
@@ -155,6 +156,8 @@ def context_for(abstract_syntax: str, *transfer_syntaxes: str) -> PresentationCo
 
 def _application_entity(ae_title: str, timeouts: Timeouts) -> AE:
     ae = AE(ae_title=check_ae_title(ae_title))
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = implementation_version_name()
     ae.connection_timeout = timeouts.connect_s
     ae.acse_timeout = timeouts.association_s
     ae.dimse_timeout = timeouts.response_s

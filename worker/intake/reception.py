@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from worker.domain.errors import OutOfSpaceError
+from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.study import Digest
 from worker.intake.ports import InstanceStore
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.34579598875650212450423555854730633910"
-IMPLEMENTATION_VERSION: Final = "OVERREAD_0_1"
 _SPACE_CHECK_BYTES: Final = 32 << 20
 
 
@@ -97,7 +96,7 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
             _short(0x0003, b"UI", sop_instance_uid, b"\0"),
             _short(0x0010, b"UI", transfer_syntax_uid, b"\0"),
             _short(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
-            _short(0x0013, b"SH", IMPLEMENTATION_VERSION, b" "),
+            _short(0x0013, b"SH", implementation_version_name(), b" "),
         )
     )
     return struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements)) + elements

@@ -31,7 +31,7 @@ class ScanError(PermanentError):
     def __init__(self, message: str, *, code: str, status: int = CANNOT_UNDERSTAND) -> None:
         super().__init__(
             message,
-            next_step="Look at the quarantined copy (overread doctor lists it) and send the instance again when fixed.",
+            next_step="Look at the quarantined copy (`overread jobs` lists it) and send the instance again when fixed.",
             code=code,
         )
         self.status = status

@@ -18,6 +18,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext
 
 from worker.domain.errors import ConfigurationError
+from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.intake.association import Services, StorageAssociation
 from worker.intake.counters import Counters, ListenerStats
 from worker.intake.gatekeeper import Gatekeeper, abort_pdu
@@ -25,7 +26,6 @@ from worker.intake.handlers import StorageHandler
 from worker.intake.limits import AccessPolicy, Limits, ScanLimits
 from worker.intake.negotiation import ProtocolError, RejectError, parse_request
 from worker.intake.ports import InstanceStore
-from worker.intake.reception import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from worker.intake.roster import Roster
 from worker.intake.syntaxes import is_storage_class
 
@@ -290,7 +290,7 @@ def _application_entity(ae_title: str) -> ApplicationEntity:
     entity.maximum_associations = 1 << 20
     entity.require_called_aet = False
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION
+    entity.implementation_version_name = implementation_version_name()
     return entity
 
 

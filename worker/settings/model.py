@@ -48,9 +48,9 @@ class Listener(_Section):
     require_called_ae_title: bool = Field(default=True, description="Refuse associations that call another AE title.")
     calling_ae_titles: tuple[AETitle, ...] = Field((), description="Who may send; empty: everybody who reaches us.")
     peers: tuple[str, ...] = Field((), description="IP addresses or networks that may connect; empty: all.")
-    max_associations: int = Field(64, ge=1, le=1000, description="Associations served at the same time.")
+    max_associations: int = Field(400, ge=1, le=2000, description="Associations served at the same time.")
     max_object_mb: int = Field(4096, ge=1, description="Largest object accepted, in MiB.")
-    idle_s: Seconds = Field(30.0, description="An association that does nothing for this long is ended.")
+    idle_s: Seconds = Field(25.0, description="An association that does nothing for this long is ended.")
     conflict: Literal["refuse", "accept"] = Field(
         "refuse",
         description="Answer to a known SOP Instance UID with other content: 0xA900 or success. Kept apart either way.",

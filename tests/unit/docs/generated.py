@@ -20,7 +20,6 @@ from pydantic.fields import FieldInfo
 from pydicom.uid import UID
 
 from worker.cli.main import build
-from worker.deliver import association
 from worker.deliver.association import Timeouts
 from worker.domain import job, ourselves
 from worker.domain.job import TRANSITIONS, JobState
@@ -28,7 +27,6 @@ from worker.domain.store_status import STATUS_TABLE
 from worker.inference.manifest import Manifest
 from worker.inference.modes import LocaliseThenSegment
 from worker.inference.steps import PostprocessingStep, PreprocessingStep
-from worker.intake import reception
 from worker.intake.limits import Limits
 from worker.intake.syntaxes import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from worker.settings import Settings
@@ -225,24 +223,8 @@ _LATER = {"1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression"}
 
 def implementation() -> str:
     """What we call ourselves in associations and files (PS3.7 D.3.3.2)."""
-    ours = association._application_entity("OVERREAD", Timeouts())
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    made = f"`{ourselves.implementation_version_name(version)}`"
-    own = str(ours.implementation_class_uid) == ourselves.IMPLEMENTATION_CLASS_UID
-    rows = [
-        (
-            "associations that we accept, files of received instances",
-            f"`{reception.IMPLEMENTATION_CLASS_UID}`",
-            f"`{reception.IMPLEMENTATION_VERSION}`",
-        ),
-        (
-            "associations that we open",
-            f"`{ours.implementation_class_uid}`",
-            made if own else "that of the network library",
-        ),
-        ("files of results", f"`{ourselves.IMPLEMENTATION_CLASS_UID}`", made),
-    ]
-    return _table(("where", "Implementation Class UID", "Implementation Version Name"), rows)
+    rows = [(f"`{ourselves.IMPLEMENTATION_CLASS_UID}`", f"`{ourselves.implementation_version_name()}`")]
+    return _table(("Implementation Class UID", "Implementation Version Name"), rows)
 
 
 def association_limits() -> str:
