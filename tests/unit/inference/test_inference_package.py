@@ -1,0 +1,231 @@
+"""Package folders: verified, or refused with what to do."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.unit.inference.tiny_models import affine_net, changed, package_data, save, write_package
+from worker.domain.errors import ConfigurationError
+from worker.domain.model import ModelIdentity
+from worker.domain.study import Digest
+from worker.inference.onnx_file import summarize
+from worker.inference.package import load_package
+from worker.inference.registry import Registry
+
+EMPTY = package_data("0" * 64)
+
+
+def refused(folder: Path, code: str, **limits: int) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_package(folder, **limits)
+    assert caught.value.code == code
+    assert caught.value.next_step
+    return str(caught.value)
+
+
+def test_a_good_package_is_verified_and_identified(tmp_path: Path) -> None:
+    package = load_package(write_package(tmp_path / "toy"))
+    assert str(package.identity) == "toy-ct 1.2.3"
+    assert len(package.identity.digest) == 64
+    assert package.weights["main"].sha256 == hashlib.sha256((tmp_path / "toy/model.onnx").read_bytes()).hexdigest()
+
+
+def test_the_digest_changes_with_manifest_and_weights_alone(tmp_path: Path) -> None:
+    first = load_package(write_package(tmp_path / "a")).identity.digest
+    assert load_package(write_package(tmp_path / "b")).identity.digest == first
+    retitled = load_package(write_package(tmp_path / "c", changed(EMPTY, "package.title", "Other"))).identity.digest
+    other = tmp_path / "d"
+    other.mkdir()
+    affine_net(other / "model.onnx", scale=[0.0, -2.0], bias=[0.0, -500.0])
+    retrained = load_package(write_package(other)).identity.digest
+    assert len({first, retitled, retrained}) == 3
+
+
+def test_the_default_rule_is_the_input_contract(tmp_path: Path) -> None:
+    package = load_package(write_package(tmp_path))
+    rule = package.to_rule()
+    assert (rule.name, rule.model, rule.destinations, rule.per_study) == ("toy-ct", "toy-ct", (), 1)
+    assert rule.conditions == package.manifest.input.to_conditions()
+    assert [preference.weight for preference in rule.preferences] == [2.0]
+    assert package.to_rule(("PACS",)).destinations == ("PACS",)
+
+
+def test_weights_that_are_not_the_ones(tmp_path: Path) -> None:
+    folder = write_package(tmp_path)
+    expected = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    message = refused(folder, "weights-hash-mismatch")
+    assert "model.onnx" in message
+    assert expected in message
+    assert hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest() in message
+
+
+def test_weights_that_change_after_the_check_are_not_read(tmp_path: Path) -> None:
+    package = load_package(write_package(tmp_path))
+    (tmp_path / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(ConfigurationError) as caught:
+        package.weights["main"].read()
+    assert caught.value.code == "weights-hash-mismatch"
+
+
+def test_weights_that_are_missing(tmp_path: Path) -> None:
+    folder = write_package(tmp_path)
+    (folder / "model.onnx").unlink()
+    assert "model.onnx" in refused(folder, "weights-missing")
+
+
+def test_weights_by_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    elsewhere = affine_net(tmp_path / "elsewhere.onnx", scale=[0.0, 1.0], bias=[0.0, 0.0])
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    (folder / "model.onnx").symlink_to(elsewhere)
+    assert "model.onnx" in refused(write_package(folder), "weights-outside")
+
+
+def test_weights_that_are_too_large(tmp_path: Path) -> None:
+    refused(write_package(tmp_path), "weights-too-large", largest_weights_bytes=10)
+
+
+def test_a_folder_without_a_manifest(tmp_path: Path) -> None:
+    assert str(tmp_path) in refused(tmp_path, "manifest-missing")
+
+
+def test_a_manifest_of_megabytes_is_not_parsed(tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").write_bytes(b"#" * (1 << 21))
+    refused(tmp_path, "manifest-invalid")
+
+
+def test_data_outside_the_file(tmp_path: Path) -> None:
+    affine_net(tmp_path / "whole.onnx", scale=[0.0, 1.0], bias=[0.0, 0.0])
+    model = onnx.load(tmp_path / "whole.onnx")
+    onnx.save_model(
+        model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    assert "2 tensors" in refused(write_package(tmp_path), "external-data")
+
+
+def test_data_outside_the_file_hidden_in_an_attribute_of_a_subgraph(tmp_path: Path) -> None:
+    tensor = helper.make_tensor("hidden", onnx.TensorProto.FLOAT, [1], [1.0])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    branch = helper.make_graph(
+        [helper.make_node("Constant", [], ["out"], value=tensor)],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, [1])],
+    )
+    nodes = [helper.make_node("If", ["image"], ["logits"], then_branch=branch, else_branch=branch)]
+    save(tmp_path / "model.onnx", nodes, constants={}, in_shape=[1], out_shape=[1])
+    refused(write_package(tmp_path), "external-data")
+
+
+def test_operators_of_strangers(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Surprise", ["image"], ["logits"], domain="com.example")]
+    save(tmp_path / "model.onnx", nodes, constants={}, in_shape=["N", 1, 2, 2], out_shape=["N", 2, 2, 2],
+         opsets=(("", 17), ("com.example", 1)))  # fmt: skip
+    message = refused(write_package(tmp_path), "custom-operators")
+    assert "com.example" in message
+    assert "Surprise" in message
+
+
+def test_functions_that_the_file_itself_defines_are_no_strangers(tmp_path: Path) -> None:
+    function = helper.make_function(
+        "local", "Twice", ["x"], ["y"], [helper.make_node("Add", ["x", "x"], ["y"])], [helper.make_opsetid("", 17)]
+    )
+    nodes = [helper.make_node("Twice", ["image"], ["logits"], domain="local")]
+    save(tmp_path / "model.onnx", nodes, constants={}, in_shape=["N", 1, "H", "W"], out_shape=["N", 2, "H", "W"],
+         opsets=(("", 17), ("local", 1)), functions=(function,))  # fmt: skip
+    package = load_package(write_package(tmp_path))
+    summary = summarize(package.weights["main"].read())
+    assert summary.functions == {"local"}
+    assert summary.operators == {("local", "Twice"), ("", "Add")}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a model", b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256)), b"PK\x03\x04"]
+)
+def test_files_that_are_not_onnx(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    refused(write_package(tmp_path), "not-onnx")
+
+
+def test_every_truncation_of_a_model_is_refused_or_harmless(tmp_path: Path) -> None:
+    content = affine_net(tmp_path / "m.onnx", scale=[0.0, 1.0], bias=[0.0, 0.0]).read_bytes()
+    outcomes = set()
+    for end in range(len(content)):
+        try:
+            summarize(content[:end])
+            outcomes.add("read")
+        except ConfigurationError as error:
+            outcomes.add(error.code)
+    assert "not-onnx" in outcomes
+
+
+def test_graphs_nested_without_end(tmp_path: Path) -> None:
+    graph = b""
+    for _ in range(200):  # attribute.g within node.attribute within graph.node, over and over
+        for tag in (0x32, 0x2A, 0x0A):
+            graph = bytes([tag]) + _varint(len(graph)) + graph
+    (tmp_path / "model.onnx").write_bytes(b"\x3a" + _varint(len(graph)) + graph)
+    assert "nested" in refused(write_package(tmp_path), "not-onnx")
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def test_summary_of_a_real_file(tmp_path: Path) -> None:
+    constants = {"scale": np.ones((1, 2, 1, 1), np.float32)}
+    path = save(tmp_path / "m.onnx", [helper.make_node("Mul", ["image", "scale"], ["logits"])], constants=constants,
+                in_shape=["N", 1, 2, 2], out_shape=["N", 2, 2, 2])  # fmt: skip
+    summary = summarize(path.read_bytes())
+    assert (summary.opsets, summary.operators, summary.external) == ({"": 17}, {("", "Mul")}, 0)
+
+
+def test_one_broken_package_does_not_block_the_others(tmp_path: Path) -> None:
+    write_package(tmp_path / "good")
+    write_package(tmp_path / "broken")
+    (tmp_path / "broken" / "model.onnx").unlink()
+    (tmp_path / "not-a-package").mkdir()
+    registry = Registry([tmp_path, tmp_path / "good", tmp_path / "nowhere"])
+    assert [package.folder.name for package in registry.packages] == ["good"]
+    assert [(one.folder.name, one.error.code) for one in registry.broken] == [("broken", "weights-missing")]
+
+
+def test_packages_are_found_by_name_version_and_digest(tmp_path: Path) -> None:
+    for version in ("1.2.3", "1.10.0", "1.10.0-rc.1"):
+        write_package(tmp_path / version, changed(EMPTY, "package.version", version))
+    registry = Registry([tmp_path])
+    assert registry.find("toy-ct").identity.version == "1.10.0"
+    old = registry.find("toy-ct", "1.2.3")
+    assert registry.by_digest(old.identity.digest) is old
+    assert registry.pinned(old.identity) is old
+    for lost in (
+        lambda: registry.find("toy-mr"),
+        lambda: registry.find("toy-ct", "9.9.9"),
+        lambda: registry.pinned(ModelIdentity("toy-ct", "1.2.3", Digest("f" * 64))),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            lost()
+        assert caught.value.code == "model-missing"
+        assert "toy-ct 1.10.0" in caught.value.message
+
+
+def test_one_version_with_two_contents_is_ambiguous(tmp_path: Path) -> None:
+    write_package(tmp_path / "a")
+    write_package(tmp_path / "b", changed(EMPTY, "package.title", "Other"))
+    write_package(tmp_path / "c")
+    registry = Registry([tmp_path])
+    assert [package.folder.name for package in registry.packages] == ["a"]
+    assert [(one.folder.name, one.error.code) for one in registry.broken] == [("b", "model-twice")]

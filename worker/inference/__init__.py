@@ -1,0 +1,1 @@
+"""Model packages and their inference: manifest, steps, ONNX Runtime sessions, predictor."""

@@ -1,0 +1,143 @@
+"""A look into an ONNX file before anything executes it: operators, versions, data outside the file.
+
+The ``onnx`` package belongs to the export extra. What must be known here is little, and the protocol buffer wire format
+(field number, wire type, length) is enough to find it without reading a single weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from worker.domain.errors import ConfigurationError
+
+ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+"""Operator sets of the ONNX standard. Anything else would need a library of operators, which is code."""
+
+_DEEPEST = 64
+_EXTERNAL = 1
+
+# Message -> field number -> kind of sub-message (onnx.proto3).
+_MESSAGES: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 9: "opset", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+
+
+@dataclass(slots=True)
+class OnnxSummary:
+    """What a file says of itself."""
+
+    opsets: dict[str, int] = field(default_factory=dict)
+    operators: set[tuple[str, str]] = field(default_factory=set)
+    """(domain, operator type) of every node, in functions and sub-graphs too."""
+    functions: set[str] = field(default_factory=set)
+    """Domains of functions that the file itself defines."""
+    external: int = 0
+    """Number of tensors whose data lie in another file."""
+
+
+def summarize(content: bytes) -> OnnxSummary:
+    """Read the structure of an ONNX file; raises ConfigurationError (``not-onnx``) when it has none."""
+    summary = OnnxSummary()
+    try:
+        _visit("model", memoryview(content), summary, depth=0)
+    except (IndexError, ValueError, RecursionError) as error:
+        raise _not_onnx(str(error)) from error
+    if not summary.opsets or not summary.operators:
+        raise _not_onnx("it has no operator set or no node")
+    return summary
+
+
+def check_hygiene(content: bytes, *, file: str) -> OnnxSummary:
+    """Refuse what a model file must not bring.
+
+    Raises
+    ------
+    ConfigurationError
+        ``not-onnx``; ``external-data`` (weights outside the file are not covered by its SHA-256);
+        ``custom-operators`` (operators of a domain that is neither standard nor defined in the file).
+    """
+    summary = summarize(content)
+    if summary.external:
+        raise ConfigurationError(
+            f"{file} keeps {summary.external} tensors in another file, which its SHA-256 does not cover.",
+            next_step="Save it as one file: onnx.save_model(model, path, save_as_external_data=False).",
+            code="external-data",
+        )
+    foreign = sorted({d for d, _ in summary.operators} - ALLOWED_DOMAINS - summary.functions)
+    if foreign:
+        names = sorted(name for domain, name in summary.operators if domain in foreign)[:5]
+        raise ConfigurationError(
+            f"{file} uses operators of {', '.join(foreign)} ({', '.join(names)}), which are not part of ONNX.",
+            next_step="Export it with standard operators only.",
+            code="custom-operators",
+        )
+    return summary
+
+
+def _not_onnx(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The file is not an ONNX model: {why}.", next_step="Export the model again.", code="not-onnx"
+    )
+
+
+def _visit(kind: str, message: memoryview, summary: OnnxSummary, *, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"its graphs are nested deeper than {_DEEPEST}")
+    texts: dict[int, str] = {}
+    numbers: dict[int, int] = {}
+    for number, value in _fields(message):
+        if isinstance(value, int):
+            numbers[number] = value
+        elif number in _MESSAGES.get(kind, {}):
+            _visit(_MESSAGES[kind][number], value, summary, depth=depth + 1)
+        elif (kind, number) in {("node", 4), ("node", 7), ("opset", 1), ("function", 10)}:
+            texts[number] = bytes(value).decode("utf-8")
+    if kind == "node":
+        summary.operators.add((texts.get(7, ""), texts.get(4, "")))
+    elif kind == "opset":
+        summary.opsets[texts.get(1, "")] = numbers.get(2, 0)
+    elif kind == "function":
+        summary.functions.add(texts.get(10, ""))
+    elif kind == "tensor" and numbers.get(14) == _EXTERNAL:
+        summary.external += 1
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Field number and value of each field: a whole number, or the bytes of a length-delimited one."""
+    at, end = 0, len(message)
+    while at < end:
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if wire == 2:
+            length, at = _varint(message, at)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {at}")
+        if number == 0 or at + length > end:
+            raise ValueError(f"a field at byte {at} reaches beyond its end")
+        if wire == 2:
+            yield number, message[at : at + length]
+        at += length
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f"a number at byte {at} is too long")

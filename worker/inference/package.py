@@ -1,0 +1,148 @@
+"""A model package: a folder with ``manifest.toml`` and weights, read and verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from worker.domain.errors import ConfigurationError
+from worker.domain.model import ModelIdentity
+from worker.domain.routing import Rule
+from worker.domain.study import Digest
+from worker.inference.manifest import Manifest, WeightsEntry, parse_manifest
+from worker.inference.onnx_file import check_hygiene
+
+MANIFEST = "manifest.toml"
+LONGEST_MANIFEST_BYTES = 1 << 20
+LARGEST_WEIGHTS_BYTES = 2 << 30
+"""A single protocol buffer cannot be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A verified file of weights."""
+
+    path: Path
+    sha256: Digest
+    size_bytes: int
+
+    def read(self) -> bytes:
+        """The bytes, verified once more: what is hashed is what runs.
+
+        Raises ConfigurationError (``weights-missing``, ``weights-hash-mismatch``).
+        """
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise _missing(self.path, error) from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise _mismatch(self.path.name, expected=self.sha256, found=found)
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A model package that is complete and verified. ``weights`` is by the manifest's id."""
+
+    folder: Path
+    manifest: Manifest
+    identity: ModelIdentity
+    weights: Mapping[str, Weights]
+
+    def to_rule(self, destinations: tuple[str, ...] = ()) -> Rule:
+        """The default routing rule: the manifest's input contract, under the model's name."""
+        contract = self.manifest.input
+        return Rule(
+            name=self.identity.name,
+            model=self.identity.name,
+            conditions=contract.to_conditions(),
+            preferences=tuple(preference.to_preference() for preference in contract.preferences),
+            destinations=destinations,
+            per_study=contract.per_study,
+            allow_derived=contract.allow_derived,
+        )
+
+
+def load_package(folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES) -> Package:
+    """Read and verify a package folder.
+
+    Raises
+    ------
+    ConfigurationError
+        ``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``; ``weights-outside`` (a link that leads out
+        of the folder), ``weights-missing``, ``weights-too-large``, ``weights-hash-mismatch``; ``not-onnx``,
+        ``external-data``, ``custom-operators``.
+    """
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({error.strerror}).",
+            next_step="A model package is a folder with a manifest.toml.",
+            code="manifest-missing",
+        ) from error
+    if len(content) > LONGEST_MANIFEST_BYTES:
+        raise ConfigurationError(
+            f"{path} is longer than {LONGEST_MANIFEST_BYTES} bytes.",
+            next_step="A manifest is a page of text: look what is in the file.",
+            code="manifest-invalid",
+        )
+    manifest = parse_manifest(content)
+    weights = {entry.id: _verified(folder, entry, largest_weights_bytes) for entry in manifest.weights}
+    identity = ModelIdentity(manifest.package.name, manifest.package.version, _digest(content, weights))
+    return Package(folder, manifest, identity, MappingProxyType(weights))
+
+
+def _digest(content: bytes, weights: Mapping[str, Weights]) -> Digest:
+    """SHA-256 over the manifest's bytes and each file's own SHA-256, in the manifest's order."""
+    whole = hashlib.sha256(content)
+    for entry in weights.values():
+        whole.update(bytes.fromhex(entry.sha256))
+    return Digest(whole.hexdigest())
+
+
+def _verified(folder: Path, entry: WeightsEntry, largest: int) -> Weights:
+    root = folder.resolve()
+    path = (folder / entry.file).resolve()
+    if not path.is_relative_to(root):
+        raise ConfigurationError(
+            f"Weights file {entry.file} leads out of the package folder.",
+            next_step="Put the file itself into the folder, not a link.",
+            code="weights-outside",
+        )
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise _missing(path, error) from error
+    if size > largest:
+        raise ConfigurationError(
+            f"Weights file {entry.file} has {size} bytes; at most {largest} are allowed.",
+            next_step="Raise the limit for weights if this model is really so large.",
+            code="weights-too-large",
+        )
+    weights = Weights(path, Digest(entry.sha256), size)
+    check_hygiene(weights.read(), file=entry.file)
+    return weights
+
+
+def _missing(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"Weights file {path.name} cannot be read ({error.strerror}).",
+        next_step="Copy the package again; its README says where the weights come from.",
+        code="weights-missing",
+    )
+
+
+def _mismatch(name: str, *, expected: str, found: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Weights file {name} is not the one that the manifest names: SHA-256 expected {expected}, found {found}.",
+        next_step="Copy the package again. If the weights were changed on purpose, give the package a new version "
+        "and write the new SHA-256 into its manifest.",
+        code="weights-hash-mismatch",
+    )

@@ -1,0 +1,109 @@
+"""The installed model packages."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.domain.errors import ConfigurationError
+from worker.domain.model import ModelIdentity
+from worker.domain.study import Digest
+from worker.inference.package import LARGEST_WEIGHTS_BYTES, MANIFEST, Package, load_package
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPackage:
+    """A folder that should hold a package, and why it cannot be used."""
+
+    folder: Path
+    error: ConfigurationError
+
+
+class Registry:
+    """All packages in some folders; one that is broken does not block the others.
+
+    Parameters
+    ----------
+    folders:
+        Each is a package itself or holds packages in its sub-folders.
+    largest_weights_bytes:
+        Limit for each file of weights.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES) -> None:
+        packages: dict[tuple[str, str], Package] = {}
+        broken: list[BrokenPackage] = []
+        for folder in _package_folders(folders):
+            try:
+                package = load_package(folder, largest_weights_bytes=largest_weights_bytes)
+                key = (package.identity.name, package.identity.version)
+                twin = packages.get(key)
+                if twin is not None and twin.identity.digest != package.identity.digest:
+                    raise _twins(package, twin)
+                packages.setdefault(key, package)
+            except ConfigurationError as error:
+                log.warning("model-package-broken", extra={"package": folder.name, "code": error.code})
+                broken.append(BrokenPackage(folder, error))
+        self.packages: tuple[Package, ...] = tuple(sorted(packages.values(), key=_by_name_and_version))
+        self.broken: tuple[BrokenPackage, ...] = tuple(broken)
+
+    def find(self, name: str, version: str | None = None) -> Package:
+        """The package of that name; without ``version`` the highest. Raises ConfigurationError ``model-missing``."""
+        found = [p for p in self.packages if p.identity.name == name and version in (None, p.identity.version)]
+        if not found:
+            raise self._missing(f"model {name}{f' {version}' if version else ''}")
+        return found[-1]
+
+    def by_digest(self, digest: Digest) -> Package:
+        """The package of that content. Raises ConfigurationError ``model-missing``."""
+        for package in self.packages:
+            if package.identity.digest == digest:
+                return package
+        raise self._missing(f"a model package with digest {digest[:12]}...")
+
+    def pinned(self, model: ModelIdentity) -> Package:
+        """The package that a job was queued for, never another version. ConfigurationError ``model-missing``."""
+        try:
+            return self.by_digest(model.digest)
+        except ConfigurationError as error:
+            raise self._missing(f"{model} with digest {model.digest[:12]}...") from error
+
+    def _missing(self, what: str) -> ConfigurationError:
+        installed = ", ".join(f"{p.identity} ({p.identity.digest[:12]}...)" for p in self.packages) or "none"
+        broken = "".join(f" Broken: {b.folder.name} ({b.error.code})." for b in self.broken)
+        return ConfigurationError(
+            f"There is no {what}. Installed: {installed}.{broken}",
+            next_step="Install that version of the package, or run the study again with the installed one.",
+            code="model-missing",
+        )
+
+
+def _package_folders(folders: Sequence[Path]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for folder in folders:
+        if (folder / MANIFEST).is_file():
+            found[folder.resolve()] = None
+        elif folder.is_dir():
+            for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+                found[manifest.parent.resolve()] = None
+    return list(found)
+
+
+def _by_name_and_version(package: Package) -> tuple[str, tuple[int, ...], bool, str]:
+    """Versions by number, a pre-release before its release (https://semver.org, the part that matters)."""
+    version = package.identity.version
+    core = re.split(r"[-+]", version, maxsplit=1)[0]
+    return package.identity.name, tuple(int(part) for part in core.split(".")), "-" not in version, version
+
+
+def _twins(package: Package, twin: Package) -> ConfigurationError:
+    return ConfigurationError(
+        f"{package.folder} and {twin.folder} are both {package.identity}, with different content.",
+        next_step="Remove one, or give the changed package a new version.",
+        code="model-twice",
+    )

@@ -1,0 +1,65 @@
+"""Named steps: a new one is a file (or a class in a fitting file) and its name in one of the unions below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from worker.inference.steps.decide import AboveThreshold, Argmax
+from worker.inference.steps.image import Image
+from worker.inference.steps.intensity import Channels, Clip, ClipKept, ClipPercentiles, ScaleShift, ZScore
+from worker.inference.steps.masks import FillHoles, LargestComponent, MinVolume
+from worker.inference.steps.orient import Rectify, Reorient
+from worker.inference.steps.resample import CropOrPad, ResampleToGrid, ResampleToShape, ResampleToSpacing
+from worker.inference.steps.scores import Sigmoid, Softmax
+
+PreprocessingStep = Annotated[
+    Reorient
+    | Rectify
+    | ResampleToSpacing
+    | ResampleToShape
+    | ResampleToGrid
+    | CropOrPad
+    | Clip
+    | ClipPercentiles
+    | ClipKept
+    | ZScore
+    | ScaleShift
+    | Channels,
+    Field(discriminator="step"),
+]
+"""From the source to the net: Image in, Image out."""
+
+ScoreStep = Softmax | Sigmoid
+"""On what the net says: Scores in, Scores out."""
+
+DecisionStep = Argmax | AboveThreshold
+"""From scores on the net's grid to labels on the source's: exactly one in a chain."""
+
+MaskStep = LargestComponent | FillHoles | MinVolume
+"""On the labels, on the source's grid."""
+
+PostprocessingStep = Annotated[ScoreStep | DecisionStep | MaskStep, Field(discriminator="step")]
+
+
+def preprocess(image: Image, chain: Iterable[PreprocessingStep]) -> Image:
+    """Run the steps one after another."""
+    for step in chain:
+        image = step.apply(image)
+    return image
+
+
+__all__ = [
+    "AboveThreshold",
+    "Argmax",
+    "ClipKept",
+    "ClipPercentiles",
+    "DecisionStep",
+    "MaskStep",
+    "PostprocessingStep",
+    "PreprocessingStep",
+    "ScoreStep",
+    "preprocess",
+]

@@ -1,0 +1,56 @@
+"""What preprocessing steps pass on: an array and where it lies in the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.volume import Geometry
+
+Float = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """Values on a regular grid.
+
+    ``values`` is float32 of shape (channel, a, b, c); ``geometry`` describes its last three axes, in whatever order
+    the steps so far have left them. ``kept`` holds named pairs of numbers that a later chain needs again (the
+    intensity range that a localiser found in the whole volume).
+    """
+
+    values: Float
+    geometry: Geometry
+    kept: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def with_values(self, values: Float) -> Image:
+        """The same place, other values (same shape of the last three axes)."""
+        return replace(self, values=values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What a net says: float32 of shape (channel, a, b, c), and where it lies in the patient."""
+
+    values: Float
+    geometry: Geometry
+
+
+def regrid(geometry: Geometry, *, shape: tuple[int, int, int], step: NDArray[np.float64]) -> Geometry:
+    """The grid whose index (i, j, k) lies at index ``step @ (i, j, k, 1)`` of ``geometry`` (step is 4x4)."""
+    return Geometry(shape=shape, affine_lps=np.asarray(geometry.affine_lps @ step, dtype=np.float64))
+
+
+def index_map(*, of: Geometry, into: Geometry) -> NDArray[np.float64]:
+    """The 4x4 matrix that maps indices of grid ``of`` to fractional indices of grid ``into`` (shear included)."""
+    matrix: NDArray[np.float64] = np.linalg.inv(into.affine_lps) @ of.affine_lps
+    return matrix
+
+
+def shape_of(values: Float) -> tuple[int, int, int]:
+    """The last three axes of (channel, a, b, c)."""
+    return int(values.shape[1]), int(values.shape[2]), int(values.shape[3])

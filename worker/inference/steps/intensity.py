@@ -1,0 +1,160 @@
+"""Steps that change values and leave the grid alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from worker.domain.errors import NotApplicableError
+from worker.inference.steps.image import Float, Image
+from worker.inference.strict import Strict
+
+Over = Literal["all", "nonzero"]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def clip(values: Float, *, lower: float, upper: float) -> Float:
+    """Limit to lower ... upper (in CT: HU)."""
+    return np.clip(values, np.float32(lower), np.float32(upper))
+
+
+def percentiles(values: Float, *, lower: float, upper: float, over: Over = "all") -> tuple[float, float]:
+    """The values at two percentiles (0 to 100, linear between ranks) over all or over the nonzero voxels."""
+    chosen = values[values != 0] if over == "nonzero" else values
+    if chosen.size == 0:
+        raise NotApplicableError("All voxels are zero: there is no intensity to normalise.", code="input-constant")
+    low, high = np.percentile(chosen, [lower, upper])
+    return float(low), float(high)
+
+
+def z_score(values: Float, *, over: Over = "all") -> Float:
+    """Subtract the mean and divide by the standard deviation of all or of the nonzero voxels.
+
+    Raises NotApplicableError (``input-constant``) when there is no deviation to divide by.
+    """
+    chosen = values[values != 0] if over == "nonzero" else values
+    mean = float(chosen.mean(dtype=np.float64)) if chosen.size else 0.0
+    deviation = float(chosen.std(dtype=np.float64)) if chosen.size else 0.0
+    if deviation <= 1e-6 * max(1.0, abs(mean)):
+        raise NotApplicableError(
+            f"The image is constant (standard deviation {deviation:g}): there is nothing to see.",
+            code="input-constant",
+        )
+    return scale_shift(values, scale=1.0 / deviation, shift=-mean / deviation)
+
+
+def scale_shift(values: Float, *, scale: float, shift: float) -> Float:
+    """``values * scale + shift``."""
+    result: Float = values * np.float32(scale)
+    result += np.float32(shift)
+    return result
+
+
+def windows(values: Float, *, bounds: tuple[tuple[float, float], ...]) -> Float:
+    """Stack one channel per window, each clipped to (lower, upper) and scaled to 0 ... 1.
+
+    (1, a, b, c) in, (number of windows, a, b, c) out.
+    """
+    channels = [(np.clip(values[0], low, high) - low) / (high - low) for low, high in bounds]
+    return np.stack(channels).astype(np.float32)
+
+
+class Clip(Strict):
+    """Limit to lower ... upper."""
+
+    step: Literal["clip"]
+    lower: float
+    upper: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Clip:
+        if self.lower >= self.upper:
+            raise ValueError(f"lower {self.lower:g} must be below upper {self.upper:g}")
+        return self
+
+    def apply(self, image: Image) -> Image:
+        """Run ``clip``."""
+        return image.with_values(clip(image.values, lower=self.lower, upper=self.upper))
+
+
+class ClipPercentiles(Strict):
+    """Limit to the values at two percentiles; ``keep_as`` names the pair for a ``clip_kept`` further on."""
+
+    step: Literal["clip_percentiles"]
+    lower: Percent
+    upper: Percent
+    over: Over = "all"
+    keep_as: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ClipPercentiles:
+        if self.lower >= self.upper:
+            raise ValueError(f"lower {self.lower:g} must be below upper {self.upper:g}")
+        return self
+
+    def apply(self, image: Image) -> Image:
+        """Run ``percentiles`` and ``clip``."""
+        low, high = percentiles(image.values, lower=self.lower, upper=self.upper, over=self.over)
+        kept = image.kept if self.keep_as is None else {**image.kept, self.keep_as: (low, high)}
+        return Image(clip(image.values, lower=low, upper=high), image.geometry, kept)
+
+
+class ClipKept(Strict):
+    """Limit to a pair of values that an earlier chain kept."""
+
+    step: Literal["clip_kept"]
+    kept: Annotated[str, Field(min_length=1)]
+
+    def apply(self, image: Image) -> Image:
+        """Run ``clip`` with the kept values."""
+        low, high = image.kept[self.kept]
+        return image.with_values(clip(image.values, lower=low, upper=high))
+
+
+class ZScore(Strict):
+    """Zero mean, unit deviation."""
+
+    step: Literal["z_score"]
+    over: Over = "all"
+
+    def apply(self, image: Image) -> Image:
+        """Run ``z_score``."""
+        return image.with_values(z_score(image.values, over=self.over))
+
+
+class ScaleShift(Strict):
+    """Multiply, then add."""
+
+    step: Literal["scale_shift"]
+    scale: float
+    shift: float
+
+    def apply(self, image: Image) -> Image:
+        """Run ``scale_shift``."""
+        return image.with_values(scale_shift(image.values, scale=self.scale, shift=self.shift))
+
+
+class Window(Strict):
+    """Lower and upper value of a display window."""
+
+    lower: float
+    upper: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if self.lower >= self.upper:
+            raise ValueError(f"lower {self.lower:g} must be below upper {self.upper:g}")
+        return self
+
+
+class Channels(Strict):
+    """One channel per window, each scaled to 0 ... 1."""
+
+    step: Literal["channels"]
+    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=16)]
+
+    def apply(self, image: Image) -> Image:
+        """Run ``windows``."""
+        return image.with_values(windows(image.values, bounds=tuple((w.lower, w.upper) for w in self.windows)))

@@ -1,0 +1,73 @@
+"""Gate checks of any SR's content tree: what it refers to, and that no content item is without name or value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydicom.dataset import Dataset
+
+from worker.domain.findings import Conclusion
+from worker.domain.result import Check
+from worker.results.gate_reading import EvidenceHeaders, checked, code_of, content_items
+
+_VALUE_OF = {
+    "CODE": "ConceptCodeSequence",
+    "TEXT": "TextValue",
+    "UIDREF": "UID",
+    "IMAGE": "ReferencedSOPSequence",
+    "SCOORD": "GraphicData",
+    "CONTAINER": "ContentSequence",
+    "NUM": "MeasuredValueSequence",
+}
+
+
+def nameless_or_empty(ds: Dataset) -> Iterator[str]:
+    """PS3.3 C.17.3: no item without a name, a relationship and a value; no number without its unit."""
+    for item in content_items(ds):
+        name, kind = code_of(item), item.ValueType
+        if not name[0] and kind != "IMAGE":
+            yield f"a {kind} without a name"
+        if not item.get("RelationshipType"):
+            yield f"{kind} {name[0]} without a relationship"
+        if not item.get(_VALUE_OF[kind]):
+            yield f"{kind} {name[0]} without a value"
+        elif kind == "NUM":
+            measured = item.MeasuredValueSequence[0]
+            if measured.get("NumericValue") is None or not code_of(measured, "MeasurementUnitsCodeSequence")[0]:
+                yield f"NUM {name[0]} without number or unit"
+
+
+def reference_check(
+    name: str, ds: Dataset, segs: Sequence[Dataset], conclusion: Conclusion, evidence: EvidenceHeaders
+) -> Check:
+    """Every instance that the content names exists, is evidence, has its class; all analysed images are evidence."""
+    return checked(
+        f"{name}-references", "evidence complete, no dangling reference", lambda: _refs(ds, segs, conclusion, evidence)
+    )
+
+
+def _refs(ds: Dataset, segs: Sequence[Dataset], conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
+    known = {
+        uid: (str(header.SOPClassUID), str(header.SeriesInstanceUID)) for uid, header in evidence.by_instance.items()
+    }
+    known |= {str(seg.SOPInstanceUID): (str(seg.SOPClassUID), str(seg.SeriesInstanceUID)) for seg in segs}
+    listed: set[str] = set()
+    for study in ds.CurrentRequestedProcedureEvidenceSequence:
+        if str(study.StudyInstanceUID) != str(ds.StudyInstanceUID):
+            yield "evidence of another study"
+        for series in study.ReferencedSeriesSequence:
+            for item in series.ReferencedSOPSequence:
+                uid = str(item.ReferencedSOPInstanceUID)
+                listed.add(uid)
+                if known.get(uid) != (str(item.ReferencedSOPClassUID), str(series.SeriesInstanceUID)):
+                    yield f"evidence {uid} does not exist with this class in this series"
+    wanted = {str(ref.sop_instance_uid) for ref in conclusion.volume.slices} | {str(seg.SOPInstanceUID) for seg in segs}
+    if wanted - listed:
+        yield f"{len(wanted - listed)} of {len(wanted)} analysed instances are not listed as evidence"
+    for item in content_items(ds):
+        for reference in item.get("ReferencedSOPSequence") or []:
+            uid = str(reference.ReferencedSOPInstanceUID)
+            if uid not in listed:
+                yield f"{uid} is named in the content and not listed as evidence"
+            elif known[uid][0] != str(reference.ReferencedSOPClassUID):
+                yield f"wrong SOP class for {uid} in the content"

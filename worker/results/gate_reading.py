@@ -1,0 +1,127 @@
+"""How the gate reads: objects and evidence from their bytes, without anything that the encoder used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
+
+from worker.domain.result import Check, EncodedObject
+from worker.domain.study import StoredInstance
+
+IDENTITY = (
+    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
+)  # fmt: skip
+"""The same in every instance of the evidence and in every result."""
+
+STUDY_AND_PATIENT = (
+    "OtherPatientIDs", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
+    "ReferringPhysicianName", "TimezoneOffsetFromUTC",
+)  # fmt: skip
+"""Copied from the images to every result; scanners may vary them from image to image."""
+
+_GEOMETRY = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
+    "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
+"""What absent or broken attributes raise. To the gate all of it means: failed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceHeaders:
+    """The evidence by SOP Instance UID, read again from the spool.
+
+    ``digest`` is the SHA-256 of the sorted lines "UID SHA-256" of its instances.
+    """
+
+    by_instance: Mapping[str, Dataset]
+    digest: str
+
+    @property
+    def any_one(self) -> Dataset:
+        """One of them, for what is the same in all."""
+        return next(iter(self.by_instance.values()))
+
+
+def read_object(item: EncodedObject) -> Dataset:
+    """Parse a Part 10 file from its bytes; raises what pydicom raises."""
+    with config.disable_value_validation():
+        ds = dcmread(BytesIO(item.content))
+        ds.decode()
+        # Convert every element now, while pydicom does not comment on values: comments could repeat patients.
+        for _ in ds.iterall():
+            pass
+    return ds
+
+
+def read_evidence(evidence: Sequence[StoredInstance]) -> EvidenceHeaders:
+    """Read the headers that results are compared with; raises what pydicom raises."""
+    wanted = [*IDENTITY, *STUDY_AND_PATIENT, *_GEOMETRY, "SpecificCharacterSet"]
+    headers = {}
+    with config.disable_value_validation():
+        for instance in evidence:
+            ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=wanted)
+            ds.decode()
+            headers[str(ds.SOPInstanceUID)] = ds
+    lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
+    return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def text_of(ds: Dataset, keyword: str) -> str:
+    """Value as text without padding; absent and empty are the same."""
+    value = ds.get(keyword)
+    if value is None:
+        return ""
+    if keyword.endswith("Name"):
+        return "=".join(group.strip(" ").rstrip("^") for group in str(value).split("=")).rstrip("=")
+    return str(value).strip(" \0")
+
+
+def checked(name: str, good: str, problems: Callable[[], Iterable[str]]) -> Check:
+    """Run one check: it passes when ``problems`` yields nothing; ``good`` then says what was seen."""
+    try:
+        found = list(dict.fromkeys(problems()))
+    except UNREADABLE as error:
+        found = [f"cannot be checked, an attribute is absent or broken ({type(error).__name__})"]
+    if not found:
+        return Check(name=name, passed=True, detail=good)
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return Check(name=name, passed=False, detail="; ".join(found[:3]) + more)
+
+
+def code_of(item: Dataset, sequence: str = "ConceptNameCodeSequence") -> tuple[str, str]:
+    """(value, scheme) of a code sequence; two empty strings when there is none."""
+    codes = item.get(sequence)
+    if not codes:
+        return "", ""
+    return str(codes[0].get("CodeValue") or codes[0].get("LongCodeValue") or ""), str(
+        codes[0].get("CodingSchemeDesignator") or ""
+    )
+
+
+def children(item: Dataset, value: str, scheme: str = "DCM") -> list[Dataset]:
+    """Content items directly below ``item`` with this concept name."""
+    return [child for child in item.get("ContentSequence") or [] if code_of(child) == (value, scheme)]
+
+
+def only_child(item: Dataset, value: str, scheme: str = "DCM") -> Dataset:
+    """Return the one content item below ``item`` with this concept name; ValueError when there is not exactly one."""
+    found = children(item, value, scheme)
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} content items {value}")
+    return found[0]
+
+
+def content_items(item: Dataset) -> Iterator[Dataset]:
+    """All content items below ``item``, depth first."""
+    for child in item.get("ContentSequence") or []:
+        yield child
+        yield from content_items(child)

@@ -1,0 +1,273 @@
+"""The evidence as the encoding needs it: read once from the stored bytes, with identity that agrees.
+
+Identity comes from here only: never from the index, an association or a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import config
+from pydicom.charset import python_encoding
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import dcmread
+from pydicom.tag import Tag
+
+from worker.domain.errors import IdentityError, PermanentError
+from worker.domain.study import SOPClassUID, SOPInstanceUID, StoredInstance
+from worker.domain.volume import SliceRef, Volume
+from worker.results.header import COPIED, decoded_copy
+
+_AGREEING = (
+    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
+)  # fmt: skip
+"""What all evidence must agree on; else there is no result (never on the wrong patient)."""
+
+_SINGLE_VALUED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+_GEOMETRY = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "PositionReferenceIndicator", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)  # fmt: skip
+
+_EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName")
+
+
+def _bare(term: str) -> str:
+    """A defined term of Specific Character Set without what devices commonly misspell."""
+    return "".join(c for c in term.upper() if c.isalnum())
+
+
+_KNOWN_CHARACTER_SETS = frozenset(_bare(term) for term in python_encoding)
+
+_READ = [
+    Tag(keyword)
+    for keyword in dict.fromkeys(
+        (*_GEOMETRY, *_EQUIPMENT, *COPIED, "SpecificCharacterSet", "RequestAttributesSequence", "BodyPartExamined")
+    )
+]
+
+_FUNCTIONAL_GROUPS = (Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence"))
+
+_SAME_DIRECTION = 1e-3
+"""Largest difference of direction cosines within a stack: scanners write rounding noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFrame:
+    """Where the stored pixels of one slice lie (PS3.3 C.7.6.2). ``number`` counts from 1; None for single-frame."""
+
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+    number: int | None
+    position: tuple[float, float, float]
+    orientation: tuple[float, ...]
+    pixel_spacing_mm: tuple[float, float]
+    slice_thickness_mm: float | None
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """The analysed series.
+
+    ``header`` holds the decoded text of the first slice's instance for what is copied to every result.
+    ``frames[k]`` belongs to slice k of the volume. ``instances`` are the (class, instance) UIDs of the objects that
+    the volume was made of, in the order of its slices, each once.
+    """
+
+    header: Dataset
+    frames: tuple[SourceFrame, ...]
+    instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """True when frames, not instances, are the slices."""
+        return self.frames[0].number is not None
+
+    @property
+    def pixel_area_mm2(self) -> float:
+        """Area of one pixel in square millimetres."""
+        row, column = self.frames[0].pixel_spacing_mm
+        return row * column
+
+
+def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
+    """Read the evidence and keep what the slices of ``volume`` need.
+
+    Raises
+    ------
+    IdentityError
+        ``patient-id-empty``, ``identity-multi-valued``, ``identity-undecodable``, ``identity-conflict`` or
+        ``evidence-changed``.
+    PermanentError
+        ``evidence-missing``, ``evidence-unreadable``, ``geometry-missing`` or ``mixed-orientations``.
+    """
+    wanted = {ref.sop_instance_uid for ref in volume.slices}
+    kept: dict[str, Dataset] = {}
+    agreed: Mapping[str, str] | None = None
+    for instance, ds in _read(evidence):
+        identity = _identity_of(ds, instance)
+        agreed = agreed or identity
+        _ensure_agreement(agreed, identity)
+        if instance.sop_instance_uid in wanted:
+            kept[instance.sop_instance_uid] = ds
+    missing = wanted - kept.keys()
+    if missing or not volume.slices:
+        raise PermanentError(
+            f"{len(missing)} of {len(wanted)} analysed instances are not among the evidence.",
+            next_step="Run the job again; if it stays, report it with the job's timeline.",
+            code="evidence-missing",
+        )
+    frames = tuple(_frame(kept[ref.sop_instance_uid], ref) for ref in volume.slices)
+    _ensure_one_stack(frames)
+    first = volume.slices[0].sop_instance_uid
+    return Source(
+        header=decoded_copy(_without_frames(kept[first])),
+        frames=frames,
+        instances=tuple(dict.fromkeys((frame.sop_class_uid, frame.sop_instance_uid) for frame in frames)),
+    )
+
+
+def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, Dataset]]:
+    for instance in evidence:
+        # Odd values are copied as they are; pydicom's warnings would repeat them (and so patients) to the log.
+        with config.disable_value_validation():
+            try:
+                ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=list(_READ))
+                ds.decode()
+            except (OSError, InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+                raise PermanentError(
+                    f"Evidence {instance.sop_instance_uid} cannot be read back.",
+                    next_step="Check the spool's disk; then `overread retry` runs the job again.",
+                    code="evidence-unreadable",
+                ) from error
+            yield instance, ds
+
+
+def _identity_of(ds: Dataset, instance: StoredInstance) -> dict[str, str]:
+    for keyword in _SINGLE_VALUED:
+        if keyword in ds and ds[keyword].VM > 1:
+            raise IdentityError(
+                f"{keyword} of {instance.sop_instance_uid} has several values.",
+                next_step="Correct the study at its source and send it again.",
+                code="identity-multi-valued",
+            )
+    identity = {keyword: _plain(ds, keyword) for keyword in _AGREEING}
+    if not identity["PatientID"]:
+        raise IdentityError(
+            f"{instance.sop_instance_uid} has no Patient ID.",
+            next_step="Correct the study at its source and send it again.",
+            code="patient-id-empty",
+        )
+    if _is_undecodable(ds, identity):
+        raise IdentityError(
+            f"The identity in {instance.sop_instance_uid} cannot be decoded with its Specific Character Set.",
+            next_step="Correct Specific Character Set (0008,0005) at the source and send the study again.",
+            code="identity-undecodable",
+        )
+    header = instance.header
+    found = (_plain(ds, "SOPInstanceUID"), _plain(ds, "StudyInstanceUID"), _plain(ds, "SeriesInstanceUID"))
+    if found != (header.sop_instance_uid, header.study_instance_uid, header.series_instance_uid):
+        raise IdentityError(
+            f"The stored bytes of {instance.sop_instance_uid} carry other UIDs than the index.",
+            next_step="Do not retry: keep the spool as it is and report this.",
+            code="evidence-changed",
+        )
+    return identity
+
+
+def _is_undecodable(ds: Dataset, identity: Mapping[str, str]) -> bool:
+    """Tell whether decoding replaced a character, or guessed the character set of one outside ASCII."""
+    text = "".join(identity.values())
+    declared = ds.get("SpecificCharacterSet") or ""
+    terms = [declared] if isinstance(declared, str) else list(declared)
+    unknown = any(_bare(str(term)) not in _KNOWN_CHARACTER_SETS for term in terms)
+    return "\ufffd" in text or (unknown and not text.isascii())
+
+
+def _ensure_agreement(agreed: Mapping[str, str], identity: Mapping[str, str]) -> None:
+    differing = [keyword for keyword in _AGREEING if agreed[keyword] != identity[keyword]]
+    if differing:
+        raise IdentityError(
+            f"The evidence disagrees on {', '.join(differing)}.",
+            next_step="Correct the study at its source and send it again.",
+            code="identity-conflict",
+        )
+
+
+def _plain(ds: Dataset, keyword: str) -> str:
+    """Value as text, without padding; of person names also without empty trailing components (PS3.5 6.2)."""
+    text = str(ds.get(keyword) or "").strip(" \0")
+    if keyword == "PatientName":
+        text = "=".join(group.strip(" ").rstrip("^") for group in text.split("=")).rstrip("=")
+    return text
+
+
+def _frame(ds: Dataset, ref: SliceRef) -> SourceFrame:
+    try:
+        plane, orientation, measures = (
+            (ds, ds, ds) if ref.frame_number is None else _functional_groups(ds, ref.frame_number)
+        )
+        thickness = measures.get("SliceThickness")
+        x, y, z = (float(v) for v in plane.ImagePositionPatient)
+        row_mm, column_mm = (float(v) for v in measures.PixelSpacing)
+        return SourceFrame(
+            sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
+            sop_instance_uid=ref.sop_instance_uid,
+            number=ref.frame_number,
+            position=(x, y, z),
+            orientation=tuple(float(v) for v in orientation.ImageOrientationPatient),
+            pixel_spacing_mm=(row_mm, column_mm),
+            slice_thickness_mm=float(thickness) if thickness else None,
+            rows=int(ds.Rows),
+            columns=int(ds.Columns),
+        )
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise PermanentError(
+            f"{ref.sop_instance_uid} does not say where its pixels lie in the patient.",
+            next_step="Results need a series with positions and orientation (PS3.3 C.7.6.2).",
+            code="geometry-missing",
+        ) from error
+
+
+def _without_frames(ds: Dataset) -> Dataset:
+    """Leave out what is large and of no use in a header."""
+    copy = Dataset()
+    copy.update({tag: element for tag, element in ds.items() if tag not in _FUNCTIONAL_GROUPS})
+    return copy
+
+
+def _functional_groups(ds: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:
+    """Plane position, orientation and pixel measures of a frame: its own, else the shared (PS3.3 C.7.6.16)."""
+    own = ds.PerFrameFunctionalGroupsSequence[number - 1]
+    shared = (ds.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    position, orientation, measures = (
+        (own if keyword in own else shared)[keyword].value[0]
+        for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+    )
+    return position, orientation, measures
+
+
+def _ensure_one_stack(frames: Sequence[SourceFrame]) -> None:
+    first = frames[0]
+    for frame in frames:
+        same = (
+            (frame.rows, frame.columns, frame.sop_class_uid) == (first.rows, first.columns, first.sop_class_uid)
+            and (frame.number is None) == (first.number is None)
+            and np.allclose(frame.orientation, first.orientation, rtol=0, atol=_SAME_DIRECTION)
+            and np.allclose(frame.pixel_spacing_mm, first.pixel_spacing_mm, rtol=1e-3)
+        )
+        if not same:
+            raise PermanentError(
+                "The slices of the volume differ in size, orientation, spacing or object class.",
+                next_step="Results are made for one consistent stack only.",
+                code="mixed-orientations",
+            )
