@@ -93,7 +93,7 @@ def analyser(settings: Settings, *, installation_id: str) -> Analyser:
     encoder: ports.Encoder = DicomEncoder(
         equipment=equipment(settings, installation_id=installation_id), series_number=settings.results.series_number
     )
-    gate: ports.Gate = ResultGate()
+    gate: ports.Gate = ResultGate(maximum_object_bytes=settings.results.max_object_mb << 20)
     return Analyser(reader(settings), volumes, predictor, encoder, gate)
 
 
