@@ -54,9 +54,16 @@ def overread(
 class Installation:
     """``overread up`` in a folder of its own."""
 
-    def __init__(self, folder: Path, *, send_to: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        send_to: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
         self.data = folder / "data"
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = folder / "overread.log"
         self.environ = {
             "OVERREAD_FLOWER__ENABLED": "false",
