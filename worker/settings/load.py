@@ -123,7 +123,12 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def _value(text: str) -> Any:
-    """JSON where the text is JSON (numbers, true, lists, tables), else the text itself."""
+    """JSON where the text is a list, a table or a quoted text; else the text itself, which validation converts.
+
+    A password of digits must stay a text.
+    """
+    if text[:1] not in {"[", "{", '"'}:
+        return text
     try:
         return json.loads(text)
     except json.JSONDecodeError:

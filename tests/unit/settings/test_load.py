@@ -116,3 +116,9 @@ def test_the_digest_changes_with_what_changes_results_only() -> None:
     base = load(environ={}).result_digest
     assert load(environ={"OVERREAD_LISTENER__PORT": "104"}).result_digest == base
     assert load(environ={"OVERREAD_RESULTS__SERIES_NUMBER": "7000"}).result_digest != base
+
+
+def test_a_password_of_digits_is_a_password() -> None:
+    settings = load(environ={"OVERREAD_FLOWER__PASSWORD": "31415", "OVERREAD_FLOWER__ENABLED": "false"})
+    assert settings.flower.password.get_secret_value() == "31415"
+    assert settings.flower.enabled is False
