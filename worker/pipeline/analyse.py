@@ -43,6 +43,7 @@ class Analysis:
     conclusion: Conclusion
     objects: tuple[EncodedObject, ...]
     report: GateReport
+    context: ResultContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class Analyser:
         with watch.stage("encode"):
             objects = self.encoder.encode(conclusion, instances, context)
         with watch.stage("gate"):
-            report = self.gate.check(objects, conclusion, instances)
-        return Analysis(conclusion, objects, report)
+            report = self.gate.check(objects, conclusion, instances, context)
+        return Analysis(conclusion, objects, report, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,13 @@ class AnalyseSeries:
                 with watch.stage("keep"):
                     results = self.products.keep(analysis.objects)
                 self.jobs.record_stages(claim, watch.stages)
-                self.products.produce(claim, results, analysis.report, summarize(analysis.conclusion, claim, results))
+                self.products.produce(
+                    claim,
+                    results,
+                    analysis.report,
+                    summarize(analysis.conclusion, claim, results),
+                    withdrawals=analysis.context.withdrawals,
+                )
         except (KeyboardInterrupt, SystemExit):
             hand_back(self.jobs, claim)
             raise

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from worker.domain.errors import (
     ConfigurationError,
@@ -76,14 +76,37 @@ class Stopwatch:
         return tuple(self._stages)
 
 
-class Heartbeat:
+class Held(Protocol):
+    """What a claim on a job and a claim on a delivery have in common."""
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt holds it."""
+
+    @property
+    def worker(self) -> str:
+        """Who holds it."""
+
+
+C = TypeVar("C", bound=Held)
+C_contra = TypeVar("C_contra", bound=Held, contravariant=True)
+
+
+class Extendable(Protocol[C_contra]):
+    """``Jobs`` and ``Outbox``."""
+
+    def extend(self, claim: C_contra, /) -> None:
+        """Heartbeat. Raises LeaseLostError when another attempt holds it."""
+
+
+class Heartbeat(Generic[C]):
     """Extends the lease from a thread while the attempt runs, so that a long inference keeps its job.
 
     After ``deadline_s`` it stops: an attempt that hangs in native code must not hold its job for ever.
     """
 
-    def __init__(self, jobs: Jobs, claim: Claim, *, every_s: float, deadline_s: float) -> None:
-        self._jobs = jobs
+    def __init__(self, held: Extendable[C], claim: C, *, every_s: float, deadline_s: float) -> None:
+        self._held = held
         self._claim = claim
         self._every_s = every_s
         self._ends = time.monotonic() + deadline_s
@@ -109,13 +132,13 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._stop.wait(self._every_s) and time.monotonic() < self._ends:
             try:
-                self._jobs.extend(self._claim)
+                self._held.extend(self._claim)
             except LeaseLostError:
                 self._lost.set()
                 return
             except TransientError:
                 # The database is away: the attempt goes on, and its end will show whether the lease outlived that.
-                log.warning("heartbeat-missed", extra={"job_id": self._claim.job.job_id})
+                log.warning("heartbeat-missed", extra={"worker": self._claim.worker, "attempt": self._claim.attempt})
 
 
 def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff) -> JobState | None:

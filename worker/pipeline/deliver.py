@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from worker.domain.errors import LeaseLostError, OverreadError, TransientError
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import Backoff
+from worker.pipeline.attempt import Backoff, Heartbeat
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ class DeliverResults:
     sender: Sender
     destinations: Mapping[str, Destination]
     backoff: Backoff = field(default=DELIVERY_BACKOFF)
+    heartbeat_s: float = 15.0
+    deadline_s: float = 3600.0
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
         """Claim the delivery and send; None when there was nothing to claim or the lease was lost."""
@@ -33,7 +35,9 @@ class DeliverResults:
         if claim is None:
             return None
         try:
-            state, reason, retry_in_s = self._send(claim)
+            # A PACS may take its time with one object: the heartbeat tells that from a worker that is dead.
+            with Heartbeat(self.outbox, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s):
+                state, reason, retry_in_s = self._send(claim)
             self.outbox.settle(claim, state, reason=reason, retry_in_s=retry_in_s)
         except LeaseLostError:
             log.warning("delivery-superseded", extra={"delivery_id": delivery_id})

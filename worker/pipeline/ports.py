@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -20,9 +20,18 @@ from worker.domain.result import (
     ResultContext,
     ResultObject,
     SendOutcome,
+    Withdrawal,
 )
 from worker.domain.routing import Decision
-from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance, StudyInstanceUID
+from worker.domain.study import (
+    Digest,
+    InstanceHeader,
+    SeriesSummary,
+    SOPClassUID,
+    SOPInstanceUID,
+    StoredInstance,
+    StudyInstanceUID,
+)
 from worker.domain.volume import Volume
 
 
@@ -107,11 +116,21 @@ class Products(Protocol):
     def keep(self, objects: Sequence[EncodedObject]) -> tuple[ResultObject, ...]:
         """Make the objects durable in the spool, whole or not at all."""
 
-    def produce(self, claim: Claim, results: Sequence[ResultObject], report: GateReport, summary: str) -> None:
+    def produce(
+        self,
+        claim: Claim,
+        results: Sequence[ResultObject],
+        report: GateReport,
+        summary: str,
+        *,
+        withdrawals: Sequence[Withdrawal] = (),
+    ) -> None:
         """In one transaction, for the attempt that holds the lease: results, gate report, one outbox row per
         destination of the job, and PRODUCED (or DELIVERED when the job has no destination).
 
-        ``summary`` is JSON without PHI: findings with units, notes, input and output digests.
+        ``summary`` is JSON without PHI: findings with units, notes, input and output digests. ``withdrawals`` are
+        those of the context, in the order of their rejection notes among ``results``; TransientError when a
+        destination has got more of the replaced results since the context was made.
         """  # noqa: D205
 
     def context(self, job: Job) -> ResultContext:
@@ -123,6 +142,9 @@ class Outbox(Protocol):
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
         """Take a due delivery; None when there is nothing to take."""
+
+    def extend(self, claim: DeliveryClaim) -> None:
+        """Heartbeat. Raises LeaseLostError when another attempt holds the delivery."""
 
     def note(self, claim: DeliveryClaim, outcome: SendOutcome) -> None:
         """Record one object's DIMSE status at once (what was stored is not sent again), and extend the lease."""
@@ -144,6 +166,15 @@ class Sweepable(Protocol):
 
     def take_back_overdue(self) -> int:
         """Jobs and deliveries whose lease ran out: READY again or quarantined. Returns how many."""
+
+    def holders(self) -> tuple[str, ...]:
+        """Workers that hold a lease now."""
+
+    def take_back_from(self, worker: str) -> int:
+        """What a worker held that is known to be dead: due again at once, or quarantined. Returns how many."""
+
+    def unring(self, due: Sequence[Due]) -> None:
+        """Forget that these were rung: the broker was away, and they are due again at once."""
 
     def due(self, *, limit: int) -> tuple[Due, ...]:
         """Mark due jobs QUEUED, and name them and the due deliveries, for the doorbell; what was rung long ago and
@@ -199,16 +230,20 @@ class Encoder(Protocol):
     def encode(
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
     ) -> tuple[EncodedObject, ...]:
-        """Result objects in the order in which they must be sent (SEG before the SR that refers to it)."""
+        """Result objects in the order in which they must be sent (SEG before the SR that refers to it, notes last)."""
 
 
 class Gate(Protocol):
     """The last look at the encoded bytes."""
 
     def check(
-        self, objects: Sequence[EncodedObject], conclusion: Conclusion, evidence: Sequence[StoredInstance]
+        self,
+        objects: Sequence[EncodedObject],
+        conclusion: Conclusion,
+        evidence: Sequence[StoredInstance],
+        context: ResultContext,
     ) -> GateReport:
-        """Re-read the objects and the evidence from their bytes and compare."""
+        """Re-read the objects and the evidence from their bytes and compare, also with what they replace."""
 
 
 class Sender(Protocol):
@@ -219,3 +254,134 @@ class Sender(Protocol):
 
         Raises TransientError when no association could be had.
         """
+
+
+class Unconfirmed(Protocol):
+    """A delivery whose objects were stored, and whose destination has not confirmed yet that it keeps them."""
+
+    @property
+    def delivery_id(self) -> DeliveryId:
+        """Which delivery."""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that sent the objects."""
+
+    @property
+    def objects(self) -> tuple[ResultObject, ...]:
+        """What the destination is to confirm."""
+
+    @property
+    def fruitless(self) -> int:
+        """How often in a row it could not even be asked."""
+
+
+OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int]], None]
+"""``on_report(transaction_uid, committed, failed)``, ``failed`` with Failure Reasons (0008,1197)."""
+
+
+class Confirmations(Protocol):
+    """Which deliveries wait to be confirmed, and what was answered. Safe to call from many processes at once."""
+
+    def wanted(self, *, destination: str, limit: int, min_age_s: float = 0.0) -> Sequence[Unconfirmed]:
+        """Deliveries that are due to be asked about, sent at least ``min_age_s`` ago, the oldest first."""
+
+    def request(self, delivery_id: DeliveryId, *, transaction_uid: str, answer_within_s: float) -> bool:
+        """Write a request down before it is sent; False when another process asks about this delivery already."""
+
+    def give_up(self, transaction_uid: str, *, reason: str, again_in_s: float) -> None:
+        """The request never got through: nothing is sent again, and it is asked again later."""
+
+    def postpone(self, destination: str, *, reason: str, again_in_s: float) -> None:
+        """Nobody at this destination can be asked now: let all that waits for it wait at least so long."""
+
+    def answered(
+        self, transaction_uid: str, *, committed: Collection[SOPInstanceUID], failed: Mapping[SOPInstanceUID, int]
+    ) -> bool:
+        """Take in a report: COMMITTED, or what is missing is sent again. False: nobody waits for it (any more)."""
+
+    def looked(
+        self, delivery_id: DeliveryId, *, attempt: int, transaction_uid: str, found: Collection[SOPInstanceUID]
+    ) -> bool:
+        """Take in what a query found, as ``answered`` does; False when the delivery is not that attempt's any more."""
+
+    def expire_unanswered(self) -> int:
+        """Requests that nobody answered in time: their objects are sent again. Returns how many."""
+
+    def let_go(self) -> int:
+        """End jobs that wait for a destination which is not asked any more (the site changed its mind)."""
+
+
+class Promiser(Protocol):
+    """Storage commitment of a destination (PS3.4 Annex J)."""
+
+    def request(
+        self, destination: Destination, results: Sequence[ResultObject], *, transaction_uid: str, on_report: OnReport
+    ) -> bool:
+        """Ask; True when the report came on the same association.
+
+        TransientError when it could not be asked, PermanentError when it refuses or does not offer the service.
+        """
+
+
+class Finder(Protocol):
+    """The query service of a destination (PS3.4 Annex C)."""
+
+    def found(self, destination: Destination, results: Sequence[ResultObject]) -> frozenset[SOPInstanceUID]:
+        """Which of the results it finds. TransientError, PermanentError as above."""
+
+
+class PromisedInstance(Protocol):
+    """One instance that a requester asked about."""
+
+    @property
+    def sop_class_uid(self) -> SOPClassUID:
+        """SOP Class UID as the requester gave it."""
+
+    @property
+    def sop_instance_uid(self) -> SOPInstanceUID:
+        """SOP Instance UID."""
+
+    @property
+    def failure_reason(self) -> int | None:
+        """None: we keep it. Else the Failure Reason (PS3.3 C.14.1.1)."""
+
+
+class Verdict(Protocol):
+    """What we answer to a request for storage commitment; ``attempt`` fences it."""
+
+    @property
+    def promise_id(self) -> str:
+        """Which request."""
+
+    @property
+    def transaction_uid(self) -> str:
+        """Of the requester."""
+
+    @property
+    def attempt(self) -> int:
+        """Counted from 1."""
+
+    @property
+    def instances(self) -> Sequence[PromisedInstance]:
+        """Every instance of the request."""
+
+
+class Promises(Protocol):
+    """Requests for storage commitment that others made of us. Safe to call from many processes at once."""
+
+    def take(self, ae_title: str) -> Verdict | None:
+        """Judge the oldest request of ``ae_title`` whose report is due; its promises hold from now on."""
+
+    def told(self, verdict: Verdict) -> None:
+        """The requester has taken the report."""
+
+    def not_told(self, verdict: Verdict, *, reason: str, again_in_s: float, in_doubt: bool) -> None:
+        """Report again later. What was surely not heard binds nobody; what is ``in_doubt`` does."""
+
+
+class Reporter(Protocol):
+    """N-EVENT-REPORT to a requester, on an association that we open."""
+
+    def report(self, requester: Destination, verdict: Verdict) -> None:
+        """Tell it. TransientError ``report-in-doubt`` when no answer came, other errors when it surely did not hear."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker.domain.errors import TransientError
@@ -24,6 +24,12 @@ class Swept:
     broker_away: bool
 
 
+def never_known_dead(worker: str) -> bool:
+    """For a sweeper that cannot see the workers' processes: only the leases tell."""
+    del worker
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Sweeper:
     """Run ``sweep`` again and again, in as many processes as you like."""
@@ -32,6 +38,7 @@ class Sweeper:
     doorbell: Doorbell
     timing: Timing
     rules: Sequence[Rule]
+    is_dead: Callable[[str], bool] = never_known_dead
     batch: int = 100
 
     def sweep(self) -> Swept:
@@ -42,17 +49,23 @@ class Sweeper:
             if verdict.ready and self.ledger.complete(activity, reason=verdict.reason):
                 completed += 1
                 log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
-        taken_back = self.ledger.take_back_overdue()
+        taken_back = self.ledger.take_back_overdue() + self._take_back_from_the_dead()
+        dues = self.ledger.due(limit=self.batch)
         rung = 0
         try:
-            for due in self.ledger.due(limit=self.batch):
+            for due in dues:
                 self.doorbell.ring(due)
                 rung += 1
         except TransientError as error:
             # Nothing is lost: what could not be rung is due again, and the database remembers it.
+            self.ledger.unring(dues[rung:])
             log.warning("broker-away", extra={"reason": error.code})
             return Swept(completed, taken_back, rung, broker_away=True)
         return Swept(completed, taken_back, rung, broker_away=False)
+
+    def _take_back_from_the_dead(self) -> int:
+        """A worker of this machine whose process is gone cannot come back: its lease need not run out first."""
+        return sum(self.ledger.take_back_from(worker) for worker in self.ledger.holders() if self.is_dead(worker))
 
     def timing_for(self, modalities: Sequence[str]) -> Timing:
         """Combine the general timing with that of every rule which these modalities leave possible."""

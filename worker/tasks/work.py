@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from celery import Celery, Task
@@ -53,8 +54,22 @@ class TakesBack(Protocol):
 
 
 def worker_name(pid: int | None = None) -> str:
-    """Who holds a lease: host and process."""
-    return f"{socket.gethostname()}:{pid or os.getpid()}"
+    """Who holds a lease: host, space of process ids (containers of one host have their own), and process."""
+    return f"{_here()}:{pid or os.getpid()}"
+
+
+def is_dead(worker: str) -> bool:
+    """Tell whether a worker of this machine is known to be gone; False for all others, whose leases must tell."""
+    where, _, pid = worker.rpartition(":")
+    return where == _here() and not where.endswith("/0") and pid.isdigit() and not Path(f"/proc/{pid}").exists()
+
+
+def _here() -> str:
+    try:
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # not Linux: then nobody is known to be dead either, since there is no /proc
+        space = 0
+    return f"{socket.gethostname()}/{space}"
 
 
 def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack) -> None:

@@ -41,7 +41,8 @@ class Ledger:
     @cached_property
     def limits(self) -> Limits:
         """Leases and attempts."""
-        return Limits(lease_s=self.settings.work.lease_s, max_attempts=self.settings.work.max_attempts)
+        work = self.settings.work
+        return Limits(lease_s=work.lease_s, max_attempts=work.max_attempts, delivery_lease_s=work.lease_s)
 
     @cached_property
     def committing(self) -> frozenset[str]:

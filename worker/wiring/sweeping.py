@@ -7,6 +7,7 @@ from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings
 from worker.tasks.app import make_app
 from worker.tasks.doorbell import CeleryDoorbell
+from worker.tasks.work import is_dead
 from worker.wiring import brokers, offline, stores
 
 
@@ -16,4 +17,5 @@ def sweeper(settings: Settings) -> Sweeper:
     options = brokers.options(settings)
     doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
     rules = [bound.rule for bound in offline.bound_rules(settings)]
-    return Sweeper(stores.ledger(settings).sweepable, doorbell, settings.assembly.to_domain(), rules)
+    timing = settings.assembly.to_domain()
+    return Sweeper(stores.ledger(settings).sweepable, doorbell, timing, rules, is_dead=is_dead)

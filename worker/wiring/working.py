@@ -95,7 +95,7 @@ class UseCases:
         settings = self._settings
         sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
         destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
-        return DeliverResults(self._ledger.outbox, sender, destinations)
+        return DeliverResults(self._ledger.outbox, sender, destinations, heartbeat_s=self._heartbeat_s)
 
 
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:

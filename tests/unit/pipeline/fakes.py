@@ -149,6 +149,7 @@ class FakeOutbox:
     delivery: Delivery
     settled: list[tuple[DeliveryState, str, float | None]] = field(default_factory=list)
     attempt: int = 0
+    beats: int = 0
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
         if delivery_id != self.delivery.delivery_id or self.delivery.state is not DeliveryState.PENDING:
@@ -156,6 +157,9 @@ class FakeOutbox:
         self.attempt += 1
         self.delivery = replace(self.delivery, state=DeliveryState.SENDING, attempt=self.attempt)
         return DeliveryClaim(self.delivery, self.attempt, worker)
+
+    def extend(self, claim: DeliveryClaim) -> None:
+        self.beats += 1
 
     def note(self, claim: DeliveryClaim, outcome: SendOutcome) -> None:
         items = tuple(
@@ -213,6 +217,8 @@ def a_delivery() -> Delivery:
 class FakeSweepable:
     activities: tuple[StudyActivity, ...] = ()
     dues: tuple[Due, ...] = ()
+    held: tuple[str, ...] = ()
+    unrung: list[Due] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
 
     def arriving(self) -> tuple[StudyActivity, ...]:
@@ -224,6 +230,16 @@ class FakeSweepable:
 
     def take_back_overdue(self) -> int:
         return 0
+
+    def holders(self) -> tuple[str, ...]:
+        return self.held
+
+    def take_back_from(self, worker: str) -> int:
+        self.held = tuple(one for one in self.held if one != worker)
+        return 1
+
+    def unring(self, due: Sequence[Due]) -> None:
+        self.unrung.extend(due)
 
     def due(self, *, limit: int) -> tuple[Due, ...]:
         return self.dues[:limit]

@@ -87,6 +87,14 @@ def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
     ledger = FakeSweepable((activity(quiet_s=4),), (due,))
     swept = Sweeper(ledger, FakeDoorbell(away=True), TIMING, []).sweep()
     assert (swept.completed, swept.rung, swept.broker_away) == (1, 0, True)
+    assert ledger.unrung == [due]
     bell = FakeDoorbell()
     assert Sweeper(ledger, bell, TIMING, []).sweep().rung == 1
     assert bell.rung == [due]
+
+
+def test_what_a_dead_worker_held_is_taken_back_at_once() -> None:
+    ledger = FakeSweepable(held=("here:1", "here:2"))
+    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], is_dead=lambda worker: worker == "here:1")
+    assert sweeper.sweep().taken_back == 1
+    assert ledger.held == ("here:2",)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
-from worker.domain.result import DeliveryId, DeliveryState, Destination
+from worker.domain.result import DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
 from worker.pipeline.deliver import DeliverResults
 
@@ -70,3 +73,23 @@ def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
 )
 def test_warnings_mean_stored(status: int | None, stored: bool) -> None:
     assert is_stored(status) is stored
+
+
+class SlowPacs(FakePacs):
+    """Answers when the outbox has heard two heartbeats."""
+
+    def __init__(self, outbox: FakeOutbox) -> None:
+        super().__init__([0, 0])
+        self._outbox = outbox
+
+    def send(self, destination: Destination, results: Sequence[ResultObject]) -> Iterator[SendOutcome]:
+        while self._outbox.beats < 2:
+            time.sleep(0.001)
+        yield from super().send(destination, results)
+
+
+@pytest.mark.timeout(20)
+def test_a_slow_pacs_does_not_cost_the_lease() -> None:
+    outbox = FakeOutbox(a_delivery())
+    use_case = DeliverResults(outbox, SlowPacs(outbox), {"PACS": PACS}, heartbeat_s=0.005)
+    assert use_case.run(DeliveryId("delivery-1"), worker="w") is DeliveryState.SENT

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import multiprocessing
 from contextlib import suppress
 
 from worker.domain.job import JobKind
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane, lane_of
-from worker.tasks.work import register
+from worker.tasks.work import is_dead, register, worker_name
 
 
 class Nothing:
@@ -53,3 +54,14 @@ def test_two_applications_in_one_process_keep_their_own_tasks() -> None:
 def test_every_kind_of_job_has_a_lane_of_its_own() -> None:
     assert {lane_of(kind) for kind in JobKind} == {Lane.ROUTE, Lane.ANALYSE}
     assert len({lane.queue for lane in Lane}) == 3
+
+
+def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    assert child.pid is not None
+    name = worker_name(child.pid)
+    child.join(30)
+    assert is_dead(name)
+    assert not is_dead(worker_name())
+    assert not is_dead(f"elsewhere/1:{child.pid}")

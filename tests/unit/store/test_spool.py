@@ -1,0 +1,116 @@
+"""The spool's folders, space, and temporaries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
+from worker.store.spool import Spool
+
+KEY = "ab" + "cd" + "0" * 60
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool", reserve_bytes=0)
+
+
+def temporary(spool: Spool, content: bytes = b"x") -> Path:
+    path = spool.new_temporary()
+    path.write_bytes(content)
+    return path
+
+
+def test_a_placed_file_is_found_under_its_key(spool: Spool) -> None:
+    source = temporary(spool)
+    spool.place([(source, spool.object_path(KEY))])
+    assert spool.object_path(KEY) == spool.root / "objects" / "ab" / "cd" / f"{KEY}.dcm"
+    assert spool.object_path(KEY).read_bytes() == b"x"
+    assert not source.exists()
+    assert list(spool.keys("objects", "ab")) == [(KEY, spool.object_path(KEY))]
+    assert list(spool.keys("objects", "ac")) == []
+
+
+def test_a_name_that_exists_is_never_replaced(spool: Spool) -> None:
+    spool.place([(temporary(spool, b"first"), spool.object_path(KEY))])
+    second = temporary(spool, b"second")
+    spool.place([(second, spool.object_path(KEY))])
+    assert spool.object_path(KEY).read_bytes() == b"first"
+    assert not second.exists()
+
+
+def test_placing_a_file_where_it_is_keeps_it(spool: Spool) -> None:
+    spool.place([(temporary(spool), spool.object_path(KEY))])
+    spool.place([(spool.object_path(KEY), spool.object_path(KEY))])
+    assert spool.object_path(KEY).exists()
+
+
+def test_everything_belongs_to_its_owner_alone(spool: Spool) -> None:
+    spool.place([(temporary(spool), spool.object_path(KEY))])
+    for path in (spool.root, *spool.root.rglob("*")):
+        if path.is_dir():
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_reserve_counts_in_bytes_and_in_percent(tmp_path: Path) -> None:
+    status = os.statvfs(tmp_path)
+    free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+    Spool(tmp_path / "a", reserve_bytes=0).check_space(0)
+    with pytest.raises(OutOfSpaceError) as caught:
+        Spool(tmp_path / "a", reserve_bytes=free + (1 << 30)).check_space(0)
+    assert caught.value.code == "out-of-space"
+    assert caught.value.next_step
+    with pytest.raises(OutOfSpaceError):
+        Spool(tmp_path / "a", reserve_bytes=0, reserve_percent=free / total * 100 + 5).check_space(0)
+    with pytest.raises(OutOfSpaceError):
+        Spool(tmp_path / "a", reserve_bytes=0).check_space(free + (1 << 30))
+
+
+def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnavailableError) as caught:
+        Spool(tmp_path / "file" / "spool")
+    assert caught.value.code == "store-unavailable"
+    assert "ENOTDIR" in str(caught.value)
+
+
+def test_syncing_what_is_not_there_is_refused_and_breaks_nothing(spool: Spool) -> None:
+    with pytest.raises(StoreUnavailableError):
+        spool.sync(spool.root / "tmp" / "nothing")
+    spool.ensure_usable()
+
+
+def test_a_link_is_not_followed(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"secret")
+    link = spool.temporary_folder / "link.part"
+    link.symlink_to(tmp_path / "target")
+    with pytest.raises(StoreUnavailableError):
+        spool.sync(link)
+
+
+def test_each_process_has_a_folder_of_its_own_that_outlives_only_its_life(spool: Spool) -> None:
+    program = (
+        "import sys; from pathlib import Path; from worker.store.spool import Spool;"
+        "s = Spool(Path(sys.argv[1]), reserve_bytes=0); (s.temporary_folder / 'x.part').write_bytes(b'half');"
+        "print(s.temporary_folder, flush=True); sys.stdin.readline(); import os; os._exit(9)"
+    )
+    mine = temporary(spool)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(spool.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    other = Path(child.stdout.readline().strip())
+    assert other != spool.temporary_folder
+    assert spool.remove_stale_temporaries() == 0
+    assert (other / "x.part").exists()
+    child.communicate("die\n", timeout=60)
+    assert spool.remove_stale_temporaries() == 1
+    assert not other.exists()
+    assert mine.exists()
+    spool.close()
+    assert list((spool.root / "tmp").iterdir()) == []

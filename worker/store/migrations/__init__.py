@@ -1,0 +1,1 @@
+"""Alembic migrations, run by ``worker.store.schema.migrate``."""

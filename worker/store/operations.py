@@ -1,0 +1,129 @@
+"""What a person may do to a job: try again, or stop it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from worker.domain.errors import PermanentError
+from worker.domain.job import JobId, JobState, may_follow
+from worker.domain.result import DeliveryState
+from worker.store.database import Database
+from worker.store.jobs import Limits, due_in, end_attempt
+from worker.store.outbox import end_dead_delivery, find_delivery, step
+from worker.store.routings import withdraw
+from worker.store.tables import deliveries, jobs
+from worker.store.transitions import find, move
+
+
+class Operations:
+    """Steps that come from outside of an attempt: a person's (``overread retry``, ``cancel``), or a supervisor's.
+
+    Parameters
+    ----------
+    limits, committing:
+        As of ``LedgerJobs`` and ``LedgerOutbox``.
+    """
+
+    def __init__(
+        self, database: Database, *, limits: Limits | None = None, committing: frozenset[str] = frozenset()
+    ) -> None:
+        self._database = database
+        self._limits = limits or Limits()
+        self._committing = committing
+
+    def retry(self, job_id: JobId, *, reason: str = "a person asked for another try") -> JobState:
+        """QUARANTINED or FAILED work starts afresh: its attempts are forgiven, parked deliveries are due again.
+
+        Returns the job's new state: DELIVERING when results exist that were refused, else READY.
+
+        Raises
+        ------
+        PermanentError
+            ``unknown-job``; ``cannot-retry`` when the job is in no state to be tried again.
+        """
+        with self._database.write() as connection:
+            row = find(connection, job_id)
+            if row is None:
+                raise _unknown(job_id)
+            now = self._database.now(connection)
+            if row.state not in {JobState.QUARANTINED, JobState.FAILED}:
+                raise PermanentError(
+                    f"Job {job_id} is {row.state.value}; only quarantined and failed jobs can be tried again.",
+                    next_step="`overread show` tells what it waits for.",
+                    code="cannot-retry",
+                )
+            parked = connection.execute(
+                select(deliveries).where(deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.PARKED)
+            ).all()
+            if row.state is JobState.FAILED and parked:
+                for one in parked:
+                    changes = {"died": 0, **due_in(0.0, now)}
+                    step(connection, one, DeliveryState.PENDING, reason=reason, now=now, changes=changes)
+                after = JobState.DELIVERING
+            else:
+                after = JobState.READY
+            changes = {"forgiven": row.attempt, **due_in(0.0, now)}
+            move(connection, row, after, reason=reason, now=now, changes=changes)
+        return after
+
+    def cancel(self, job_id: JobId, *, reason: str = "a person stopped it") -> JobState:
+        """Stop a job: a running attempt loses its lease, deliveries that nobody is sending are withdrawn.
+
+        Raises
+        ------
+        PermanentError
+            ``unknown-job``; ``cannot-cancel`` when it has ended, or its results are delivered already.
+        """
+        with self._database.write() as connection:
+            row = find(connection, job_id)
+            if row is None:
+                raise _unknown(job_id)
+            if not may_follow(row.state, JobState.CANCELLED):
+                raise PermanentError(
+                    f"Job {job_id} is {row.state.value} and cannot be stopped any more.",
+                    next_step="Results that are delivered are withdrawn at the PACS.",
+                    code="cannot-cancel",
+                )
+            now = self._database.now(connection)
+            move(connection, row, JobState.CANCELLED, reason=reason, now=now)
+            withdraw(connection, job_id, reason=reason, now=now)
+        return JobState.CANCELLED
+
+    def lost(self, is_delivery: bool, id_: str, *, worker: str, reason: str) -> bool:  # noqa: FBT001 - the supervisor's word
+        """A supervisor saw ``worker`` die: its work is taken back at once, with the evidence, not when the lease ends.
+
+        The attempt counts, and the last one quarantines (or parks). Returns False when ``worker`` held nothing.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            row = find_delivery(connection, id_) if is_delivery else find(connection, id_)
+            if row is None or row.worker != worker:
+                return False
+            if not is_delivery and row.state is JobState.RUNNING:
+                return end_attempt(connection, row, self._limits, reason=reason, retry_in_s=1.0, now=now)
+            if is_delivery and row.state is DeliveryState.SENDING:
+                return end_dead_delivery(connection, row, self._committing, reason=reason, now=now)
+        return False
+
+    def resolve(self, prefix: str) -> JobId:
+        """Find a job by the beginning of its id; PermanentError when there is none (``unknown-job``) or several."""
+        with self._database.read() as connection:
+            return resolve(connection, prefix)
+
+
+def resolve(connection: Connection, prefix: str) -> JobId:
+    """Find a job by the beginning of its id."""
+    found = connection.execute(
+        select(jobs.c.job_id).where(jobs.c.job_id.startswith(prefix, autoescape=True)).limit(2)
+    ).all()
+    if not found:
+        raise _unknown(prefix)
+    if len(found) > 1:
+        raise PermanentError(
+            f"Several jobs begin with {prefix!r}.", next_step="Write more of the id.", code="ambiguous-job"
+        )
+    return JobId(found[0].job_id)
+
+
+def _unknown(job_id: str) -> PermanentError:
+    return PermanentError(f"There is no job {job_id!r}.", next_step="`overread jobs` lists them.", code="unknown-job")
