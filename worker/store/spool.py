@@ -1,7 +1,7 @@
 """Where received instances and results lie on disk, named by their content.
 
-``objects/ab/cd/<key>.dcm`` first copies, ``conflicts/ab/cd/<key>.dcm`` other contents under a known SOP Instance UID,
-``results/ab/cd/<sha256>.dcm`` what we made, ``quarantine/<random>.dcm`` what was refused, ``tmp/<process>/`` what is
+``objects/ab/<key>.dcm`` first copies, ``conflicts/ab/<key>.dcm`` other contents under a known SOP Instance UID,
+``results/ab/<sha256>.dcm`` what we made, ``quarantine/<random>.dcm`` what was refused, ``tmp/<process>/`` what is
 still arriving. No byte of any name comes from the wire. A name appears only when its bytes are on stable storage, and
 nobody relies on a name (no index row, no 0x0000) before the folder that holds it is on stable storage too.
 """
@@ -17,6 +17,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AREAS = ("objects", "conflicts", "results", "quarantine", "tmp")
 _RESERVED_INODES = 1000
+_SYNCERS = 8
 
 
 def object_key(sha256: Digest, transfer_syntax_uid: TransferSyntaxUID) -> str:
@@ -58,6 +60,8 @@ class Spool:
         self._temporary: Path | None = None
         self._temporary_lock = -1
         self._pid = -1
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_pid = -1
         with self._guard():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for area in _AREAS:
@@ -122,6 +126,9 @@ class Spool:
     def close(self) -> None:
         """Give up this process's temporary folder."""
         with self._lock:
+            if self._pool is not None and self._pool_pid == os.getpid():
+                self._pool.shutdown()
+            self._pool = None
             if self._temporary is None or self._pid != os.getpid():
                 return
             folder, descriptor = self._temporary, self._temporary_lock
@@ -150,9 +157,8 @@ class Spool:
 
     def keys(self, area: str, prefix: str) -> Iterator[tuple[str, Path]]:
         """Keys and paths of the files in an area whose key begins with the two characters ``prefix``."""
-        for folder in sorted((self.root / area / prefix).glob("??")):
-            for path in folder.glob("*.dcm"):
-                yield path.stem, path
+        for path in (self.root / area / prefix).glob("*.dcm"):
+            yield path.stem, path
 
     # ---- durable steps
 
@@ -177,11 +183,14 @@ class Spool:
                     source.unlink(missing_ok=True)
                 else:
                     source.rename(target)
+                    # The old name must be gone for good as well: on some file systems a rename between folders is
+                    # two steps, and a power cut may leave both names.
+                    folders.add(source.parent)
                 folders.add(target.parent)
         reach("spool.renamed")
         with self._guard(syncing=True):
-            for folder in sorted(folders):
-                sync_folder(folder)
+            # Together: the disk's own flushes merge, and a group of instances costs little more than one.
+            list(self._syncers().map(sync_folder, folders))
         with self._lock:
             self._durable_folders.update(folders)
 
@@ -203,7 +212,7 @@ class Spool:
     # ---- inside
 
     def _named(self, area: str, key: str) -> Path:
-        return self.root / area / key[:2] / key[2:4] / f"{key}.dcm"
+        return self.root / area / key[:2] / f"{key}.dcm"
 
     def _make_folder(self, folder: Path) -> set[Path]:
         """Make a leaf folder; returns the folders above it whose entries nobody has synced in this process yet.
@@ -212,9 +221,17 @@ class Spool:
         """
         if folder in self._durable_folders:
             return set()
-        folder.parent.mkdir(exist_ok=True, mode=0o700)  # one by one: parents=True would ignore the mode above
+        above = folder.parent
+        above.mkdir(exist_ok=True, mode=0o700)  # one by one: parents=True would ignore the mode above
         folder.mkdir(exist_ok=True, mode=0o700)
-        return {above for above in (folder.parent, folder.parent.parent) if above.is_relative_to(self.root)}
+        return {above} if above in self._durable_folders else {above, above.parent}
+
+    def _syncers(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None or self._pool_pid != os.getpid():  # threads do not survive a fork
+                self._pool_pid = os.getpid()
+                self._pool = ThreadPoolExecutor(_SYNCERS, thread_name_prefix="folder-sync")
+            return self._pool
 
     def _new_temporary_folder(self) -> Path:
         while True:

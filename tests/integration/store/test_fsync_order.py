@@ -55,7 +55,7 @@ def test_everything_is_on_stable_storage_before_anybody_is_told(tmp_path: Path) 
         )
         temporary = re.search(r'"([^"]+\.part)"', history[renamed][1])
         assert temporary is not None
-        leaf = tmp_path / "spool" / "objects" / key[:2] / key[2:4]
+        leaf = tmp_path / "spool" / "objects" / key[:2]
 
         def synced(path: Path | str, after: int, before: int) -> bool:
             return any(name in {"fsync", "fdatasync"} and f"<{path}>" in text for name, text in history[after:before])

@@ -29,7 +29,7 @@ def temporary(spool: Spool, content: bytes = b"x") -> Path:
 def test_a_placed_file_is_found_under_its_key(spool: Spool) -> None:
     source = temporary(spool)
     spool.place([(source, spool.object_path(KEY))])
-    assert spool.object_path(KEY) == spool.root / "objects" / "ab" / "cd" / f"{KEY}.dcm"
+    assert spool.object_path(KEY) == spool.root / "objects" / "ab" / f"{KEY}.dcm"
     assert spool.object_path(KEY).read_bytes() == b"x"
     assert not source.exists()
     assert list(spool.keys("objects", "ab")) == [(KEY, spool.object_path(KEY))]
