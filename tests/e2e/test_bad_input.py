@@ -1,0 +1,166 @@
+"""What a person gets when something is wrong, and that nothing acknowledged is lost by it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import builders
+from tests.e2e.processes import Installation, free_port, overread, until
+from worker import samples
+from worker.demo.pacs import DemoPacs
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.timeout(400)]
+
+
+def flat(text: str) -> str:
+    """Console output without the line breaks of tables."""
+    return " ".join(text.split())
+
+
+def send(installation: Installation, *paths: Path) -> dict[str, Any]:
+    done = overread(
+        "send",
+        *map(str, paths),
+        "--to",
+        f"OVERREAD@127.0.0.1:{installation.port}",
+        "--json",
+        environ=installation.environ,
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def test_a_file_that_is_not_dicom_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    done = overread("run", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert done.returncode == 65
+    assert "no-model-applies" in done.stderr
+    assert "1 files left out" in flat(done.stderr)
+    explained = overread("explain", "--files", str(tmp_path))
+    assert explained.returncode == 0
+    assert "left out letter.txt" in explained.stdout
+
+
+def test_a_study_without_images_ends_with_its_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    builders.write(builders.a_secondary_capture(), folder / "capture.dcm")
+    with Installation(tmp_path, send_to=[]) as installation:
+        assert send(installation, folder)["outcomes"][0]["stored"]
+        (job,) = until(
+            lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the study ends"
+        )
+        decisions = installation.json("explain", job["study_instance_uid"])["decisions"]
+        assert decisions
+        assert not any(decision["chosen"] for decision in decisions)
+        assert all(decision["reasons"] for decision in decisions)
+
+
+def test_weights_that_do_not_match_their_hash_are_refused_by_name(tmp_path: Path) -> None:
+    package = tmp_path / "models" / "lungs-airways-ct"
+    shutil.copytree(ROOT / "models" / "lungs-airways-ct", package)
+    weights = bytearray((package / "model.onnx").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (package / "model.onnx").write_bytes(weights)
+    environ = {"OVERREAD_MODELS__FOLDERS": json.dumps([str(package.parent)]), "OVERREAD_MODELS__PACKAGED": "false"}
+    done = overread("models", "check", environ=environ)
+    assert done.returncode == 65
+    assert "model.onnx" in flat(done.stdout)
+    assert "SHA-256" in flat(done.stdout)
+
+
+def test_a_port_in_use_stops_the_listener_with_a_clear_exit_code(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        environ = {"OVERREAD_LISTENER__PORT": port, "OVERREAD_NODE__DATA": str(tmp_path)}
+        done = overread("listen", environ=environ, timeout=60)
+        assert done.returncode == 78
+        assert "port-in-use" in done.stderr
+        assert port in done.stderr
+        # All of it in one command stops as well, instead of starting the listener again for ever.
+        up = overread("up", "--no-flower", environ=environ, timeout=120)
+        assert up.returncode == 78
+        assert "listener" in up.stderr
+
+
+def test_a_wrong_configuration_names_the_key_and_the_nearest_known_one(tmp_path: Path) -> None:
+    path = tmp_path / "overread.toml"
+    path.write_text("[listener]\nprot = 104\n")
+    done = overread("doctor", "--config", str(path))
+    assert done.returncode == 78
+    assert "unknown key 'listener.prot', did you mean 'port'?" in flat(done.stderr)
+
+
+def test_a_broker_that_is_down_costs_time_only(tmp_path: Path) -> None:
+    """Receiving goes on; the job waits in the database and runs when there is a broker."""
+    environ = {"OVERREAD_BROKER__URL": f"redis://127.0.0.1:{free_port()}/0"}
+    folder = tmp_path / "study"
+    folder.mkdir()
+    builders.write(builders.a_ct_slice(), folder / "slice.dcm")
+    installation = Installation(tmp_path, send_to=[], environ=environ)
+    with installation:
+        assert send(installation, folder)["outcomes"][0]["stored"]
+        until(lambda: [j for j in installation.jobs() if j["state"] == "queued"], what="the study waits for a broker")
+        said = overread("doctor", "--data", str(installation.data), environ=installation.environ)
+        assert said.returncode == 1
+        assert "broker" in said.stdout
+        assert "jobs wait in the database" in flat(said.stdout)
+    del installation.environ["OVERREAD_BROKER__URL"]
+    with installation:
+        until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the study is routed")
+
+
+def test_a_pacs_that_is_down_loses_nothing_and_blocks_nothing(tmp_path: Path, sample_cache: Path) -> None:
+    port = free_port()
+    images = sorted(samples.fetch("brain-mr", sample_cache).glob("*.dcm"))
+    other = tmp_path / "other"
+    other.mkdir()
+    builders.write(builders.a_ct_slice(), other / "slice.dcm")
+    with Installation(tmp_path, send_to=[f"GONE@127.0.0.1:{port}"]) as installation:
+        assert all(outcome["stored"] for outcome in send(installation, *images)["outcomes"])
+        job = until(
+            lambda: next((j for j in installation.jobs() if j["state"] == "delivering"), None), what="results wait"
+        )
+        shown = installation.json("show", job["job_id"])
+        waiting = until(
+            lambda: [d for d in installation.json("show", job["job_id"])["deliveries"] if "unreachable" in d["reason"]],
+            what="the reason stands in the ledger",
+        )
+        assert waiting[0]["state"] == "pending"
+        assert len(shown["results"]) == 2
+        # Other work goes on meanwhile.
+        assert send(installation, other)["outcomes"][0]["stored"]
+        until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the other study ends")
+        with DemoPacs(tmp_path / "pacs", ae_title="GONE", port=port) as pacs:
+            until(
+                lambda: [j for j in installation.jobs() if j["state"] in {"delivered", "committed"}],
+                what="delivered once the PACS is back",
+            )
+            assert sorted(one.modality for one in pacs.studies()) == ["SEG", "SR"]
+
+
+def test_a_full_disk_is_refused_before_it_is_full(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    builders.write(builders.a_ct_slice(), folder / "slice.dcm")
+    much = str(shutil.disk_usage(tmp_path).free // 2**20 + 10_000)
+    installation = Installation(tmp_path, send_to=[], environ={"OVERREAD_STORAGE__RESERVE_MB": much})
+    with installation:
+        (outcome,) = send(installation, folder)["outcomes"]
+        assert outcome["status"] == 0xA700
+        assert not outcome["stored"]
+        said = overread("doctor", "--data", str(installation.data), environ=installation.environ)
+        assert "New instances get 0xA700 until there is room" in flat(said.stdout)
+        assert installation.jobs() == []
+    installation.environ["OVERREAD_STORAGE__RESERVE_MB"] = "1"
+    with installation:
+        assert send(installation, folder)["outcomes"][0]["status"] == 0
