@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from worker.domain.errors import LeaseLostError, OverreadError, TransientError
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, SendOutcome
 from worker.domain.store_status import is_stored
 from worker.pipeline.attempt import Backoff, Heartbeat
+from worker.pipeline.breaker import Breakers
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class DeliverResults:
     sender: Sender
     destinations: Mapping[str, Destination]
     backoff: Backoff = field(default=DELIVERY_BACKOFF)
+    breakers: Breakers = field(default_factory=Breakers)
     heartbeat_s: float = 15.0
     deadline_s: float = 3600.0
 
@@ -50,13 +53,19 @@ class DeliverResults:
         destination = self.destinations.get(name)
         if destination is None:
             return DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.", None
+        away_s = self.breakers.wait_s(name)
+        if away_s > 0:
+            reason = f"circuit-open: {name} could not be reached a moment ago; one delivery at a time tries it."
+            return DeliveryState.PENDING, reason, random.uniform(away_s, 1.25 * away_s)  # noqa: S311 - jitter
         waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
         try:
             for outcome in self.sender.send(destination, waiting):
+                self.breakers.answered(name)
                 self.outbox.note(claim, outcome)
                 if not outcome.stored:
                     return self._refused(claim, outcome)
         except TransientError as error:
+            self.breakers.failed(name)
             return DeliveryState.PENDING, f"{error.code}: {error}", self.backoff.delay_s(claim.attempt)
         except LeaseLostError:
             raise

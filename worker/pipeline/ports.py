@@ -373,10 +373,10 @@ class Promises(Protocol):
     def take(self, ae_title: str) -> Verdict | None:
         """Judge the oldest request of ``ae_title`` whose report is due; its promises hold from now on."""
 
-    def told(self, verdict: Verdict) -> None:
+    def told(self, promise_id: str, *, attempt: int) -> None:
         """The requester has taken the report."""
 
-    def not_told(self, verdict: Verdict, *, reason: str, again_in_s: float, in_doubt: bool) -> None:
+    def not_told(self, promise_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
         """Report again later. What was surely not heard binds nobody; what is ``in_doubt`` does."""
 
 

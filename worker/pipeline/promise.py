@@ -39,13 +39,14 @@ class ReportPromises:
                 again_in_s = self.backoff.delay_s(verdict.attempt)
                 log.warning("promise-not-told", extra={**ids, "code": error.code, "seconds": round(again_in_s)})
                 self.ledger.not_told(
-                    verdict,
+                    verdict.promise_id,
+                    attempt=verdict.attempt,
                     reason=f"{error.code}: {error}",
                     again_in_s=again_in_s,
                     in_doubt=error.code == "report-in-doubt",
                 )
                 break
-            self.ledger.told(verdict)
+            self.ledger.told(verdict.promise_id, attempt=verdict.attempt)
             told += 1
             log.info("promise-told", extra={**ids, "count": len(verdict.instances)})
         return told

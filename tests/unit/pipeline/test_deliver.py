@@ -8,6 +8,8 @@ import pytest
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
 from worker.domain.result import DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
+from worker.pipeline.attempt import Backoff
+from worker.pipeline.breaker import Breakers
 from worker.pipeline.deliver import DeliverResults
 
 PACS = Destination("PACS", "PACS", "127.0.0.1", 104)
@@ -56,6 +58,36 @@ def test_a_dead_pacs_costs_time_only() -> None:
         assert outbox.settled[-1][2] is not None
         assert attempt == outbox.attempt
     assert deliver(outbox, [0, 0])[0] is DeliveryState.SENT
+
+
+def test_an_open_circuit_asks_nobody_until_its_pause_is_over() -> None:
+    now = [0.0]
+    breakers = Breakers(failures=2, backoff=Backoff(first_s=10, factor=2, cap_s=100), clock=lambda: now[0])
+    outbox = FakeOutbox(a_delivery())
+    pacs = FakePacs([None, None, None, 0, 0])
+    use_case = DeliverResults(outbox, pacs, {"PACS": PACS}, breakers=breakers)
+
+    def attempt() -> tuple[str, float]:
+        use_case.run(DeliveryId("delivery-1"), worker="w")
+        _, reason, retry_in_s = outbox.settled[-1]
+        return reason, retry_in_s or 0.0
+
+    attempt()
+    attempt()
+    assert len(pacs.offered) == 2
+    reason, retry_in_s = attempt()
+    assert reason.startswith("circuit-open")
+    assert 0 < retry_in_s <= 12.5
+    assert len(pacs.offered) == 2
+    now[0] += 10
+    attempt()  # the pause is over: one tries, and fails
+    assert len(pacs.offered) == 3
+    assert breakers.wait_s("PACS") >= 10
+    assert breakers.wait_s("OTHER") == 0
+    now[0] += 100
+    attempt()
+    assert outbox.delivery.state is DeliveryState.SENT
+    assert breakers.wait_s("PACS") == 0
 
 
 def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
