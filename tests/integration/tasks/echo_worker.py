@@ -1,0 +1,40 @@
+"""A worker whose use-cases write down what they were called with: ``python -m ... BROKER_URL FILE``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from worker.tasks.app import BrokerOptions, make_app
+from worker.tasks.lanes import Lane
+from worker.tasks.work import register
+
+
+class Writes:
+    """One use-case."""
+
+    def __init__(self, name: str, said: Path) -> None:
+        self._name, self._said = name, said
+
+    def run(self, id_: str, *, worker: str) -> None:
+        with self._said.open("a") as stream:
+            stream.write(f"{self._name} {id_}\n")
+
+
+class UseCases:
+    """All three."""
+
+    def __init__(self, said: Path) -> None:
+        self.route, self.analyse, self.deliver = (Writes(name, said) for name in ("route", "analyse", "deliver"))
+
+
+def main() -> None:
+    url, said = sys.argv[1], Path(sys.argv[2])
+    app = make_app(BrokerOptions(url, deadline_s=60))
+    register(app, lambda: UseCases(said), lambda *_args, **_kwargs: None)
+    queues = ",".join(lane.queue for lane in Lane)
+    app.worker_main(["worker", f"--queues={queues}", "--concurrency=1", "--pool=prefork", "--loglevel=ERROR"])
+
+
+if __name__ == "__main__":
+    main()
