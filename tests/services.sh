@@ -9,6 +9,7 @@ need() { # command, Debian package, the tests that are left out without it
 need Orthanc orthanc "Orthanc: tests marked orthanc (auto-routing, storage commitment)"
 need storescp dcmtk "DCMTK: tests marked dcmtk (dsrdump, storescu, compressed transfer syntaxes)"
 need redis-server redis-server "Redis: tests marked redis (a broker by URL)"
+need strace strace "strace: tests of the order of fsync and answer"
 need rabbitmq-server rabbitmq-server "RabbitMQ: tests marked rabbitmq (a broker by amqp URL)"
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql|PostgreSQL: tests marked postgres;"
 [ -z "$missing" ] && exit 0
