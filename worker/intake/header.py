@@ -51,7 +51,7 @@ def valid_uid(text: str) -> bool:
 
 
 def trim_uid(value: bytes) -> str:
-    """Remove one trailing NUL or space; nothing else is forgiven (reliability.md, section 6, rule 4)."""
+    """Remove one trailing NUL or space; nothing else is forgiven."""
     if value[-1:] in (b"\0", b" "):
         value = value[:-1]
     return value.decode("latin-1")

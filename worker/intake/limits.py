@@ -1,4 +1,4 @@
-"""Limits of the listener: one peer must never be able to stop the others (promises 4 and 5 of reliability.md)."""
+"""Limits of the listener: one peer must never be able to stop the others."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ScanLimits:
-    """Bounds of the scan of one data set (reliability.md, section 7)."""
+    """Bounds of the scan of one data set."""
 
     depth: int = 64
     elements: int = 100_000

@@ -197,7 +197,7 @@ class Walk:
         return vr, int(self._long.unpack_from(self._window.data, index + 8)[0]), position + 12
 
     def _note_top(self, tag: int, length: int, value_at: int) -> None:
-        """Two elements with one tag say two things: readers differ on which counts (reliability.md, section 6)."""
+        """Two elements with one tag say two things: readers differ on which counts."""
         if tag in self._seen:
             raise ScanError("An element stands in the data set twice.", code="duplicate-element")
         self._seen.add(tag)

@@ -12,7 +12,7 @@ from worker.domain.study import Admission, OfferedInstance, RefusedInstance
 
 
 class FolderStore:
-    """Keeps instances below a folder, by the spool protocol of reliability.md section 4."""
+    """Keeps instances below a folder, by the protocol of the spool."""
 
     def __init__(self, root: Path, *, reserve_bytes: int = 1 << 20) -> None:
         self._root = root

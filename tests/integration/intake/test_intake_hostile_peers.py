@@ -449,7 +449,7 @@ def test_three_hundred_dead_peers_of_each_kind_do_not_keep_a_sender_out(listener
 
 
 def test_running_out_of_file_descriptors_is_survived(tmp_path: Path) -> None:
-    command = f"ulimit -n 90; exec {sys.executable} benchmarks/listener.py serve --port 0 --spool {tmp_path}"
+    command = f"ulimit -n 90; exec {sys.executable} -m tests.integration.intake.serve --port 0 --spool {tmp_path}"
     root = Path(__file__).parents[3]
     with subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout is not None

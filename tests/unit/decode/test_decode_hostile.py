@@ -160,7 +160,7 @@ def test_damaged_bytes_are_read_or_named(tmp_path_factory, kind: str, seed: int)
     data = bytearray(path.read_bytes())
     start = len(data) - len(data_set_bytes(path))
     rng = random.Random(seed)
-    # JPEG codecs are native code that hostile bytes can crash; here their own data stays whole (issue 3: in a child)
+    # JPEG codecs are native code: here their own data stays whole, a child process is for the rest.
     end = data.rindex(b"\xe0\x7f\x10\x00") + 12
     for _ in range(rng.randint(1, 12)):
         at = rng.randrange(start, end)
