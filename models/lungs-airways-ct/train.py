@@ -35,7 +35,7 @@ BATCH = 12
 
 @dataclass(frozen=True)
 class Phase:
-    """One run of the optimiser; each starts from the averaged weights of the one before."""
+    """One run of the optimiser; the second starts from the averaged weights of the first."""
 
     seed: int
     steps: int
@@ -47,7 +47,6 @@ PHASES = (
     Phase(seed=SEED, steps=1000, peak_rate=4e-3, mass_probability=0.0),
     # Anatomy first, then tumours: masses from the beginning blur what a lung is.
     Phase(seed=SEED + 1, steps=350, peak_rate=1.5e-3, mass_probability=0.5),
-    Phase(seed=SEED + 2, steps=600, peak_rate=3e-3, mass_probability=0.75),
 )
 SYNTHETIC_WEIGHT = 0.08
 CLASS_WEIGHTS = (1.0, 1.0, 1.0, 6.0)

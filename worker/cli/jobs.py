@@ -1,4 +1,4 @@
-"""``jobs``, ``show``, ``retry``, ``cancel``: they answer where a study is, and why."""
+"""``jobs``, ``show``, ``retry``, ``cancel``, ``rerun``: where a study is, why, and what a person may do about it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def show(job: JobArgument, config: Config = None, data: Data = None, as_json: Js
         found = queries.job(job)
         timeline, stages = queries.timeline(found.job_id), queries.stages(found.job_id)
         deliveries, results = queries.deliveries(found.job_id), queries.results(found.job_id)
+        commitments = queries.commitments(found.job_id)
         report, summary = queries.gate_report(found.job_id), queries.summary(found.job_id)
         picture = settings.node.data / "pictures" / f"{found.job_id}.png"
         if as_json:
@@ -59,6 +60,7 @@ def show(job: JobArgument, config: Config = None, data: Data = None, as_json: Js
                     "gate": report,
                     "results": results,
                     "deliveries": deliveries,
+                    "commitments": commitments,
                     "picture": picture if picture.exists() else None,
                 }
             )
@@ -75,6 +77,8 @@ def show(job: JobArgument, config: Config = None, data: Data = None, as_json: Js
             console.out.print(render.results_table(results))
         if deliveries:
             console.out.print(render.deliveries_table(deliveries))
+        if commitments:
+            console.out.print(render.commitments_table(commitments))
         if picture.exists():
             console.out.print(f"picture: {picture}", soft_wrap=True)
 
@@ -95,6 +99,17 @@ def cancel(job: JobArgument, config: Config = None, data: Data = None) -> None:
         found = ledger.queries.job(job)
         state = ledger.operations.cancel(found.job_id)
         console.out.print(f"{found.job_id}: {found.state.value} -> {state.value}")
+
+
+def rerun(
+    study: Annotated[str, typer.Argument(help="Study Instance UID.")], config: Config = None, data: Data = None
+) -> None:
+    """Route a study again, with the models that are installed now; what has not changed is not done again."""
+    with console.reporting():
+        settings = _settings(config, data)
+        stores.prepare(settings)
+        job_id = stores.ledger(settings).operations.rerun(StudyInstanceUID(study.strip()))
+        console.out.print(f"{job_id}: ready. `overread jobs --study {study}` shows what becomes of it.", soft_wrap=True)
 
 
 def _settings(config: Config, data: Data) -> Settings:

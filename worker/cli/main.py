@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
@@ -10,21 +11,33 @@ from worker import __version__
 from worker.cli import console
 from worker.cli.processes import end_with_parent
 
+_COMMANDS = {
+    "up": "up:up",
+    "listen": "serve:listen",
+    "work": "serve:work",
+    "sweep": "serve:sweep",
+    "flower": "serve:flower",
+    "demo": "demo:demo",
+    "send": "send:send",
+    "run": "run:run",
+    "explain": "explain:explain",
+    "jobs": "jobs:jobs",
+    "show": "jobs:show",
+    "retry": "jobs:retry",
+    "cancel": "jobs:cancel",
+    "rerun": "jobs:rerun",
+    "clean": "clean:clean",
+    "doctor": "doctor:doctor",
+    "models": "models:app",
+}
 
-def build() -> typer.Typer:
-    """The application with all its commands."""
-    from worker.cli import (
-        demo,
-        doctor,
-        explain,
-        jobs,
-        models,
-        run,
-        send,
-        serve,
-        up,
-    )
 
+def build(only: str = "") -> typer.Typer:
+    """The application with all its commands, or with the one that was asked for.
+
+    A command brings its libraries: the listener needs neither ONNX Runtime nor highdicom, and a listener that was
+    killed is back sooner, and smaller, without them.
+    """
     app = typer.Typer(
         name="overread",
         help="The AI worker behind a hospital's PACS: studies in by C-STORE, SEG and SR back.",
@@ -42,21 +55,15 @@ def build() -> typer.Typer:
             console.out.print(f"overread {__version__}")
             raise typer.Exit
 
-    app.command("up")(up.up)
-    app.command("listen")(serve.listen)
-    app.command("work")(serve.work)
-    app.command("sweep")(serve.sweep)
-    app.command("flower")(serve.flower)
-    app.command("demo")(demo.demo)
-    app.command("send")(send.send)
-    app.command("run")(run.run)
-    app.command("explain")(explain.explain)
-    app.command("jobs")(jobs.jobs)
-    app.command("show")(jobs.show)
-    app.command("retry")(jobs.retry)
-    app.command("cancel")(jobs.cancel)
-    app.command("doctor")(doctor.doctor)
-    app.add_typer(models.app, name="models")
+    for name, place in _COMMANDS.items():
+        if only in _COMMANDS and name != only:
+            continue
+        module, _, attribute = place.partition(":")
+        found = getattr(import_module(f"worker.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
     return app
 
 
@@ -64,7 +71,7 @@ def main() -> None:
     """Run the command line; expected failures end with their message, next step and exit code."""
     end_with_parent()
     with console.reporting():
-        build()(standalone_mode=True)
+        build(only=next(iter(sys.argv[1:]), ""))(standalone_mode=True)
     sys.exit(0)
 
 

@@ -16,7 +16,7 @@ from worker.domain.job import Job, JobState, StageTime, Transition
 from worker.domain.result import Delivery, DeliveryState, GateReport, ResultObject
 from worker.domain.routing import Decision
 from worker.domain.study import SeriesSummary
-from worker.store.views import Conflict, Refusal
+from worker.store.views import Commitment, Conflict, Refusal
 
 _GOOD = {"committed", "delivered", "sent", "routed"}
 _BAD = {"quarantined", "failed", "parked"}
@@ -140,6 +140,22 @@ def deliveries_table(deliveries: Sequence[Delivery]) -> Table:
                 "-" if item.status is None else f"0x{item.status:04X}",
                 Text(delivery.reason),
             )
+    return made
+
+
+def commitments_table(commitments: Sequence[Commitment]) -> Table:
+    """Each time that a destination was asked whether it keeps the results."""
+    made = console.table("Safe-keeping", "asked", "destination", "answer after", "outcome", "Transaction UID")
+    for one in commitments:
+        waited = (one.answered_at - one.requested_at).total_seconds() if one.answered_at else None
+        due = one.answer_by.astimezone().strftime("%H:%M:%S")
+        made.add_row(
+            one.requested_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            Text(one.destination),
+            "-" if waited is None else f"{waited:.1f} s",
+            Text(one.outcome or f"no answer yet; due until {due}"),
+            one.transaction_uid,
+        )
     return made
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import console
+from worker.cli.chores import Background
 from worker.cli.options import Config, Data, settings_for
 from worker.domain.errors import TransientError
 from worker.tasks.lanes import Lane
@@ -58,22 +59,26 @@ def listen(config: Config = None, data: Data = None) -> None:
 
 
 def sweep(config: Config = None, data: Data = None) -> None:
-    """Keep things moving: complete studies, ring for due jobs, take back what is overdue. Run one or many."""
-    from worker.wiring import sweeping
+    """Keep things moving: complete studies, ring for due jobs, take back what is overdue. Run one or many.
+
+    Beside that it asks destinations whether they keep our results, tells others what we keep, and deletes what is old.
+    """
+    from worker.wiring import chores, sweeping
 
     with console.reporting():
         settings = settings_for(config, data)
         stop = Stop()
         sweeper = sweeping.sweeper(settings)
         wait_s = SWEEP_EVERY_S
-        while not stop.wait(wait_s):
-            try:
-                swept = sweeper.sweep()
-            except TransientError as error:
-                log.warning("sweep-failed", extra={"code": error.code})
-                wait_s = min(SWEEP_CAP_S, wait_s * 2)
-                continue
-            wait_s = min(SWEEP_CAP_S, wait_s * 2) if swept.broker_away else SWEEP_EVERY_S
+        with Background(chores.chores(settings)):
+            while not stop.wait(wait_s):
+                try:
+                    swept = sweeper.sweep()
+                except TransientError as error:
+                    log.warning("sweep-failed", extra={"code": error.code})
+                    wait_s = min(SWEEP_CAP_S, wait_s * 2)
+                    continue
+                wait_s = min(SWEEP_CAP_S, wait_s * 2) if swept.broker_away else SWEEP_EVERY_S
         log.info("stopped")
 
 

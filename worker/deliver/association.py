@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from worker.deliver.wire import Timeouts, Wire, deadline
@@ -108,8 +108,9 @@ def associated(
     calling_ae_title: str,
     timeouts: Timeouts,
     handlers: Sequence[tuple[Any, Any]] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[OpenAssociation]:
-    """Open an association, hand it out, and release it.
+    """Open an association, hand it out, and release it. ``roles`` are proposed with the contexts (PS3.7 D.3.3.4).
 
     Raises
     ------
@@ -126,7 +127,7 @@ def associated(
     ae = _application_entity(calling_ae_title, timeouts)
     check_ae_title(destination.ae_title)
     wire = Wire(timeouts=timeouts)
-    raw = _request(ae, destination, contexts, wire=wire, handlers=handlers)
+    raw = _request(ae, destination, contexts, wire=wire, handlers=handlers, roles=roles)
     association = OpenAssociation(raw, wire)
     try:
         if not raw.is_established:
@@ -172,6 +173,7 @@ def _request(
     *,
     wire: Wire,
     handlers: Sequence[tuple[Any, Any]],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
 ) -> Association:
     limit_s = wire.timeouts.connect_s + wire.timeouts.association_s
     try:
@@ -181,6 +183,7 @@ def _request(
                 destination.port,
                 contexts=list(contexts),
                 ae_title=destination.ae_title,
+                ext_neg=list(roles),
                 evt_handlers=[(evt.EVT_CONN_OPEN, wire.opened), *handlers],
             )
     except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no host name can look like this

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 from pynetdicom import evt
+from pynetdicom.presentation import PresentationContext, build_context
 
 from worker.deliver.association import Timeouts, associated, check_ae_title, context_for
+from worker.deliver.promise import (
+    PUSH_MODEL,
+    TRANSFER_SYNTAXES,
+    WELL_KNOWN_INSTANCE,
+    OnRequest,
+    hears_requests,
+)
 from worker.domain.errors import PermanentError, TransientError
 from worker.domain.result import Destination, ResultObject
 from worker.domain.study import SOPInstanceUID
@@ -28,9 +35,6 @@ OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int
 their Failure Reason (0008,1197). It must have made this durable when it returns; it may be called twice for one
 transaction, from any thread, and with a Transaction UID that nobody asked for."""
 
-_PUSH_MODEL = UID("1.2.840.10008.1.20.1")
-_WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")
-_TRANSFER_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 _ALL_COMMITTED, _SOME_FAILED = 1, 2
 _REQUEST = 1
 
@@ -59,16 +63,30 @@ class CommitmentSupport:
     transfer_syntaxes: tuple[str, ...]
     handlers: tuple[tuple[Any, Any], ...]
 
+    @property
+    def context(self) -> PresentationContext:
+        """The presentation context that the listener supports."""
+        context = build_context(self.abstract_syntax, list(self.transfer_syntaxes))
+        context.scu_role = True
+        context.scp_role = True
+        return context
 
-def commitment_support(on_report: OnReport) -> CommitmentSupport:
-    """Presentation context and N-EVENT-REPORT handler for the listener.
 
-    N-ACTION (somebody wants a promise from us) is answered 0x0124 *not authorised*: we promise nothing by default.
+def commitment_support(
+    on_report: OnReport | None = None, *, on_request: OnRequest | None = None, requesters: Collection[str] = ()
+) -> CommitmentSupport:
+    """Presentation context and event handlers for the listener. ``requesters`` are the AE titles that may ask us.
+
+    Without ``on_request``, N-ACTION (somebody wants a promise from us) is answered 0x0124 *not authorised*: we promise
+    nothing by default. So is N-EVENT-REPORT without ``on_report``: we have asked nobody.
     """
     return CommitmentSupport(
-        abstract_syntax=str(_PUSH_MODEL),
-        transfer_syntaxes=_TRANSFER_SYNTAXES,
-        handlers=((evt.EVT_N_EVENT_REPORT, _hears(on_report)), (evt.EVT_N_ACTION, _promises_nothing)),
+        abstract_syntax=str(PUSH_MODEL),
+        transfer_syntaxes=TRANSFER_SYNTAXES,
+        handlers=(
+            (evt.EVT_N_EVENT_REPORT, _hears(on_report) if on_report else _asked_nobody),
+            (evt.EVT_N_ACTION, hears_requests(on_request, requesters) if on_request else _promises_nothing),
+        ),
     )
 
 
@@ -122,13 +140,13 @@ class CommitmentRequester:
         try:
             with associated(
                 destination,
-                [context_for(_PUSH_MODEL, *_TRANSFER_SYNTAXES)],
+                [context_for(PUSH_MODEL, *TRANSFER_SYNTAXES)],
                 calling_ae_title=self._ae_title,
                 timeouts=self._timeouts,
                 handlers=[(evt.EVT_N_EVENT_REPORT, _hears(heard))],
             ) as association:
                 status = association.status_of(
-                    lambda: association.raw.send_n_action(information, _REQUEST, _PUSH_MODEL, _WELL_KNOWN_INSTANCE)[0],
+                    lambda: association.raw.send_n_action(information, _REQUEST, PUSH_MODEL, WELL_KNOWN_INSTANCE)[0],
                     seconds=self._timeouts.response_s,
                 )
                 _judge(status, destination)
@@ -225,4 +243,9 @@ def _parsed(
 
 def _promises_nothing(event: Any) -> tuple[int, None]:
     log.info("commitment-request-refused", extra={"calling_ae_title": event.assoc.requestor.ae_title})
+    return 0x0124, None
+
+
+def _asked_nobody(event: Any) -> tuple[int, None]:
+    log.info("commitment-report-not-awaited", extra={"calling_ae_title": event.assoc.requestor.ae_title})
     return 0x0124, None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NewType
 
 from worker.domain.job import JobId
-from worker.domain.study import Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID, StudyInstanceUID
+from worker.domain.study import Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 
 DeliveryId = NewType("DeliveryId", str)
 
@@ -19,6 +19,8 @@ class ResultKind(StrEnum):
 
     SEG = "SEG"
     SR = "SR"
+    KOS = "KOS"
+    """Key Object Selection: the rejection note that withdraws what a revision replaces (IHE RAD TF-3 4.66)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,42 @@ class GateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A result object of an earlier revision, of the same study."""
+
+    kind: ResultKind
+    series_instance_uid: SeriesInstanceUID
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a rejection note withdraws: exactly what each of ``destinations`` holds of the replaced results.
+
+    One note for all destinations would name objects that some of them never got, and be refused there.
+    """
+
+    destinations: tuple[str, ...]
+    instances: tuple[Predecessor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ResultContext:
     """What a result says about its making that is not in its evidence.
 
-    ``created_at`` is the job's, so that a repeated attempt encodes the same bytes. ``predecessors`` are the SR
-    instances of an earlier revision that this result replaces, as (study, series, class, instance) UIDs.
+    ``created_at`` is the job's, so that a repeated attempt encodes the same bytes. ``predecessors`` are the results
+    of an earlier revision that this one replaces and that somebody has. ``withdrawals`` are the rejection notes to
+    make, for destinations that want them. ``generation`` counts how often the same work (evidence, model and
+    configuration) was done before and replaced since: its UIDs are used up, they may even be withdrawn.
     """
 
     created_at: datetime
     config_digest: Digest
     revision: int = 1
-    predecessors: tuple[tuple[StudyInstanceUID, SeriesInstanceUID, SOPClassUID, SOPInstanceUID], ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
+    generation: int = 0
 
 
 class DeliveryState(StrEnum):
@@ -100,13 +127,23 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A PACS that takes results by C-STORE."""
+    """A PACS that takes results by C-STORE.
+
+    ``storage_commitment``: it promises safe-keeping, and we ask for that promise (PS3.4 Annex J). ``read_back``: it
+    can be asked by C-FIND whether it has our objects, which stands in where it makes no promise.
+    """
 
     name: str
     ae_title: str
     host: str
     port: int
     storage_commitment: bool = False
+    read_back: bool = False
+
+    @property
+    def confirms(self) -> bool:
+        """True when a C-STORE success is not yet the end of our responsibility there."""
+        return self.storage_commitment or self.read_back
 
 
 @dataclass(frozen=True, slots=True)

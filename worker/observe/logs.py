@@ -18,6 +18,7 @@ FIELDS = (
     "transfer_syntax_uid", "association_id", "calling_ae_title", "called_ae_title", "peer", "destination", "model",
     "attempt", "state", "stage", "status", "code", "reason", "error", "where", "count", "planned", "new", "results",
     "instances", "size_bytes", "seconds", "port", "address", "pid", "child", "signal", "path", "worker",
+    "transaction_uid", "committed", "failed",
 )  # fmt: skip
 """The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+
+from pydicom.dataset import Dataset
 
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Segmentation
@@ -13,6 +15,7 @@ from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.header import SeriesNames, Stamp, local_time, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest
+from worker.results.kos import encode_note
 from worker.results.seg import SegIdentity, encode_seg
 from worker.results.source import Source, read_source
 from worker.results.sr import ReportedSeg, ReportInput, encode_report
@@ -21,13 +24,13 @@ from worker.results.text_sr import encode_text_report
 
 log = logging.getLogger(__name__)
 
-_OFFSETS = {"SEG": 0, "SR": 1, "TEXT": 2}
-_WORDS = {"SEG": "segmentation", "SR": "measurements", "TEXT": "text report"}
+_OFFSETS = {"SEG": 0, "SR": 1, "TEXT": 2, "KOS": 3}
+_WORDS = {"SEG": "segmentation", "SR": "measurements", "TEXT": "text report", "KOS": "replaced results"}
 
 
 @dataclass(frozen=True, slots=True)
 class DicomEncoder:
-    """Encodes conclusions as SEG, TID 1500 SR and, for what was not found, text SR.
+    """Encodes conclusions as SEG, TID 1500 SR and, for what was not found, text SR; what they replace as notes.
 
     The same conclusion, evidence and context give the same bytes.
 
@@ -49,6 +52,9 @@ class DicomEncoder:
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
     ) -> tuple[EncodedObject, ...]:
         """Return the objects in the order in which they must be sent: each SEG before the SR that refers to it.
+
+        Rejection notes come last, one for each of the context's withdrawals and in their order: nothing is taken
+        away before its replacement is there.
 
         Raises
         ------
@@ -80,6 +86,7 @@ class DicomEncoder:
                 conclusion, source=source, stamp=stamp, names=self._names("TEXT", stamp, uids), context=context
             )
             objects.append(to_object(text, ResultKind.SR))
+        objects += [to_object(note, ResultKind.KOS) for note in self._notes(source, stamp, uids, context)]
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
         return tuple(objects)
 
@@ -96,6 +103,18 @@ class DicomEncoder:
                         )
                         segs.append(ReportedSeg(ds, structures, part))
         return tuple(segs)
+
+    def _notes(self, source: Source, stamp: Stamp, uids: ResultUids, context: ResultContext) -> list[Dataset]:
+        return [
+            encode_note(
+                one.instances,
+                source_header=source.header,
+                stamp=stamp,
+                names=replace(self._names("KOS", stamp, uids, part), sop_instance_uid=uids.note(one.instances)),
+                revision=context.revision,
+            )
+            for part, one in enumerate(context.withdrawals)
+        ]
 
     def _names(self, kind: str, stamp: Stamp, uids: ResultUids, part: int = 0) -> SeriesNames:
         return SeriesNames(

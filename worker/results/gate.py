@@ -14,16 +14,23 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from worker.domain.findings import Conclusion, Segmentation
-from worker.domain.result import Check, EncodedObject, GateReport, ResultKind
+from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.gate_header import REPORT_CLASS, SEG_CLASS, TEXT_CLASS, header_checks
+from worker.results.gate_header import NOTE_CLASS, REPORT_CLASS, SEG_CLASS, TEXT_CLASS, header_checks
+from worker.results.gate_kos import note_checks, predecessor_check
 from worker.results.gate_reading import UNREADABLE, EvidenceHeaders, checked, read_evidence, read_object
 from worker.results.gate_seg import seg_checks
 from worker.results.gate_sr import report_checks, text_checks
 
 log = logging.getLogger(__name__)
 
-_NAMES = {SEG_CLASS: "seg", REPORT_CLASS: "sr", TEXT_CLASS: "text"}
+_NAMES = {SEG_CLASS: "seg", REPORT_CLASS: "sr", TEXT_CLASS: "text", NOTE_CLASS: "kos"}
+_KINDS = {
+    SEG_CLASS: ResultKind.SEG,
+    REPORT_CLASS: ResultKind.SR,
+    TEXT_CLASS: ResultKind.SR,
+    NOTE_CLASS: ResultKind.KOS,
+}
 _BROKEN = (*UNREADABLE, InvalidDicomError, OSError, EOFError, NotImplementedError)
 
 
@@ -40,7 +47,11 @@ class ResultGate:
     maximum_object_bytes: int = 500 * 1024 * 1024
 
     def check(
-        self, objects: Sequence[EncodedObject], conclusion: Conclusion, evidence: Sequence[StoredInstance]
+        self,
+        objects: Sequence[EncodedObject],
+        conclusion: Conclusion,
+        evidence: Sequence[StoredInstance],
+        context: ResultContext,
     ) -> GateReport:
         """Check everything; never raises for what is wrong with an object, but reports it. No detail has PHI."""
         try:
@@ -56,7 +67,7 @@ class ResultGate:
         read = Check(
             name="readable", passed=True, detail=f"{len(objects)} objects, {len(evidence)} instances of evidence"
         )
-        return _logged(GateReport((read, *self._checks(objects, datasets, conclusion, headers))))
+        return _logged(GateReport((read, *self._checks(objects, datasets, conclusion, headers, context))))
 
     def _checks(
         self,
@@ -64,8 +75,11 @@ class ResultGate:
         datasets: Sequence[Dataset],
         conclusion: Conclusion,
         headers: EvidenceHeaders,
+        context: ResultContext,
     ) -> Iterator[Check]:
-        yield checked("objects", "as many and in the order as concluded", lambda: _composition(objects, conclusion))
+        yield checked(
+            "objects", "as many and in the order as concluded", lambda: _composition(objects, conclusion, context)
+        )
         classes = [str(ds.get("SOPClassUID")) for ds in datasets]
         for item, ds, sop_class in zip(objects, datasets, classes, strict=True):
             yield from header_checks(
@@ -79,20 +93,25 @@ class ResultGate:
         for ds, sop_class in zip(datasets, classes, strict=True):
             if sop_class == REPORT_CLASS:
                 yield from report_checks(ds, pairs, conclusion, headers)
+                yield predecessor_check("sr", ds, context)
             elif sop_class == TEXT_CLASS:
                 yield from text_checks(ds, conclusion, headers)
+                yield predecessor_check("text", ds, context)
+        notes = [ds for ds, sop_class in zip(datasets, classes, strict=True) if sop_class == NOTE_CLASS]
+        for note, withdrawal in zip(notes, context.withdrawals, strict=False):
+            yield from note_checks(note, withdrawal, datasets, headers)
 
 
-def _composition(objects: Sequence[EncodedObject], conclusion: Conclusion) -> Iterator[str]:
-    """SEG before the SR that refers to it, all or nothing; the text report where something was not found."""
+def _composition(objects: Sequence[EncodedObject], conclusion: Conclusion, context: ResultContext) -> Iterator[str]:
+    """SEG before the SR that refers to it, all or nothing; a text report where something was not found; notes last."""
     segmentations = sum(bool(finding.segments) for finding in conclusion.findings)
     expected = [SEG_CLASS] * segmentations + [REPORT_CLASS] * bool(segmentations)
     expected += [TEXT_CLASS] * any(finding.absent for finding in conclusion.findings)
+    expected += [NOTE_CLASS] * len(context.withdrawals)
     found = [str(item.sop_class_uid) for item in objects]
     if found != expected or not found:
         yield f"objects {[_NAMES.get(c, c) for c in found]}, expected {[_NAMES[c] for c in expected]}"
-    kinds = [ResultKind.SEG if sop_class == SEG_CLASS else ResultKind.SR for sop_class in found]
-    if [item.kind for item in objects] != kinds:
+    if [item.kind for item in objects] != [_KINDS.get(sop_class) for sop_class in found]:
         yield "an object is not of the kind that it is called"
     if len({item.sop_instance_uid for item in objects}) != len(objects):
         yield "two objects share a SOP Instance UID"

@@ -17,6 +17,7 @@ from worker.results.gate_reading import IDENTITY, STUDY_AND_PATIENT, EvidenceHea
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 REPORT_CLASS = "1.2.840.10008.5.1.4.1.1.88.34"
 TEXT_CLASS = "1.2.840.10008.5.1.4.1.1.88.11"
+NOTE_CLASS = "1.2.840.10008.5.1.4.1.1.88.59"
 
 _TYPE_1 = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesNumber",
@@ -41,8 +42,14 @@ _OF_CLASS = {
     ),
 }  # fmt: skip
 _OF_CLASS[TEXT_CLASS] = _OF_CLASS[REPORT_CLASS]
+_OF_CLASS[NOTE_CLASS] = tuple(keyword for keyword in _OF_CLASS[REPORT_CLASS] if not keyword.endswith("Flag"))
 _SR_TYPE_2 = ("PerformedProcedureCodeSequence", "ReferencedPerformedProcedureStepSequence")
-_MODALITY = {SEG_CLASS: "SEG", REPORT_CLASS: "SR", TEXT_CLASS: "SR"}
+_TYPE_2_OF_CLASS = {
+    REPORT_CLASS: _SR_TYPE_2,
+    TEXT_CLASS: _SR_TYPE_2,
+    NOTE_CLASS: ("ReferencedPerformedProcedureStepSequence",),
+}
+_MODALITY = {SEG_CLASS: "SEG", REPORT_CLASS: "SR", TEXT_CLASS: "SR", NOTE_CLASS: "KO"}
 
 _CHECKED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
 
@@ -118,7 +125,7 @@ def _attributes(ds: Dataset) -> Iterator[str]:
     for keyword in (*_TYPE_1, *_OF_CLASS[sop_class]):
         if keyword not in ds or ds[keyword].is_empty:
             yield f"no {keyword}"
-    for keyword in (*_TYPE_2, *(_SR_TYPE_2 if sop_class != SEG_CLASS else ())):
+    for keyword in (*_TYPE_2, *_TYPE_2_OF_CLASS.get(sop_class, ())):
         if keyword not in ds:
             yield f"no {keyword} (may be empty, must be there)"
     if ds.Modality != _MODALITY[sop_class]:
@@ -142,8 +149,8 @@ def _draft(ds: Dataset) -> Iterator[str]:
     words = set(re.findall(r"[A-Za-z]+", str(ds.SeriesDescription)))
     if not {"AI", "DRAFT"} <= words:
         yield "SeriesDescription does not say AI and DRAFT"
-    if str(ds.SOPClassUID) == SEG_CLASS:
-        return
+    if str(ds.SOPClassUID) in {SEG_CLASS, NOTE_CLASS}:
+        return  # without flags of their own
     for keyword, expected in (
         ("VerificationFlag", "UNVERIFIED"),
         ("PreliminaryFlag", "PRELIMINARY"),

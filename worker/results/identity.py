@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from worker import __version__
 from worker.domain.findings import Conclusion
 from worker.domain.ourselves import MANUFACTURER, MODEL_NAME, NAMESPACE
-from worker.domain.result import ResultContext
+from worker.domain.result import Predecessor, ResultContext
 from worker.domain.study import Digest, SeriesInstanceUID, SOPInstanceUID, StoredInstance, StudyInstanceUID
 
 
@@ -63,7 +63,8 @@ class ResultUids:
     """The UIDs of everything that one conclusion leads to.
 
     ``key`` covers study, evidence (SOP Instance UIDs and digests, in any order), model digest and configuration
-    digest; not the revision: the same input is the same result, whenever it was asked for.
+    digest; not the revision: the same input is the same result, whenever it was asked for. Only when that result was
+    replaced meanwhile, and so perhaps withdrawn, is the next one another object (``generation``).
     """
 
     key: str
@@ -76,10 +77,12 @@ class ResultUids:
         evidence: Iterable[tuple[SOPInstanceUID, Digest]],
         model_digest: Digest,
         config_digest: Digest,
+        generation: int = 0,
     ) -> ResultUids:
         """Derive the key."""
         inputs = [part for pair in sorted(evidence) for part in pair]
-        return cls(derived_uid("result", study_instance_uid, model_digest, config_digest, *inputs))
+        again = [f"generation {generation}"] if generation else []
+        return cls(derived_uid("result", study_instance_uid, model_digest, config_digest, *inputs, *again))
 
     @classmethod
     def of_conclusion(
@@ -92,15 +95,20 @@ class ResultUids:
             evidence=[(instance.sop_instance_uid, instance.sha256) for instance in instances],
             model_digest=conclusion.algorithm.model.digest,
             config_digest=context.config_digest,
+            generation=context.generation,
         )
 
     def series(self, kind: str) -> SeriesInstanceUID:
-        """Series Instance UID of the series of all objects of this kind (``SEG``, ``SR``, ``TEXT``)."""
+        """Series Instance UID of the series of all objects of this kind (``SEG``, ``SR``, ``TEXT``, ``KOS``)."""
         return SeriesInstanceUID(derived_uid("series", self.key, kind))
 
     def instance(self, kind: str, part: int = 0) -> SOPInstanceUID:
         """SOP Instance UID of the object number ``part`` (from 0) of this kind."""
         return SOPInstanceUID(derived_uid("instance", self.key, kind, str(part)))
+
+    def note(self, rejected: Iterable[Predecessor]) -> SOPInstanceUID:
+        """SOP Instance UID of the note that rejects these objects: other objects, another note."""
+        return SOPInstanceUID(derived_uid("note", self.key, *sorted(one.sop_instance_uid for one in rejected)))
 
     def tracking(self, part: int, tracking_identifier: str) -> str:
         """Tracking UID of a structure, the same in SEG and SR.

@@ -19,8 +19,8 @@ from worker.domain.codes import MILLILITRE, SQUARE_MILLIMETRE, Unit
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Measurement, Segment
 from worker.domain.model import Algorithm
-from worker.domain.result import ResultContext
-from worker.domain.study import SOPInstanceUID
+from worker.domain.result import ResultContext, ResultKind
+from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.domain.volume import Volume
 from worker.results.coding import (
     AREA,
@@ -33,7 +33,7 @@ from worker.results.coding import (
     procedure_reported,
     to_dicom,
 )
-from worker.results.header import SeriesNames, Stamp, apply_header, reference, references, request_items
+from worker.results.header import SeriesNames, Stamp, apply_header, references, request_items
 from worker.results.identity import Equipment, ResultUids
 from worker.results.seg import algorithm_parameters
 from worker.results.source import Source, SourceFrame
@@ -83,16 +83,13 @@ def apply_document_references(ds: Dataset, source_header: Dataset, context: Resu
     requests = request_items(source_header)
     if requests:
         ds.ReferencedRequestSequence = requests
-    by_study: dict[str, dict[str, list[Dataset]]] = {}
-    for study, series, sop_class, sop_instance in context.predecessors:
-        by_study.setdefault(str(study), {}).setdefault(series, []).append(reference(sop_class, sop_instance))
-    if by_study:
-        ds.PredecessorDocumentsSequence = []
-    for study_uid, all_series in by_study.items():
-        item = references(study_uid, [(series, ()) for series in all_series])
-        for series_item, instances in zip(item.ReferencedSeriesSequence, all_series.values(), strict=True):
-            series_item.ReferencedSOPSequence = instances
-        ds.PredecessorDocumentsSequence.append(item)
+    by_series: dict[str, list[tuple[SOPClassUID, SOPInstanceUID]]] = {}
+    for one in context.predecessors:
+        # The sequence is for SR documents; a SEG is replaced along with the report that refers to it.
+        if one.kind is ResultKind.SR:
+            by_series.setdefault(one.series_instance_uid, []).append((one.sop_class_uid, one.sop_instance_uid))
+    if by_series:
+        ds.PredecessorDocumentsSequence = [references(source_header.StudyInstanceUID, list(by_series.items()))]
 
 
 def _build(given: ReportInput, stamp: Stamp, names: SeriesNames) -> Dataset:

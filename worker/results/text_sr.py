@@ -6,9 +6,7 @@ OHIF; a text report does. Nothing found is said in words, never by silence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
@@ -16,7 +14,8 @@ from pydicom.uid import BasicTextSRStorage
 from worker.domain.codes import Code
 from worker.domain.findings import Conclusion
 from worker.domain.result import ResultContext
-from worker.results.coding import DEVICE, ENGLISH, code_item, procedure_reported
+from worker.results import content_items as items
+from worker.results.coding import procedure_reported
 from worker.results.header import SeriesNames, Stamp, apply_header, references
 from worker.results.seg import algorithm_parameters
 from worker.results.source import Source
@@ -66,11 +65,9 @@ def encode_text_report(
         references(source.header.StudyInstanceUID, [(source.header.SeriesInstanceUID, source.instances)])
     ]
     ds.ValueType = "CONTAINER"
-    ds.ConceptNameCodeSequence = [_coded(DIAGNOSTIC_IMAGING_REPORT)]
+    ds.ConceptNameCodeSequence = [items.coded(DIAGNOSTIC_IMAGING_REPORT)]
     ds.ContinuityOfContent = "SEPARATE"
-    template = Dataset()
-    template.MappingResource, template.TemplateIdentifier = "DCMR", "2000"
-    ds.ContentTemplateSequence = [template]
+    ds.ContentTemplateSequence = [items.template("2000")]
     ds.ContentSequence = _content(conclusion, stamp)
     apply_header(ds, stamp, names)
     apply_document_references(ds, source.header, context)
@@ -78,30 +75,24 @@ def encode_text_report(
 
 
 def _content(conclusion: Conclusion, stamp: Stamp) -> list[Dataset]:
-    equipment, said = stamp.equipment, statements_of(conclusion)
-    observer = "HAS OBS CONTEXT"
+    said = statements_of(conclusion)
     return [
-        _code("HAS CONCEPT MOD", Code("121049", "DCM", "Language of Content Item and Descendants"), ENGLISH),
-        _code(observer, Code("121005", "DCM", "Observer Type"), DEVICE),
-        _item(observer, "UIDREF", Code("121012", "DCM", "Device Observer UID"), UID=equipment.observer_uid),
-        _text(observer, Code("121013", "DCM", "Device Observer Name"), equipment.ae_title),
-        _text(observer, Code("121014", "DCM", "Device Observer Manufacturer"), equipment.manufacturer),
-        _text(observer, Code("121015", "DCM", "Device Observer Model Name"), equipment.model_name),
-        _text(observer, Code("121016", "DCM", "Device Observer Serial Number"), equipment.device_serial_number),
-        _code(
+        items.language(),
+        *items.device_observer(stamp.equipment),
+        items.code(
             "HAS CONCEPT MOD",
             Code("121058", "DCM", "Procedure reported"),
             procedure_reported(conclusion.volume.modality),
         ),
-        _section(
+        items.section(
             Code("121070", "DCM", "Findings"),
-            [_text("CONTAINS", Code("121071", "DCM", "Finding"), text) for text in said.findings],
+            [items.text("CONTAINS", Code("121071", "DCM", "Finding"), text) for text in said.findings],
         ),
-        _section(
+        items.section(
             Code("121076", "DCM", "Conclusions"),
             [
-                _text("CONTAINS", Code("121077", "DCM", "Conclusion"), said.conclusion),
-                _text(
+                items.text("CONTAINS", Code("121077", "DCM", "Conclusion"), said.conclusion),
+                items.text(
                     "CONTAINS",
                     Code("121077", "DCM", "Conclusion"),
                     f"Algorithm: {'; '.join(algorithm_parameters(stamp.algorithm))}",
@@ -109,29 +100,3 @@ def _content(conclusion: Conclusion, stamp: Stamp) -> list[Dataset]:
             ],
         ),
     ]
-
-
-def _section(name: Code, items: Sequence[Dataset]) -> Dataset:
-    return _item("CONTAINS", "CONTAINER", name, ContinuityOfContent="SEPARATE", ContentSequence=list(items))
-
-
-def _code(relationship: str, name: Code, value: Code) -> Dataset:
-    return _item(relationship, "CODE", name, ConceptCodeSequence=[_coded(value)])
-
-
-def _text(relationship: str, name: Code, text: str) -> Dataset:
-    return _item(relationship, "TEXT", name, TextValue=text)
-
-
-def _item(relationship: str, value_type: str, name: Code, **elements: Any) -> Dataset:
-    item = Dataset()
-    item.RelationshipType = relationship
-    item.ValueType = value_type
-    item.ConceptNameCodeSequence = [_coded(name)]
-    for keyword, value in elements.items():
-        setattr(item, keyword, value)
-    return item
-
-
-def _coded(code: Code) -> Dataset:
-    return code_item(code.value, code.scheme, code.meaning)

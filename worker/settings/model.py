@@ -40,6 +40,18 @@ class Node(_Section):
         return value.expanduser().absolute()
 
 
+class CommitmentRequester(_Section):
+    """Who may ask us for storage commitment, and where it hears our reports."""
+
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+
+    def to_domain(self) -> Destination:
+        """Where the reports go."""
+        return Destination(name=self.ae_title, **self.model_dump())
+
+
 class Listener(_Section):
     """The C-STORE and C-ECHO SCP."""
 
@@ -54,6 +66,17 @@ class Listener(_Section):
     conflict: Literal["refuse", "accept"] = Field(
         "refuse",
         description="Answer to a known SOP Instance UID with other content: 0xA900 or success. Kept apart either way.",
+    )
+    offer_storage_commitment: bool = Field(
+        default=False,
+        description="Promise `commitment_requesters` to keep what we received for `storage.retention_days`.",
+    )
+    commitment_requesters: tuple[CommitmentRequester, ...] = Field(
+        (),
+        description=(
+            "Who may ask for that promise: tables with ae_title, host and port, where our reports go. "
+            "Others are refused (0x0124)."
+        ),
     )
 
     @field_validator("bind")
@@ -70,6 +93,14 @@ class Storage(_Section):
     require_patient_id: bool = Field(default=True, description="Quarantine studies without a Patient ID.")
     keep_finished_days: float = Field(30.0, gt=0, description="Age in days at which finished studies may be deleted.")
     max_gb: float = Field(0.0, ge=0, description="Size in GiB above which the oldest finished go first; 0: no limit.")
+    retention_days: float = Field(
+        0.0,
+        ge=0,
+        description=(
+            "What we promise by storage commitment: days after our report in which the instance is not deleted. "
+            "Needed with `listener.offer_storage_commitment`; at most `keep_finished_days`."
+        ),
+    )
 
 
 class Database(_Section):
@@ -126,11 +157,41 @@ class DestinationEntry(_Section):
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
-    storage_commitment: bool = False
+    storage_commitment: bool = Field(
+        default=False, description="It offers storage commitment: ask for its promise after each sending."
+    )
+    read_back: bool = Field(
+        default=False,
+        description="Ask it by C-FIND whether it has our results, where it does not offer storage commitment.",
+    )
+    rejection_note: bool = Field(
+        default=False,
+        description="Withdraw there what a revision replaces: a rejection note (Key Object Selection, IHE IOCM).",
+    )
 
     def to_domain(self) -> Destination:
         """The destination as deliveries know it."""
-        return Destination(**self.model_dump())
+        return Destination(**self.model_dump(exclude={"rejection_note"}))
+
+
+class Confirmation(_Section):
+    """How long to wait for the promise of a destination, and what comes then."""
+
+    answer_within_s: float = Field(
+        3600.0, ge=1, description="A commitment request without a report after this long counts as refused."
+    )
+    wait_on_association_s: Seconds = Field(
+        2.0, description="How long to keep the association open for a report on it; later ones come on a new one."
+    )
+    read_back_after_s: Seconds = Field(
+        10.0, description="Pause between a sending and the C-FIND that looks for it: a PACS takes time to index."
+    )
+    first_pause_s: float = Field(
+        30.0, gt=0, description="Pause before objects are sent a third time; it doubles with each failure after that."
+    )
+    longest_pause_s: float = Field(
+        86400.0, gt=0, description="Longest pause between two tries at a destination that does not confirm."
+    )
 
 
 class Assembly(_Section):
@@ -208,6 +269,7 @@ class Settings(_Section):
     inference: Inference = Inference()
     models: Models = Models()
     destinations: tuple[DestinationEntry, ...] = ()
+    confirmation: Confirmation = Confirmation()
     assembly: Assembly = Assembly()
     rules: tuple[RuleEntry, ...] = ()
     results: Results = Results()
@@ -229,6 +291,27 @@ class Settings(_Section):
             for name in rule.destinations:
                 if name not in known:
                     raise ValueError(f"rules: {rule.name!r} names the destination {name!r}, which is not configured")
+        return self
+
+    @model_validator(mode="after")
+    def _promises_can_be_kept(self) -> Settings:
+        if not self.listener.offer_storage_commitment:
+            return self
+        promised, kept = self.storage.retention_days, self.storage.keep_finished_days
+        if not promised:
+            raise ValueError(
+                "listener.offer_storage_commitment needs storage.retention_days: for how many days do you promise?"
+            )
+        if kept < promised:
+            raise ValueError(
+                f"storage.keep_finished_days ({kept:g}) is less than storage.retention_days ({promised:g}), which is "
+                "promised by storage commitment: raise the first or lower the second"
+            )
+        requesters = [one.ae_title for one in self.listener.commitment_requesters]
+        if not requesters:
+            raise ValueError("listener.offer_storage_commitment needs listener.commitment_requesters: who may ask?")
+        if len(set(requesters)) < len(requesters):
+            raise ValueError("listener.commitment_requesters: an ae_title is used twice")
         return self
 
     @property

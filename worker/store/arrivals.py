@@ -41,14 +41,11 @@ def join_revision(
     A route job that nobody has begun takes them in and waits again. Once it runs or has ended, what comes is late:
     it opens a new revision, so that no attempt ever sees its evidence change.
     """
-    current = connection.execute(
-        select(jobs)
-        .where(jobs.c.study_instance_uid == uid, jobs.c.kind == JobKind.ROUTE)
-        .order_by(jobs.c.revision.desc())
-        .limit(1)
-    ).one_or_none()
+    current = latest_route(connection, uid)
     if current is None or current.state not in _JOINABLE:
-        revision = _open(connection, uid, current, priority=priority, now=now)
+        reason = "first instance received" if current is None else "late instances opened the study again"
+        number = 1 if current is None else current.revision + 1
+        revision = _open(connection, uid, number, JobState.RECEIVED, priority=priority, reason=reason, now=now)
     else:
         revision = Revision(current.job_id, current.revision)
         if current.state is not JobState.RECEIVED:
@@ -57,13 +54,40 @@ def join_revision(
     return revision
 
 
+def next_revision(connection: Connection, current: Row[Any], *, reason: str, now: datetime) -> Revision:
+    """Open a revision that nothing arrived for: READY at once, with what the study has."""
+    return _open(
+        connection,
+        StudyInstanceUID(current.study_instance_uid),
+        current.revision + 1,
+        JobState.READY,
+        priority=current.priority,
+        reason=reason,
+        now=now,
+    )
+
+
+def latest_route(connection: Connection, uid: StudyInstanceUID) -> Row[Any] | None:
+    """The route job of the study's latest revision."""
+    return connection.execute(
+        select(jobs)
+        .where(jobs.c.study_instance_uid == uid, jobs.c.kind == JobKind.ROUTE)
+        .order_by(jobs.c.revision.desc())
+        .limit(1)
+    ).one_or_none()
+
+
 def _open(
-    connection: Connection, uid: StudyInstanceUID, before: Row[Any] | None, *, priority: int, now: datetime
+    connection: Connection,
+    uid: StudyInstanceUID,
+    number: int,
+    state: JobState,
+    *,
+    priority: int,
+    reason: str,
+    now: datetime,
 ) -> Revision:
-    number = 1 if before is None else before.revision + 1
-    reason = "first instance received" if before is None else "late instances opened the study again"
-    new = NewJob(JobKind.ROUTE, JobState.RECEIVED, uid, number, priority)
-    job_id = create(connection, new, reason=reason, now=now)
+    job_id = create(connection, NewJob(JobKind.ROUTE, state, uid, number, priority), reason=reason, now=now)
     connection.execute(
         insert(arrivals).values(
             job_id=job_id, instance_count=0, first_received_at=now, last_received_at=now, largest_gap_us=0

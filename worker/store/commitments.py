@@ -127,7 +127,7 @@ class LedgerCommitments:
             _put_off(connection, mine, reason, again_in_s=again_in_s, now=now)
 
     def postpone(self, destination: str, *, reason: str, again_in_s: float) -> None:
-        """Nobody at this destination can be asked now: all that is due to be asked about waits so long, and says why."""
+        """Nobody at this destination can be asked now: all that is due waits at least so long, and says why."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             under_way = select(commitments.c.delivery_id).where(commitments.c.answered_at.is_(None))

@@ -1,22 +1,24 @@
-"""What a person may do to a job: try again, or stop it."""
+"""What a person may do to a job or a study: try again, stop it, or have it done anew."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
 from worker.domain.errors import PermanentError
-from worker.domain.job import JobId, JobState, may_follow
+from worker.domain.job import UNFINISHED, JobId, JobState, may_follow
 from worker.domain.result import DeliveryState
+from worker.domain.study import StudyInstanceUID
+from worker.store.arrivals import latest_route, next_revision
 from worker.store.database import Database
 from worker.store.jobs import Limits, due_in, end_attempt
 from worker.store.outbox import end_dead_delivery, find_delivery, step
 from worker.store.routings import withdraw
-from worker.store.tables import deliveries, jobs
+from worker.store.tables import Kept, deliveries, instances, jobs
 from worker.store.transitions import find, move
 
 
 class Operations:
-    """Steps that come from outside of an attempt: a person's (``overread retry``, ``cancel``), or a supervisor's.
+    """Steps from outside of an attempt: a person's (``overread retry``, ``cancel``, ``rerun``), or a supervisor's.
 
     Parameters
     ----------
@@ -88,6 +90,46 @@ class Operations:
             move(connection, row, JobState.CANCELLED, reason=reason, now=now)
             withdraw(connection, job_id, reason=reason, now=now)
         return JobState.CANCELLED
+
+    def rerun(self, study: StudyInstanceUID, *, reason: str = "a person asked for the study again") -> JobId:
+        """Open a new revision of a study that has been routed: it meets the models that are installed now.
+
+        Work whose evidence, model and configuration are the same is known and is not done again. What is new
+        supersedes what the same rule and model made before. Returns the new route job, READY.
+
+        Raises
+        ------
+        PermanentError
+            ``unknown-study``; ``evidence-expired`` when its images are gone; ``cannot-rerun`` when it has not been
+            routed yet, and so will meet those models anyway.
+        """
+        with self._database.write() as connection:
+            current = latest_route(connection, study)
+            if current is None:
+                raise PermanentError(
+                    f"Nothing was ever received of study {study!r}.",
+                    next_step="`overread jobs` lists what was; the Study Instance UID must be whole.",
+                    code="unknown-study",
+                )
+            if current.state in UNFINISHED:
+                raise PermanentError(
+                    f"The latest revision of this study is {current.state.value}: it is not routed yet.",
+                    next_step="Wait for it. It will be routed to the models that are installed now.",
+                    code="cannot-rerun",
+                )
+            evidence = select(instances.c.id).where(
+                instances.c.study_instance_uid == study,
+                instances.c.own_result.is_(False),
+                instances.c.kept == Kept.PRESENT,
+            )
+            if connection.execute(evidence.limit(1)).first() is None:
+                raise PermanentError(
+                    "The images of this study are gone from the spool.",
+                    next_step="Retention removed them. Send the study again.",
+                    code="evidence-expired",
+                )
+            revision = next_revision(connection, current, reason=reason, now=self._database.now(connection))
+        return JobId(revision.job_id)
 
     def lost(self, is_delivery: bool, id_: str, *, worker: str, reason: str) -> bool:  # noqa: FBT001 - the supervisor's word
         """A supervisor saw ``worker`` die: its work is taken back at once, with the evidence, not when the lease ends.

@@ -129,30 +129,25 @@ class LedgerPromises:
             reach("promise.judged")
         return JudgedRequest(row.promise_id, row.transaction_uid, row.attempt + 1, judged)
 
-    def told(self, verdict: JudgedRequest) -> None:
-        """The requester has taken the report: the transaction is over, its promises hold."""
-        kept = sum(1 for one in verdict.instances if one.failure_reason is None)
+    def told(self, promise_id: str, *, attempt: int) -> None:
+        """The requester has taken the report of this attempt: the transaction is over, its promises hold."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            connection.execute(
-                update(promises)
-                .where(_held(verdict))
-                .values(told_at=now, outcome=f"{kept} of {len(verdict.instances)} instance(s) promised")
-            )
+            connection.execute(update(promises).where(_held(promise_id, attempt)).values(told_at=now, outcome="told"))
 
-    def not_told(self, verdict: JudgedRequest, *, reason: str, again_in_s: float, in_doubt: bool) -> None:
+    def not_told(self, promise_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
         """Report again later. Promises that nobody heard end here, unless that is ``in_doubt``."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             changed = connection.execute(
                 update(promises)
-                .where(_held(verdict))
+                .where(_held(promise_id, attempt))
                 .values(not_before=now + timedelta(seconds=again_in_s), scheduled_at=now, outcome=reason)
             )
             if changed.rowcount == 1 and not in_doubt:
                 connection.execute(
                     update(promised_instances)
-                    .where(promised_instances.c.promise_id == verdict.promise_id)
+                    .where(promised_instances.c.promise_id == promise_id)
                     .values(promised_until=None)
                 )
 
@@ -185,7 +180,7 @@ class LedgerPromises:
             return False
         try:
             # The Part 10 file has more than the data set: its meta information stands before.
-            return self._spool.object_path(row.object_key).stat().st_size > row.size_bytes
+            return bool(self._spool.object_path(row.object_key).stat().st_size > row.size_bytes)
         except OSError:
             return False
 
@@ -219,16 +214,12 @@ def _due(ae_title: str, now: datetime) -> Select[Any]:
     )
 
 
-def _held(verdict: JudgedRequest) -> ColumnElement[bool]:
-    return (
-        (promises.c.promise_id == verdict.promise_id)
-        & (promises.c.attempt == verdict.attempt)
-        & promises.c.told_at.is_(None)
-    )
+def _held(promise_id: str, attempt: int) -> ColumnElement[bool]:
+    return (promises.c.promise_id == promise_id) & (promises.c.attempt == attempt) & promises.c.told_at.is_(None)
 
 
 def _items(connection: Connection, promise_id: str) -> Sequence[Row[Any]]:
-    return connection.execute(
+    query: Select[Any] = (
         select(
             promised_instances.c.sop_class_uid,
             promised_instances.c.sop_instance_uid,
@@ -240,4 +231,5 @@ def _items(connection: Connection, promise_id: str) -> Sequence[Row[Any]]:
         .outerjoin(instances, instances.c.sop_instance_uid == promised_instances.c.sop_instance_uid)
         .where(promised_instances.c.promise_id == promise_id)
         .order_by(promised_instances.c.position)
-    ).all()
+    )
+    return connection.execute(query).all()

@@ -19,6 +19,7 @@ from worker.store.rows import job_of, result_of
 from worker.store.spool import Spool
 from worker.store.tables import (
     Kept,
+    commitments,
     conflicts,
     decisions,
     deliveries,
@@ -34,6 +35,7 @@ from worker.store.tables import (
     timeline,
 )
 from worker.store.views import (
+    Commitment,
     Conflict,
     Counts,
     JobDetails,
@@ -141,6 +143,26 @@ class Queries:
                 select(deliveries).where(deliveries.c.job_id == job_id).order_by(deliveries.c.destination)
             ).all()
             return tuple(delivery_of(connection, row, self._spool) for row in rows)
+
+    def commitments(self, job_id: JobId) -> tuple[Commitment, ...]:
+        """How often the destinations of a job were asked whether they keep its results, in order."""
+        rows = self._all(
+            select(commitments, deliveries.c.destination)
+            .join(deliveries, deliveries.c.delivery_id == commitments.c.delivery_id)
+            .where(deliveries.c.job_id == job_id)
+            .order_by(commitments.c.requested_at, commitments.c.transaction_uid)
+        )
+        return tuple(
+            Commitment(
+                destination=row.destination,
+                transaction_uid=row.transaction_uid,
+                requested_at=row.requested_at,
+                answer_by=row.answer_by,
+                answered_at=row.answered_at,
+                outcome=row.outcome,
+            )
+            for row in rows
+        )
 
     def results(self, job_id: JobId) -> tuple[ResultObject, ...]:
         """Result objects of a job, in the order in which they are sent."""

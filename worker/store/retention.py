@@ -123,7 +123,7 @@ class Retention:
             log.info("retired", extra={"studies": len(found.studies), "size_bytes": found.size_bytes})
         return found
 
-    def without_images(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+    def without_images(self, job_ids: Sequence[str]) -> tuple[JobId, ...]:
         """Those among some ids that are of no job, or of one whose study was deleted: nothing made of it may stay."""
         gone = []
         with self._database.read() as connection:
@@ -134,7 +134,7 @@ class Retention:
                     .where(jobs.c.job_id == job_id)
                 )
                 if connection.execute(left.limit(1)).first() is None:
-                    gone.append(job_id)
+                    gone.append(JobId(job_id))
         return tuple(gone)
 
     def _chosen(self, connection: Connection, now: datetime) -> list[_Candidate]:

@@ -15,7 +15,7 @@ from worker.intake.server import Listener
 from worker.settings import Settings
 from worker.store.admission import InstanceStore
 from worker.store.recovery import recover
-from worker.wiring import stores
+from worker.wiring import commitment, stores
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Receiving:
             own_equipment=(MANUFACTURER, MODEL_NAME),
         )
         custody: Custody = self._store
+        heard = commitment.listening(settings)
         self._listener = Listener(
             custody,
             ae_title=settings.node.ae_title,
@@ -53,6 +54,8 @@ class Receiving:
                 networks=entry.peers,
             ),
             accept_conflicts=entry.conflict == "accept",
+            extra_contexts=[heard.context] if heard else [],
+            event_handlers=heard.handlers if heard else (),
         )
 
     @property

@@ -8,13 +8,16 @@ from functools import cached_property
 
 from worker.pipeline import ports
 from worker.settings import Settings
+from worker.store.commitments import LedgerCommitments
 from worker.store.database import Database
 from worker.store.evidence import LedgerEvidence
 from worker.store.jobs import LedgerJobs, Limits
 from worker.store.operations import Operations
 from worker.store.outbox import LedgerOutbox
 from worker.store.products import LedgerProducts
+from worker.store.promises import LedgerPromises
 from worker.store.queries import Queries
+from worker.store.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.routings import LedgerRoutings
 from worker.store.schema import installation_id, migrate
 from worker.store.spool import Spool
@@ -46,8 +49,8 @@ class Ledger:
 
     @cached_property
     def committing(self) -> frozenset[str]:
-        """Destinations whose promise ends our responsibility."""
-        return frozenset(entry.name for entry in self.settings.destinations if entry.storage_commitment)
+        """Destinations whose confirmation ends our responsibility: a promise, or that a query finds our objects."""
+        return frozenset(entry.name for entry in self.settings.destinations if entry.to_domain().confirms)
 
     @cached_property
     def installation_id(self) -> str:
@@ -72,12 +75,43 @@ class Ledger:
     @cached_property
     def products(self) -> ports.Products:
         """Results."""
-        return LedgerProducts(self.database, self.spool)
+        noting = frozenset(entry.name for entry in self.settings.destinations if entry.rejection_note)
+        return LedgerProducts(self.database, self.spool, noting=noting)
 
     @cached_property
     def outbox(self) -> ports.Outbox:
         """Deliveries."""
         return LedgerOutbox(self.database, self.spool, limits=self.limits, committing=self.committing)
+
+    @cached_property
+    def confirmations(self) -> ports.Confirmations:
+        """Commitment requests, and what was answered."""
+        entry = self.settings.confirmation
+        return LedgerCommitments(
+            self.database,
+            self.spool,
+            committing=self.committing,
+            first_pause_s=entry.first_pause_s,
+            longest_pause_s=entry.longest_pause_s,
+        )
+
+    @cached_property
+    def promises(self) -> LedgerPromises:
+        """What others asked us to promise."""
+        return LedgerPromises(self.database, self.spool, retention_s=self.settings.storage.retention_days * DAY_S)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Deletes what is finished and old."""
+        storage = self.settings.storage
+        usual = RetentionPolicy()
+        policy = RetentionPolicy(
+            finished_s=storage.keep_finished_days * DAY_S,
+            problems_s=max(usual.problems_s, storage.keep_finished_days * DAY_S),
+            history_s=max(usual.history_s, storage.keep_finished_days * DAY_S),
+            max_bytes=int(storage.max_gb * 2**30) or None,
+        )
+        return Retention(self.database, self.spool, policy)
 
     @cached_property
     def sweepable(self) -> ports.Sweepable:

@@ -210,8 +210,8 @@ def test_a_superseded_delivery_that_is_being_sent_is_recorded_and_not_retried(ki
     kit.outbox.settle(claim, DeliveryState.PENDING, reason="aborted", retry_in_s=5)
     assert states(kit, first) == {"PACS": DeliveryState.WITHDRAWN}
     assert kit.state(first) is JobState.SUPERSEDED
-    (predecessor,) = kit.products.context(kit.queries.job(second)).predecessors
-    assert predecessor[3] == "1.2.826.0.7.1.2"
+    predecessors = kit.products.context(kit.queries.job(second)).predecessors
+    assert [one.sop_instance_uid for one in predecessors] == ["1.2.826.0.7.1.1", "1.2.826.0.7.1.2"]
 
 
 def test_cancelling_withdraws_what_nobody_is_sending(kit: Kit, produced: JobId) -> None:

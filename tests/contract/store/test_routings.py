@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.store.kit import MODEL, SR, STUDY, Kit, a_decision, a_plan
+from tests.contract.store.kit import MODEL, SEG, SR, STUDY, Kit, a_decision, a_plan
 from worker.domain.errors import IdentityError, LeaseLostError
 from worker.domain.job import JobId, JobKind, JobState
 from worker.domain.model import ModelIdentity
-from worker.domain.result import DeliveryState
+from worker.domain.result import DeliveryState, ResultKind
 from worker.domain.study import Digest, StudyInstanceUID
 from worker.store.evidence import LedgerEvidence
 
@@ -17,6 +17,11 @@ def again(kit: Kit, number: int, key: str, *, model: ModelIdentity = MODEL) -> J
     """A late instance, and the new revision routed to ``key``."""
     kit.receive(1, first=number)
     return kit.routed(key=key, model=model)
+
+
+def replaced(kit: Kit, job_id: JobId) -> list[str]:
+    """The objects that the results of a job replace."""
+    return [one.sop_instance_uid for one in kit.products.context(kit.queries.job(job_id)).predecessors]
 
 
 def test_decisions_and_analyses_are_stored_and_the_route_job_ends(kit: Kit) -> None:
@@ -99,7 +104,11 @@ def test_delivered_results_stay_until_the_replacement_produces(kit: Kit) -> None
     assert kit.state(first) is JobState.COMMITTED
     context = kit.products.context(kit.queries.job(second))
     assert context.revision == 2
-    assert context.predecessors == ((STUDY, "1.2.826.0.6.1.2", SR, "1.2.826.0.7.1.2"),)
+    assert [(one.kind, one.series_instance_uid, one.sop_class_uid) for one in context.predecessors] == [
+        (ResultKind.SEG, "1.2.826.0.6.1.1", SEG),
+        (ResultKind.SR, "1.2.826.0.6.1.2", SR),
+    ]
+    assert replaced(kit, second) == ["1.2.826.0.7.1.1", "1.2.826.0.7.1.2"]
     kit.produced(second, tag="2")
     assert kit.state(first) is JobState.SUPERSEDED
     assert kit.queries.details(first).superseded_by == second
@@ -112,8 +121,7 @@ def test_a_third_revision_names_the_latest_report_that_was_delivered(kit: Kit) -
         kit.produced(job_id, tag=tag)
         kit.delivered(job_id)
     third = again(kit, 5, "k3")
-    (predecessor,) = kit.products.context(kit.queries.job(third)).predecessors
-    assert predecessor[3] == "1.2.826.0.7.2.2"
+    assert replaced(kit, third) == ["1.2.826.0.7.2.1", "1.2.826.0.7.2.2"]
 
 
 def test_a_revision_that_never_delivered_is_skipped_over(kit: Kit) -> None:
@@ -124,8 +132,7 @@ def test_a_revision_that_never_delivered_is_skipped_over(kit: Kit) -> None:
     second = again(kit, 3, "k2")
     third = again(kit, 4, "k3")
     assert kit.state(second) is JobState.SUPERSEDED
-    (predecessor,) = kit.products.context(kit.queries.job(third)).predecessors
-    assert predecessor[3] == "1.2.826.0.7.1.2"
+    assert replaced(kit, third) == ["1.2.826.0.7.1.1", "1.2.826.0.7.1.2"]
     kit.produced(third, tag="3")
     assert kit.state(first) is JobState.SUPERSEDED
 

@@ -127,7 +127,7 @@ class PrivateOrthanc:
     def _call(self, uri: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self._http_port}{uri}", data=body)
         request.add_header("Authorization", "Basic " + base64.b64encode(f"orthanc:{PASSWORD}".encode()).decode())
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return bytes(answer.read())
 
 

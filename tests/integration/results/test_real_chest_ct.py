@@ -76,7 +76,7 @@ def analysed(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> An
 
 
 def test_the_gate_passes(analysed: Analysed) -> None:
-    report = ResultGate().check(analysed.objects, analysed.conclusion, analysed.evidence)
+    report = ResultGate().check(analysed.objects, analysed.conclusion, analysed.evidence, given.CONTEXT)
     assert report.passed, report.failures
 
 

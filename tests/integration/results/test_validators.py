@@ -10,6 +10,7 @@ import pytest
 from tests import builders
 from tests.integration.results import validators
 from tests.unit.results import given
+from tests.unit.results.revised import a_revision
 from tests.unit.results.test_geometry import CORPUS
 from worker.domain.findings import Conclusion, Segmentation
 from worker.results.encoder import DicomEncoder
@@ -144,3 +145,17 @@ def test_many_segments(tmp_path) -> None:
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(item.content)
         assert validators.dciodvfy(path) == []
+
+
+def test_a_rejection_note(tmp_path) -> None:
+    revised = a_revision(tmp_path / "images")
+    files = []
+    for number, item in enumerate((*revised.first, *revised.second)):
+        files.append(tmp_path / f"result-{number}.dcm")
+        files[-1].write_bytes(item.content)
+    note = files[-1]
+    assert validators.dciodvfy(note) == []
+    assert validators.dsrdump(note) == []
+    assert validators.dcentvfy([*revised.study.paths, *files], about=[note]) == []
+    # With the replaced objects not at hand, the references of the note must be what is missed.
+    assert validators.dcentvfy([*revised.study.paths, *files[3:]], about=[note]) != []

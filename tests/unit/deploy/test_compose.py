@@ -159,6 +159,8 @@ def test_those_who_read_pixels_reach_nobody_outside() -> None:
     assert COMPOSE["networks"]["backend"] == {"internal": True}
     assert SERVICES["worker-analyse"]["networks"] == ["backend"]
     assert SERVICES["worker-route"]["networks"] == ["backend"]
+    for name in ("worker-deliver", "sweeper"):  # they call the PACS
+        assert SERVICES[name]["networks"] == ["backend", "dicom"]
     assert set(SERVICES["redis"]["networks"]) == {"backend"} == set(SERVICES["postgres"]["networks"])
 
 

@@ -100,7 +100,6 @@ MEANINGS = {
     "destinations[].ae_title": "Its AE title.",
     "destinations[].host": "Host name or IP address.",
     "destinations[].port": "TCP port.",
-    "destinations[].storage_commitment": "It offers storage commitment: ask for its promise after each sending.",
     "rules[].name": "What decisions call it.",
     "rules[].model": "Name of an installed model.",
     "rules[].conditions": "What a series must be, in addition to the model's own contract.",

@@ -14,8 +14,8 @@ from worker.domain.codes import MILLIMETRE, Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Measurement, Segmentation
 from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID
-from worker.domain.result import ResultKind
-from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID, StudyInstanceUID
+from worker.domain.result import Predecessor, ResultKind
+from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 from worker.results.identity import Equipment
@@ -26,7 +26,7 @@ ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software
 def encoded(study: given.Study, conclusion=None, context=given.CONTEXT, encoder=ENCODER):
     conclusion = conclusion or given.a_conclusion(study.volume)
     objects = encoder.encode(conclusion, study.evidence, context)
-    report = ResultGate().check(objects, conclusion, study.evidence)
+    report = ResultGate().check(objects, conclusion, study.evidence, context)
     assert report.passed, report.failures
     return objects
 
@@ -189,20 +189,37 @@ def test_the_order_that_is_answered(tmp_path) -> None:
     assert item.StudyInstanceUID == ds.StudyInstanceUID
 
 
-def test_predecessors(tmp_path) -> None:
+def a_predecessor(kind: ResultKind, sop_class: str, series: str, instance: str) -> Predecessor:
+    return Predecessor(kind, SeriesInstanceUID(series), SOPClassUID(sop_class), SOPInstanceUID(instance))
+
+
+SEG_CLASS, SR_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
+OLD = (
+    a_predecessor(ResultKind.SEG, SEG_CLASS, "1.2.2", "1.2.2.4"),
+    a_predecessor(ResultKind.SR, SR_CLASS, "1.2.3", "1.2.3.4"),
+)
+
+
+def test_a_report_names_the_reports_that_it_replaces_and_no_other_object(tmp_path) -> None:
     study = given.a_study(tmp_path)
-    uid = study.evidence[0].header.study_instance_uid
-    old = (uid, SeriesInstanceUID("1.2.3"), SOPClassUID("1.2.840.10008.5.1.4.1.1.88.34"), SOPInstanceUID("1.2.3.4"))
-    other = (StudyInstanceUID("1.9"), SeriesInstanceUID("1.9.1"), old[2], SOPInstanceUID("1.9.2"))
-    context = replace(given.CONTEXT, revision=2, predecessors=(old, other))
+    context = replace(given.CONTEXT, revision=2, predecessors=OLD)
     seg, report = (reading.dataset(item) for item in encoded(study, context=context))
-    studies = {item.StudyInstanceUID: item for item in report.PredecessorDocumentsSequence}
-    series = studies[uid].ReferencedSeriesSequence[0]
+    (item,) = report.PredecessorDocumentsSequence
+    assert item.StudyInstanceUID == study.evidence[0].header.study_instance_uid
+    (series,) = item.ReferencedSeriesSequence
     assert series.SeriesInstanceUID == "1.2.3"
-    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
-    assert "1.9" in studies
+    assert [one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence] == ["1.2.3.4"]
     assert "PredecessorDocumentsSequence" not in seg
     assert "PredecessorDocumentsSequence" not in reading.dataset(encoded(study)[1])
+
+
+def test_replacing_is_no_reason_for_other_uids_but_having_been_replaced_is(tmp_path) -> None:
+    study = given.a_study(tmp_path)
+    first = [item.sop_instance_uid for item in encoded(study)]
+    later = replace(given.CONTEXT, revision=2, predecessors=OLD)
+    assert [item.sop_instance_uid for item in encoded(study, context=later)] == first
+    again = [item.sop_instance_uid for item in encoded(study, context=replace(later, generation=1))]
+    assert not set(again) & set(first)
 
 
 def test_segments(tmp_path) -> None:

@@ -49,7 +49,7 @@ CORPUS = {
 def round_trip(study: given.Study, labels=None):
     conclusion = given.a_conclusion(study.volume, labels)
     objects = DicomEncoder().encode(conclusion, study.evidence, given.CONTEXT)
-    report = ResultGate().check(objects, conclusion, study.evidence)
+    report = ResultGate().check(objects, conclusion, study.evidence, given.CONTEXT)
     assert report.passed, report.failures
     return objects
 
