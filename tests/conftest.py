@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 # dciodvfy, segimage2itkimage and others come with Python packages: they lie beside the interpreter, which need not be
-# activated to run the suite.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+# activated to run the suite. Behind the system's, because pynetdicom brings a storescp of its own that is not DCMTK's.
+os.environ["PATH"] = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
 
 
 def _postgres() -> bool:

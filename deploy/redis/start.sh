@@ -8,6 +8,6 @@ run=${REDIS_RUN:-/run/redis}
 umask 077
 {
   cat "$here/redis.conf"
-  printf 'user default on >%s ~* &* +@all -@admin -@dangerous -@scripting +evalsha +script|load +info +role\n' "$REDIS_PASSWORD"
+  printf 'user default on >%s ~* &* +@all -@admin -@dangerous -@scripting +evalsha +script|load +script|exists +info +role\n' "$REDIS_PASSWORD"
 } > "$run/redis.conf"
 exec redis-server "$run/redis.conf" --dir "${REDIS_DATA:-/data}" "$@"

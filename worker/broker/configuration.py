@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 # What Celery, kombu and Flower use, and no more: no CONFIG, MODULE, DEBUG, SHUTDOWN, REPLICAOF, ACL, SAVE, no KEYS.
-# EVALSHA and SCRIPT LOAD stay because kombu releases its locks by a Lua script (redis.lock); EVAL goes.
+# EVALSHA, SCRIPT LOAD and SCRIPT EXISTS stay because kombu releases its locks by a Lua script (redis.lock); EVAL goes.
 # FLUSHDB stays for ``celery purge`` kin and for tests: losing the queue costs time, never work.
-_PERMISSIONS = "~* &* +@all -@admin -@dangerous -@scripting +evalsha +script|load +info +flushdb +role"
+_PERMISSIONS = "~* &* +@all -@admin -@dangerous -@scripting +evalsha +script|load +script|exists +info +flushdb +role"
 
 _CONFIGURATION = """\
 port 0

@@ -133,7 +133,7 @@ _ALL = (
     ),
     Sample(
         name="chest-ct-jpeg2000",
-        title="Body CT, 20 slices at the diaphragm, JPEG 2000 lossless, blank identifiers (hard to route)",
+        title="Body CT at the liver, 20 slices, almost no lung, JPEG 2000 lossless, blank identifiers",
         modality="CT",
         origin="source archive totalsegmentator 2.18.0, tests/reference_files/example_ct_dicom",
         licence="Apache-2.0 (the package)",

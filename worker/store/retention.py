@@ -92,6 +92,11 @@ class Retention:
         self._spool = spool
         self._policy = policy or RetentionPolicy()
 
+    @property
+    def policy(self) -> RetentionPolicy:
+        """The ages and the size that it goes by."""
+        return self._policy
+
     def run(self, *, dry_run: bool = False) -> Retired:
         """Delete what may go now; with ``dry_run`` only say what that is."""
         with self._database.read() as connection:

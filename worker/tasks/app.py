@@ -80,5 +80,4 @@ def _transport_options(options: BrokerOptions) -> dict[str, Any]:
         "socket_timeout": 30,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "global_keyprefix": "overread:",
     }

@@ -9,10 +9,12 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -237,7 +239,9 @@ def application(broker: EmbeddedRedis) -> Celery:
 
 
 @contextmanager
-def celery(broker: EmbeddedRedis, noted: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def celery(
+    broker: EmbeddedRedis, noted: Path, *arguments: str, output: IO[bytes] | int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "PROBE_BROKER": broker.url,
@@ -249,8 +253,8 @@ def celery(broker: EmbeddedRedis, noted: Path, *arguments: str) -> Iterator[subp
         [sys.executable, "-m", "celery", "-A", "tests.integration.broker.celery_probe", *arguments],
         cwd=ROOT,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     )
     try:
@@ -310,3 +314,15 @@ def test_flower_sees_workers_and_queues(tmp_path: Path) -> None:
         until(lambda: "probe.note" in str(ask("/api/tasks")))
         queues = ask("/api/queues/length")
         assert queues == {"active_queues": [{"name": "probe", "messages": 0}]}
+
+
+def test_a_worker_needs_no_more_than_it_is_allowed(tmp_path: Path) -> None:
+    """kombu keeps its bindings by scripts: what the account forbids would be a warning a second, and stale bindings."""
+    noted, said = tmp_path / "noted", tmp_path / "said"
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        with said.open("wb") as output, celery(broker, noted, "worker", "--pool", "solo", output=output):
+            with application(broker) as app:
+                app.send_task("probe.note", ["first"])
+            until(lambda: "first" in lines(noted))
+            time.sleep(3)  # it refreshes its bindings every second
+    assert b"Redis error" not in said.read_bytes()

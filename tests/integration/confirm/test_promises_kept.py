@@ -22,6 +22,8 @@ from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
 from tests.integration.deliver.peers import free_port
 from tests.integration.deliver.servers import orthanc, wait_until
+from tests.integration.deliver.test_commitment_scu import report as a_report
+from tests.integration.deliver.test_commitment_scu import tell
 from worker.deliver.promise import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from worker.domain.result import Destination
 
@@ -218,6 +220,11 @@ def _hurry(site: Site, condition: Any) -> None:
         return bool(condition())
 
     wait_until(look)
+
+
+def test_a_site_that_only_promises_hears_no_reports(tmp_path: Path, database_url: str, requester: Requester) -> None:
+    with a_site(tmp_path, database_url, requester) as site:
+        assert tell(site.address, a_report("2.25.1", ["1.2.3"], {}), 1) == 0x0124
 
 
 @pytest.mark.orthanc
