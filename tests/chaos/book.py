@@ -13,10 +13,9 @@ from tests.chaos.studies import Instance, Study
 
 @dataclass
 class Entry:
-    """One study: what was acknowledged, and whether its sender means to send all of it."""
+    """One study, and what of it was acknowledged."""
 
     study: Study
-    whole: bool
     acknowledged: dict[str, float] = field(default_factory=dict)
     """SOP Instance UID to the moment (monotonic) of its first 0x0000."""
 
@@ -37,10 +36,10 @@ class Book:
         self.longest_silence_s = 0.0
         """Longest time in which senders wanted to send and nothing at all was acknowledged."""
 
-    def plan(self, studies: Iterable[Study], *, whole: bool) -> None:
+    def plan(self, studies: Iterable[Study]) -> None:
         with self._lock:
             for study in studies:
-                self.entries[study.study_instance_uid] = Entry(study, whole)
+                self.entries[study.study_instance_uid] = Entry(study)
 
     def answered(self, what: str) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -194,8 +195,8 @@ class Driver:
             a_study(self._studies + n, self._rng, prefix=self._prefix) for n in range(self._load.studies_per_round)
         ]
         self._studies += len(studies)
-        self.book.plan(studies, whole=True)
-        for errand, _whole in errands_for(studies, self._rng, late_after_s=LATE_AFTER_S):
+        self.book.plan(studies)
+        for errand in errands_for(studies, self._rng, late_after_s=LATE_AFTER_S):
             self._errands.put(errand)
         for kind, what, wait_s in one.steps:
             time.sleep(wait_s)
@@ -315,6 +316,7 @@ def run(
         if not outcome.passed:
             say(f"what is left of it: {place}")
             break
+        shutil.rmtree(place, ignore_errors=True)
     return outcomes
 
 

@@ -7,13 +7,15 @@ cruelty (as ext4 or XFS may well do): every name is there at once, but the bytes
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.trace import Call
 
 _WRITES = frozenset({"write", "pwrite64", "writev", "pwritev", "pwritev2"})
+_NAMES = frozenset(
+    {"mkdir", "mkdirat", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "rmdir"}
+)
 _UNKNOWN = frozenset({"sendfile", "copy_file_range", "fallocate", "truncate", "pwritev", "pwritev2", "sync_file_range"})
 
 
@@ -42,21 +44,8 @@ class DurableDisk:
         match call.name:
             case "openat" | "open" | "creat":
                 self._open(call)
-            case "mkdir" | "mkdirat":
-                self._link(call.paths[0], _Folder())
-            case "rename" | "renameat" | "renameat2":
-                source, target = call.paths
-                if self._inside(source) and self._inside(target):
-                    self._link(target, self._unlink(source))
-            case "link" | "linkat":
-                source, target = call.paths
-                if self._inside(source) and self._inside(target):
-                    node = self._node(source)
-                    assert node is not None
-                    self._link(target, node)
-            case "unlink" | "unlinkat" | "rmdir":
-                if self._inside(call.paths[0]):
-                    self._unlink(call.paths[0])
+            case name if name in _NAMES:
+                self._change_names(call)
             case "fsync" | "fdatasync":
                 self._sync(call.descriptor)
             case "ftruncate":
@@ -76,6 +65,23 @@ class DurableDisk:
         _leave(self._root, target, names_survive=names_survive)
 
     # -- one call
+
+    def _change_names(self, call: Call) -> None:
+        if not all(self._inside(path) for path in call.paths):
+            return
+        match call.name:
+            case "mkdir" | "mkdirat":
+                self._link(call.paths[0], _Folder())
+            case "rename" | "renameat" | "renameat2":
+                source, target = call.paths
+                self._link(target, self._unlink(source))
+            case "link" | "linkat":
+                source, target = call.paths
+                node = self._node(source)
+                assert node is not None
+                self._link(target, node)
+            case _:
+                self._unlink(call.paths[0])
 
     def _open(self, call: Call) -> None:
         path = call.opened or call.paths[0]
@@ -157,4 +163,4 @@ def _leave(folder: _Folder, target: Path, *, names_survive: bool) -> None:
             _leave(node, path, names_survive=names_survive)
         else:
             path.write_bytes(node.synced)
-            os.chmod(path, 0o600)
+            path.chmod(0o600)

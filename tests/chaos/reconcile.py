@@ -16,7 +16,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tests.builders import data_set_bytes
-from tests.chaos.book import Book
+from tests.chaos.book import Book, Entry
 from tests.chaos.pacs import kept_objects
 
 FINAL = frozenset({"routed", "no-model-applies", "committed", "quarantined", "failed", "superseded", "cancelled"})
@@ -136,41 +136,53 @@ def _results(
 ) -> None:
     by_study: dict[str, list[Dataset]] = defaultdict(list)
     for ds in objects:
-        found.results += 1
-        uid = str(ds.StudyInstanceUID)
-        entry = book.entries.get(uid)
-        if entry is None:
-            found.misfiled.append(f"{ds.SOPInstanceUID}: a result for a study that nobody sent")
-            continue
-        by_study[uid].append(ds)
-        if str(ds.PatientID) != entry.study.patient_id:
-            found.misfiled.append(f"{ds.SOPInstanceUID}: patient {ds.PatientID}, not {entry.study.patient_id}")
-        sent = {one.sop_instance_uid for one in entry.study.instances}
-        ours = {sop for sop, (study, _) in made.items() if study == uid}
-        if strangers := referenced(ds) - sent - ours:
-            found.misfiled.append(f"{ds.SOPInstanceUID} refers to {sorted(strangers)[:3]} of another study")
-        if str(ds.SOPInstanceUID) not in ours:
-            found.misfiled.append(f"{ds.SOPInstanceUID}: a result of which the ledger of its study knows nothing")
+        if (uid := _filed(ds, book, made, found)) is not None:
+            by_study[uid].append(ds)
     for uid, entry in book.entries.items():
-        sent = frozenset(one.sop_instance_uid for one in entry.study.instances)
-        sets: Counter[tuple[str, frozenset[str], str]] = Counter()
-        for ds in by_study[uid]:
-            _, state = made.get(str(ds.SOPInstanceUID), ("", "unknown"))
-            sets[str(ds.Modality), frozenset(referenced(ds) & sent), state] += 1
-        current = {key: count for key, count in sets.items() if key[2] != "superseded"}
-        found.superseded_sets += sum(count for key, count in sets.items() if key[2] == "superseded" and key[0] == "SR")
-        for kind in ("SEG", "SR"):
-            stands = {key: count for key, count in current.items() if key[0] == kind}
-            if sum(stands.values()) > 1:
-                found.doubled.append(f"{uid}: {sum(stands.values())} {kind} stand as the last word")
-            if entry.complete and not any(key[1] == sent for key in stands):
-                seen = [f"{len(key[1])} of {len(sent)} images, {key[2]}" for key in sets if key[0] == kind]
-                found.lost_results.append(f"{uid}: no {kind} from all images; has {seen}; {ends.get(uid)}")
-        # What a later revision replaced may stand beside it, but each only once.
-        for (kind, evidence, state), count in sets.items():
-            if count > 1:
-                found.doubled.append(f"{uid}: {count} {state} {kind} of the same {len(evidence)} images")
-        found.complete_studies += entry.complete
+        _sets(entry, by_study[uid], made, ends.get(uid, "no job"), found)
+
+
+def _filed(ds: Dataset, book: Book, made: dict[str, tuple[str, str]], found: Findings) -> str | None:
+    """Is this result where it belongs? Returns its study, None when nobody sent that."""
+    found.results += 1
+    uid = str(ds.StudyInstanceUID)
+    entry = book.entries.get(uid)
+    if entry is None:
+        found.misfiled.append(f"{ds.SOPInstanceUID}: a result for a study that nobody sent")
+        return None
+    if str(ds.PatientID) != entry.study.patient_id:
+        found.misfiled.append(f"{ds.SOPInstanceUID}: patient {ds.PatientID}, not {entry.study.patient_id}")
+    sent = {one.sop_instance_uid for one in entry.study.instances}
+    ours = {sop for sop, (study, _) in made.items() if study == uid}
+    if strangers := referenced(ds) - sent - ours:
+        found.misfiled.append(f"{ds.SOPInstanceUID} refers to {sorted(strangers)[:3]} of another study")
+    if str(ds.SOPInstanceUID) not in ours:
+        found.misfiled.append(f"{ds.SOPInstanceUID}: a result of which the ledger of its study knows nothing")
+    return uid
+
+
+def _sets(entry: Entry, objects: list[Dataset], made: dict[str, tuple[str, str]], end: str, found: Findings) -> None:
+    """Exactly one SEG and one SR have the last word, from all images when all were acknowledged."""
+    uid = entry.study.study_instance_uid
+    sent = frozenset(one.sop_instance_uid for one in entry.study.instances)
+    sets: Counter[tuple[str, frozenset[str], str]] = Counter()
+    for ds in objects:
+        _, state = made.get(str(ds.SOPInstanceUID), ("", "unknown"))
+        sets[str(ds.Modality), frozenset(referenced(ds) & sent), state] += 1
+    current = {key: count for key, count in sets.items() if key[2] != "superseded"}
+    found.superseded_sets += sum(count for key, count in sets.items() if key[2] == "superseded" and key[0] == "SR")
+    for kind in ("SEG", "SR"):
+        stands = {key: count for key, count in current.items() if key[0] == kind}
+        if sum(stands.values()) > 1:
+            found.doubled.append(f"{uid}: {sum(stands.values())} {kind} stand as the last word")
+        if entry.complete and not any(key[1] == sent for key in stands):
+            seen = [f"{len(key[1])} of {len(sent)} images, {key[2]}" for key in sets if key[0] == kind]
+            found.lost_results.append(f"{uid}: no {kind} from all images; has {seen}; {end}")
+    # What a later revision replaced may stand beside it, but each only once.
+    for (kind, evidence, state), count in sets.items():
+        if count > 1:
+            found.doubled.append(f"{uid}: {count} {state} {kind} of the same {len(evidence)} images")
+    found.complete_studies += entry.complete
 
 
 def referenced(ds: Dataset) -> set[str]:

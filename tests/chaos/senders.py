@@ -239,13 +239,13 @@ def _fragments(content: bytes, rng: random.Random) -> bytes:
     return b"".join(p_data(pdv(1, piece, flags=2 if piece is pieces[-1] else 0)) for piece in pieces)
 
 
-def errands_for(studies: Sequence[Study], rng: random.Random, *, late_after_s: float) -> list[tuple[Errand, bool]]:
-    """Turn studies into errands; the flag says whether all of each study will be sent.
+def errands_for(studies: Sequence[Study], rng: random.Random, *, late_after_s: float) -> list[Errand]:
+    """Turn studies into errands.
 
     Most come as they should. Some come interleaved two by two over one association, some in any order, some in two
     parts with a long pause between (late images), and some are given up half way for good.
     """
-    found: list[tuple[Errand, bool]] = []
+    found: list[Errand] = []
     left = list(studies)
     while left:
         study = left.pop(0)
@@ -254,16 +254,16 @@ def errands_for(studies: Sequence[Study], rng: random.Random, *, late_after_s: f
             case "interleaved" if left:
                 other = left.pop(0)
                 both = [one for pair in zip(instances, other.instances, strict=True) for one in pair]
-                found.append((Errand(tuple(both)), True))
+                found.append(Errand(tuple(both)))
             case "late":
                 cut = rng.randrange(3, len(instances) - 1)
-                found.append((Errand(tuple(instances[:cut])), True))
-                found.append((Errand(tuple(instances[cut:]), wait_before_s=late_after_s), True))
+                found.append(Errand(tuple(instances[:cut])))
+                found.append(Errand(tuple(instances[cut:]), wait_before_s=late_after_s))
             case "given-up":
-                found.append((Errand(tuple(instances[: rng.randrange(2, len(instances))]), then="abort"), False))
+                found.append(Errand(tuple(instances[: rng.randrange(2, len(instances))]), then="abort"))
             case "shuffled":
                 rng.shuffle(instances)
-                found.append((Errand(tuple(instances)), True))
+                found.append(Errand(tuple(instances)))
             case _:
-                found.append((Errand(tuple(instances)), True))
+                found.append(Errand(tuple(instances)))
     return found

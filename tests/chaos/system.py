@@ -191,7 +191,7 @@ class System:
         return 1
 
     def kill_tree(self) -> int:
-        """SIGKILL everything at once, as a machine that loses its power would end it (without losing the page cache)."""
+        """SIGKILL everything at once, as a machine that loses its power ends it (the page cache stays, though)."""
         for _ in range(2):  # frozen first, so that nothing is forked away while it is killed
             for one in self.processes():
                 with suppress(ProcessLookupError):

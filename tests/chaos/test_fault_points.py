@@ -67,7 +67,7 @@ class Tour:
     def send_a_study(self) -> None:
         study = a_study(self.sent, random.Random(self.sent), prefix="fa")
         self.sent += 1
-        self.book.plan([study], whole=True)
+        self.book.plan([study])
         self.errands.put(Errand(study.instances))
 
     def arm(self, fault: str) -> None:

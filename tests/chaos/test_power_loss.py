@@ -54,8 +54,7 @@ class Recorded:
         found = [
             (call.began, uid)
             for call in self.calls
-            if call.name in {"sendto", "sendmsg", "write"}
-            and call.descriptor.startswith(("socket:", "TCP:"))
+            if call.name in {"sendto", "sendmsg", "write"} and call.descriptor.startswith(("socket:", "TCP:"))
             for uid in acknowledged(b"".join(call.strings))
         ]
         return iter(sorted(found))
@@ -128,7 +127,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     senders: list[Sender] = []
     try:
         until(lambda: answers(port), what="the listener under strace answers", wait_s=120)
-        book.plan(studies, whole=True)
+        book.plan(studies)
         for study in studies:
             errands.put(Errand(study.instances))
         senders = [

@@ -319,10 +319,13 @@ def test_flower_sees_workers_and_queues(tmp_path: Path) -> None:
 def test_a_worker_needs_no_more_than_it_is_allowed(tmp_path: Path) -> None:
     """kombu keeps its bindings by scripts: what the account forbids would be a warning a second, and stale bindings."""
     noted, said = tmp_path / "noted", tmp_path / "said"
-    with EmbeddedRedis(tmp_path / "broker") as broker:
-        with said.open("wb") as output, celery(broker, noted, "worker", "--pool", "solo", output=output):
-            with application(broker) as app:
-                app.send_task("probe.note", ["first"])
-            until(lambda: "first" in lines(noted))
-            time.sleep(3)  # it refreshes its bindings every second
+    with (
+        EmbeddedRedis(tmp_path / "broker") as broker,
+        said.open("wb") as output,
+        celery(broker, noted, "worker", "--pool", "solo", output=output),
+    ):
+        with application(broker) as app:
+            app.send_task("probe.note", ["first"])
+        until(lambda: "first" in lines(noted))
+        time.sleep(3)  # it refreshes its bindings every second
     assert b"Redis error" not in said.read_bytes()
