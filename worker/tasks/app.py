@@ -52,7 +52,6 @@ def make_app(options: BrokerOptions) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=3,
-        broker_pool_limit=2,
         task_default_queue=Lane.ROUTE.queue,
         task_create_missing_queues=False,
         task_queues=[_queue(lane, options) for lane in Lane],
