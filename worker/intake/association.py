@@ -227,7 +227,7 @@ class StorageAssociation(Association):
         self.acceptor.supported_contexts = supported
         self.inline_dul.pump()  # Evt5: the connection is there
         self.inline_dul.receive(clean, "Evt6")
-        primitive = self.dul.receive_pdu(wait=False)
+        primitive: object = self.dul.receive_pdu(wait=False)
         if not isinstance(primitive, A_ASSOCIATE):
             return None
         self.requestor.primitive = primitive
