@@ -37,6 +37,9 @@ class DeliverResults:
         claim = self.outbox.claim(delivery_id, worker=worker)
         if claim is None:
             return None
+        away_s = self.breakers.wait_s(claim.delivery.destination)
+        if away_s > 0:
+            return self._put_back(claim, away_s)
         try:
             # A PACS may take its time with one object: the heartbeat tells that from a worker that is dead.
             with Heartbeat(self.outbox, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s):
@@ -48,15 +51,22 @@ class DeliverResults:
         log.info("delivery-attempted", extra={"delivery_id": delivery_id, "state": state.value, "reason": reason})
         return state
 
+    def _put_back(self, claim: DeliveryClaim, away_s: float) -> DeliveryState | None:
+        """Wait with the others. Not an attempt: else the pauses would go on growing when the PACS is back."""
+        name = claim.delivery.destination
+        reason = f"circuit-open: {name} could not be reached a moment ago; one delivery at a time tries it."
+        again_in_s = random.uniform(away_s, 1.25 * away_s)  # noqa: S311 - jitter
+        try:
+            self.outbox.put_back(claim, reason=reason, again_in_s=again_in_s)
+        except LeaseLostError:
+            return None
+        return DeliveryState.PENDING
+
     def _send(self, claim: DeliveryClaim) -> tuple[DeliveryState, str, float | None]:
         name = claim.delivery.destination
         destination = self.destinations.get(name)
         if destination is None:
             return DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.", None
-        away_s = self.breakers.wait_s(name)
-        if away_s > 0:
-            reason = f"circuit-open: {name} could not be reached a moment ago; one delivery at a time tries it."
-            return DeliveryState.PENDING, reason, random.uniform(away_s, 1.25 * away_s)  # noqa: S311 - jitter
         waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
         try:
             for outcome in self.sender.send(destination, waiting):

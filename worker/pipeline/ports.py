@@ -154,6 +154,9 @@ class Outbox(Protocol):
     ) -> None:
         """End the attempt; the job follows (DELIVERING, DELIVERED, FAILED) in the same transaction."""
 
+    def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
+        """Nothing was tried: due again later, and not counted as an attempt."""
+
 
 class Sweepable(Protocol):
     """What the sweeper asks of the ledger. All of it may be called by many processes at once."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.errors import TransientError
 from worker.domain.routing import OneOf, Rule, Timing
@@ -40,6 +41,9 @@ class Sweeper:
     rules: Sequence[Rule]
     is_dead: Callable[[str], bool] = never_known_dead
     batch: int = 100
+    evidence_s: float = 8.0
+    clock: Callable[[], float] = time.monotonic
+    _dead_since: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def sweep(self) -> Swept:
         """Judge arriving studies, take back what is overdue, and ring for what is due."""
@@ -64,8 +68,16 @@ class Sweeper:
         return Swept(completed, taken_back, rung, broker_away=False)
 
     def _take_back_from_the_dead(self) -> int:
-        """A worker of this machine whose process is gone cannot come back: its lease need not run out first."""
-        return sum(self.ledger.take_back_from(worker) for worker in self.ledger.holders() if self.is_dead(worker))
+        """A worker of this machine whose process is gone cannot come back: its lease need not run out first.
+
+        Its parent, when it lives, knows more of why it died: it is given a moment to say so first.
+        """
+        now = self.clock()
+        dead = {worker for worker in self.ledger.holders() if self.is_dead(worker)}
+        for worker in self._dead_since.keys() - dead:
+            del self._dead_since[worker]
+        overdue = [worker for worker in dead if now - self._dead_since.setdefault(worker, now) >= self.evidence_s]
+        return sum(self.ledger.take_back_from(worker) for worker in overdue)
 
     def timing_for(self, modalities: Sequence[str]) -> Timing:
         """Combine the general timing with that of every rule which these modalities leave possible."""

@@ -129,14 +129,33 @@ class LedgerOutbox:
 
         Raises LeaseLostError when another attempt holds the delivery.
         """
+        self._end(claim, state, reason=reason, retry_in_s=retry_in_s or 0.0, changes={"died": 0})
+
+    def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
+        """Nothing was tried: due again later, and not counted, because pauses grow with the count of attempts.
+
+        Raises LeaseLostError when another attempt holds the delivery.
+        """
+        changes = {"attempt": claim.attempt - 1}
+        self._end(claim, DeliveryState.PENDING, reason=reason, retry_in_s=again_in_s, changes=changes)
+
+    def _end(
+        self,
+        claim: DeliveryClaim,
+        state: DeliveryState,
+        *,
+        reason: str,
+        retry_in_s: float,
+        changes: Mapping[str, Any],
+    ) -> None:
         with self._database.write() as connection:
             now = self._database.now(connection)
             row = held_delivery(connection, claim)
             job = find(connection, row.job_id)
             if state is DeliveryState.PENDING and (job is None or job.state in _NOT_WANTED):
                 state = DeliveryState.WITHDRAWN
-            changes: Mapping[str, Any] = due_in(retry_in_s or 0.0, now) if state is DeliveryState.PENDING else {}
-            if not step(connection, row, state, reason=reason, now=now, changes={**changes, "died": 0}):
+            due: Mapping[str, Any] = due_in(retry_in_s, now) if state is DeliveryState.PENDING else {}
+            if not step(connection, row, state, reason=reason, now=now, changes={**due, **changes}):
                 raise lease_lost()
             follow(connection, row.job_id, self._committing, now=now)
             reach("deliver.before-commit")

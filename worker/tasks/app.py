@@ -42,6 +42,7 @@ def make_app(options: BrokerOptions) -> Celery:
         task_reject_on_worker_lost=False,
         task_acks_on_failure_or_timeout=True,
         worker_prefetch_multiplier=1,
+        worker_lost_wait=1.0,  # seconds until the parent says that a child died, and of what
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_max_tasks_per_child=500,  # native libraries keep their peak; a new child starts clean (celery#4843)

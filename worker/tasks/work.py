@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
 from celery.worker.request import Request
 
@@ -80,8 +81,10 @@ def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack)
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
             """Called in the parent for WorkerLostError, among others."""
-            if type(exc_info.exception).__name__ == "WorkerLostError":
-                self._report(f"worker-lost: {exc_info.exception}")
+            # billiard wraps what it raised in the parent, so that its traceback can be shown.
+            error = getattr(exc_info.exception, "exc", exc_info.exception)
+            if isinstance(error, WorkerLostError):
+                self._report(f"worker-lost: {error}")
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
         def on_timeout(self, soft: bool, timeout: float) -> Any:  # noqa: FBT001

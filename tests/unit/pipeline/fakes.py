@@ -174,6 +174,10 @@ class FakeOutbox:
         self.delivery = replace(self.delivery, state=state, reason=reason)
         self.settled.append((state, reason, retry_in_s))
 
+    def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
+        self.attempt -= 1
+        self.settle(claim, DeliveryState.PENDING, reason=reason, retry_in_s=again_in_s)
+
 
 @dataclass
 class FakePacs:

@@ -93,8 +93,13 @@ def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
     assert bell.rung == [due]
 
 
-def test_what_a_dead_worker_held_is_taken_back_at_once() -> None:
+def test_what_a_dead_worker_held_is_taken_back_once_its_parent_could_say_why() -> None:
+    now = [0.0]
     ledger = FakeSweepable(held=("here:1", "here:2"))
-    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], is_dead=lambda worker: worker == "here:1")
+    sweeper = Sweeper(
+        ledger, FakeDoorbell(), TIMING, [], is_dead=lambda worker: worker == "here:1", clock=lambda: now[0]
+    )
+    assert sweeper.sweep().taken_back == 0
+    now[0] = 8.0
     assert sweeper.sweep().taken_back == 1
     assert ledger.held == ("here:2",)

@@ -90,6 +90,22 @@ def test_an_open_circuit_asks_nobody_until_its_pause_is_over() -> None:
     assert breakers.wait_s("PACS") == 0
 
 
+def test_waiting_behind_an_open_circuit_does_not_lengthen_the_pauses() -> None:
+    now = [0.0]
+    breakers = Breakers(failures=1, backoff=Backoff(first_s=10, factor=2, cap_s=100), clock=lambda: now[0])
+    outbox = FakeOutbox(a_delivery())
+    use_case = DeliverResults(outbox, FakePacs([0xA700]), {"PACS": PACS}, breakers=breakers)
+    breakers.failed("PACS")
+    for _ in range(20):
+        use_case.run(DeliveryId("delivery-1"), worker="w")
+    now[0] += 10
+    use_case.run(DeliveryId("delivery-1"), worker="w")
+    _, reason, retry_in_s = outbox.settled[-1]
+    assert "A700" in reason
+    assert retry_in_s is not None
+    assert retry_in_s <= 5.0, "the pause after a first failure"
+
+
 def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
     outbox = FakeOutbox(a_delivery())
     assert DeliverResults(outbox, FakePacs([]), {}).run(DeliveryId("delivery-1"), worker="w") is DeliveryState.PARKED
