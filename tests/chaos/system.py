@@ -313,14 +313,10 @@ class Disk:
         status = os.statvfs(self.path)
         wanted = max(0, status.f_bavail * status.f_frsize - leave_bytes)
         taken = 0
-        with self._ballast.open("ab") as file:
+        # A disk that is full already has no room for one more name either: that is as full as it can be.
+        with suppress(OSError), self._ballast.open("ab", buffering=0) as file:
             for piece in _pieces(wanted):
-                try:
-                    file.write(b"\0" * piece)
-                    file.flush()
-                except OSError:
-                    break
-                taken += piece
+                taken += file.write(b"\0" * piece)
         return taken
 
     def free(self) -> None:

@@ -127,10 +127,7 @@ def test_the_listener_dies_at_every_point_of_receiving(tmp_path: Path) -> None:
 
 def test_workers_die_at_every_point_of_their_work(tmp_path: Path) -> None:
     with a_tour(tmp_path) as tour:
-        tour.system.start()
         for point in OF_WORKERS:
-            tour.send_a_study()
-            tour.errands.join()
             tour.arm(f"{point}:kill")
             before = tour.deaths()
             tour.send_a_study()

@@ -100,6 +100,19 @@ def test_nothing_expires_however_long_a_pacs_is_down(kit: Kit, produced: JobId) 
     assert states(kit, produced)["ARCHIVE"] is DeliveryState.PENDING
 
 
+def test_what_was_put_back_untried_is_no_attempt(kit: Kit, produced: JobId) -> None:
+    for _ in range(20):
+        claim = claims(kit)["PACS"]
+        assert claim.attempt == 1
+        kit.outbox.put_back(claim, reason="circuit-open", again_in_s=5)
+        assert "PACS" not in claims(kit)
+        with pytest.raises(LeaseLostError):
+            kit.outbox.put_back(claim, reason="circuit-open", again_in_s=5)
+        kit.clock.advance(6)
+    kit.operations.cancel(produced)
+    assert states(kit, produced)["PACS"] is DeliveryState.WITHDRAWN
+
+
 def test_a_heartbeat_keeps_a_delivery_that_takes_its_time(kit: Kit, produced: JobId) -> None:
     held = claims(kit)
     for _ in range(5):
