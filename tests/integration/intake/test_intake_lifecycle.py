@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.intake.folder_store import FolderStore
 from tests.integration.intake.raw_peer import CT, ClosedError, RawPeer, c_store, p_data, pdv
+from tests.integration.intake.waiting import until
 from tests.unit.intake.corpus import SOP, a_ct, encode
 from worker.domain.errors import ConfigurationError
 from worker.domain.study import Admission
@@ -99,6 +100,8 @@ def test_a_stop_lets_messages_finish_and_drops_the_idle(tmp_path: Path) -> None:
     half.send(p_data(pdv(1, c_store(CT, SOP + ".1"), flags=3)) + p_data(pdv(1, other[:100], flags=0)))
     busy.message(c_store(CT, SOP), data)
     assert store.reached.wait(20)
+    # The half message has arrived as well: before that, its association is as idle as the idle one.
+    assert until(lambda: len(store.temporaries()) == 2)
     stopping = threading.Thread(target=listener.stop, args=(20.0,))
     stopping.start()
     assert idle.closed_within(10)
