@@ -32,6 +32,12 @@ _COMMANDS = {
 }
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"overread {__version__}")
+        raise typer.Exit
+
+
 def build(only: str = "") -> typer.Typer:
     """The application with all its commands, or with the one that was asked for.
 
@@ -49,11 +55,11 @@ def build(only: str = "") -> typer.Typer:
     @app.callback(invoke_without_command=False)
     def _root(
         *,
-        version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
     ) -> None:
-        if version:
-            console.out.print(f"overread {__version__}")
-            raise typer.Exit
+        del version  # said by its own callback, which needs no command
 
     for name, place in _COMMANDS.items():
         if only in _COMMANDS and name != only:

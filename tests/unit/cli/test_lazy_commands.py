@@ -30,3 +30,8 @@ def test_one_command_is_the_same_as_in_the_whole() -> None:
     assert set(alone.commands) == {"listen"}  # type: ignore[attr-defined]
     assert {"up", "listen", "models", "doctor"} <= set(whole.commands)  # type: ignore[attr-defined]
     assert set(typer.main.get_command(build("no-such-command")).commands) == set(whole.commands)  # type: ignore[attr-defined]
+
+
+def test_the_version_needs_no_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "worker.cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("overread ")
