@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from worker.observe import logs
 
 # dciodvfy, segimage2itkimage and others come with Python packages: they lie beside the interpreter, which need not be
 # activated to run the suite. Behind the system's, because pynetdicom brings a storescp of its own that is not DCMTK's.
@@ -59,6 +63,24 @@ def _no_settings_from_outside() -> Iterator[None]:
     saved = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OVERREAD_")}
     yield
     os.environ.update(saved)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs inside a test sets up logging for the whole process: not for the next test."""
+    root = logging.getLogger()
+    names = ["", *logs.SILENCED, *logs.NOISY]
+    saved = {name: (one := logging.getLogger(name), one.level, one.propagate, list(one.handlers)) for name in names}
+    filters = list(warnings.filters)
+    yield
+    for one, level, propagate, handlers in saved.values():
+        one.setLevel(level)
+        one.propagate = propagate
+        if one is not root:
+            one.handlers[:] = handlers
+    # pytest's own handlers come and go with each phase of a test; only ours may stay behind.
+    root.handlers[:] = [one for one in root.handlers if not isinstance(one.formatter, logs.OUR_FORMATTERS)]
+    warnings.filters[:] = filters  # type: ignore[index]
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,18 @@ FIELDS = (
     "transfer_syntax_uid", "association_id", "calling_ae_title", "called_ae_title", "peer", "destination", "model",
     "attempt", "state", "stage", "status", "code", "reason", "error", "where", "count", "planned", "new", "results",
     "instances", "size_bytes", "seconds", "port", "address", "pid", "child", "signal", "path", "worker",
-    "transaction_uid", "committed", "failed",
+    "transaction_uid", "committed", "failed", "before", "after", "outcome", "provider", "package", "net", "sha256",
+    "object_key", "result", "source", "stored", "transient", "found", "wanted", "taken", "to", "ae_title",
+    "new_association", "associations", "pending", "studies", "slices", "objects", "bytes", "checks", "size", "missing",
+    "healed", "quarantined", "reindexed", "temporaries_removed", "exit_code",
 )  # fmt: skip
 """The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
 
 SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL")
 """Libraries whose messages quote data sets. What matters of them is translated at our borders and logged by us."""
+
+NOISY = ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado")
+"""Nothing below a warning is ever wanted of these: SQL statements carry values."""
 
 
 class _Formatter(logging.Formatter):
@@ -56,6 +62,9 @@ class TextFormatter(_Formatter):
         return f"{at} {record.levelname:<7} {event} {fields}".rstrip()
 
 
+OUR_FORMATTERS = (JsonFormatter, TextFormatter)
+
+
 def configure(
     *, level: str = "INFO", style: Literal["auto", "json", "text"] = "auto", stream: IO[str] | None = None
 ) -> None:
@@ -73,8 +82,7 @@ def configure(
         library = logging.getLogger(name)
         library.handlers[:] = [logging.NullHandler()]
         library.propagate = False
-    # SQL statements carry values; nothing below a warning is ever wanted of these.
-    for name in ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado"):
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -76,11 +76,9 @@ class Receiving:
 
     def _recover(self) -> None:
         try:
-            found = recover(self._ledger.database, self._ledger.spool, self._store, offered_again)
+            recover(self._ledger.database, self._ledger.spool, self._store, offered_again)
         except OverreadError as error:
             log.warning("recovery-failed", extra={"code": error.code})
-            return
-        log.info("recovered", extra={"count": found.reindexed, "reason": f"{found.temporaries_removed} temporaries"})
 
 
 def listener(settings: Settings) -> Receiving:

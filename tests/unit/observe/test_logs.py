@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import worker
 from worker.observe import logs
 
 
@@ -66,3 +69,19 @@ def test_warnings_that_quote_values_are_silent(stream: io.StringIO, capsys: pyte
     logs.configure(style="json", stream=stream)
     warnings.warn("invalid value for VR PN: Doe^Jane", stacklevel=1)
     assert "Doe" not in stream.getvalue() + capsys.readouterr().err
+
+
+def test_no_event_names_a_field_that_is_never_written() -> None:
+    """A field that is not on the allow-list is dropped without a word: the event would lose what it is about."""
+    lost = {}
+    for path in Path(worker.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
+                keys = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+                if unknown := keys - set(logs.FIELDS):
+                    lost[f"{path.name}:{node.value.lineno}"] = unknown
+    assert lost == {}
+
+
+def test_no_field_could_hold_a_patient() -> None:
+    assert not {name for name in logs.FIELDS if "patient" in name or "birth" in name or "accession" in name}
