@@ -14,7 +14,7 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultObject
 from worker.domain.study import SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import (
     Encoder,
     Evidence,
@@ -93,29 +93,33 @@ class AnalyseSeries:
         if claim is None:
             return None
         watch = self.new_watch()
-        try:
-            with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
-                analysis = self._analyse(claim, watch)
-                heartbeat.ensure_held()
-                with watch.stage("keep"):
-                    results = self.products.keep(analysis.objects)
-                self.jobs.record_stages(claim, watch.stages)
-                self.products.produce(
-                    claim,
-                    results,
-                    analysis.report,
-                    summarize(analysis.conclusion, claim, results),
-                    withdrawals=analysis.context.withdrawals,
-                )
-        except (KeyboardInterrupt, SystemExit):
-            hand_back(self.jobs, claim)
-            raise
-        except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
-            return settle_failure(self.jobs, claim, error, self.backoff)
-        log.info("results-produced", extra={"job_id": job_id, "results": len(results)})
+        concluded: list[Conclusion] = []
+
+        def work(heartbeat: Heartbeat[Claim]) -> JobState:
+            analysis = self._analyse(claim, watch)
+            heartbeat.ensure_held()
+            with watch.stage("keep"):
+                results = self.products.keep(analysis.objects)
+            self.jobs.record_stages(claim, watch.stages)
+            self.products.produce(
+                claim,
+                results,
+                analysis.report,
+                summarize(analysis.conclusion, claim, results),
+                withdrawals=analysis.context.withdrawals,
+            )
+            log.info("results-produced", extra={"job_id": job_id, "results": len(results)})
+            concluded.append(analysis.conclusion)
+            return JobState.PRODUCED
+
+        state = carry_out(
+            self.jobs, claim, work, backoff=self.backoff, heartbeat_s=self.heartbeat_s, deadline_s=self.deadline_s
+        )
+        # Beside the job: it has ended, and its delivery need not wait for a picture.
         if self.illustrator is not None:
-            self.illustrator.illustrate(job_id, analysis.conclusion)
-        return JobState.PRODUCED
+            for conclusion in concluded:
+                self.illustrator.illustrate(job_id, conclusion)
+        return state
 
     def _analyse(self, claim: Claim, watch: Stopwatch) -> Analysis:
         job = claim.job

@@ -141,6 +141,30 @@ class Heartbeat(Generic[C]):
                 log.warning("heartbeat-missed", extra={"worker": self._claim.worker, "attempt": self._claim.attempt})
 
 
+def carry_out(
+    jobs: Jobs,
+    claim: Claim,
+    work: Callable[[Heartbeat[Claim]], JobState],
+    *,
+    backoff: Backoff,
+    heartbeat_s: float,
+    deadline_s: float,
+) -> JobState | None:
+    """Do the work of a claimed job under its heartbeat, and bring the attempt to the end that its outcome asks for.
+
+    ``work`` ends the attempt itself when it succeeds, and returns the state. Returns the state in which the attempt
+    ended, or None when the lease was lost.
+    """
+    try:
+        with Heartbeat(jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s) as heartbeat:
+            return work(heartbeat)
+    except (KeyboardInterrupt, SystemExit):
+        hand_back(jobs, claim)
+        raise
+    except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
+        return settle_failure(jobs, claim, error, backoff)
+
+
 def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff) -> JobState | None:
     """End an attempt that raised ``error`` in the state that the kind of error asks for.
 

@@ -12,7 +12,7 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
 from worker.pipeline.selection import decide
 
@@ -48,19 +48,18 @@ class RouteStudy:
         if claim is None:
             return None
         watch = self.new_watch()
-        try:
-            with Heartbeat(self.jobs, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s) as heartbeat:
-                decisions, planned = self._plan(claim, watch)
-                heartbeat.ensure_held()
-                self.jobs.record_stages(claim, watch.stages)
-                new = self.routings.record(claim, decisions, planned)
-        except (KeyboardInterrupt, SystemExit):
-            hand_back(self.jobs, claim)
-            raise
-        except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
-            return settle_failure(self.jobs, claim, error, self.backoff)
-        log.info("study-routed", extra={"job_id": job_id, "planned": len(planned), "new": new})
-        return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
+
+        def work(heartbeat: Heartbeat[Claim]) -> JobState:
+            decisions, planned = self._plan(claim, watch)
+            heartbeat.ensure_held()
+            self.jobs.record_stages(claim, watch.stages)
+            new = self.routings.record(claim, decisions, planned)
+            log.info("study-routed", extra={"job_id": job_id, "planned": len(planned), "new": new})
+            return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
+
+        return carry_out(
+            self.jobs, claim, work, backoff=self.backoff, heartbeat_s=self.heartbeat_s, deadline_s=self.deadline_s
+        )
 
     def _plan(self, claim: Claim, watch: Stopwatch) -> tuple[tuple[Decision, ...], tuple[PlannedAnalysis, ...]]:
         with watch.stage("headers"):
