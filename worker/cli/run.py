@@ -20,6 +20,7 @@ from worker.pipeline.analyse import Analysis, refuse_unless_passed
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import plan
+from worker.pipeline.summary import findings_of
 from worker.wiring import offline
 
 
@@ -103,10 +104,9 @@ def _write(
         "files": files,
         "picture": picture,
         "findings": [
-            {"structure": segment.label, "name": m.name.meaning, "value": m.value, "unit": m.unit.ucum}
-            for finding in analysis.conclusion.findings
-            for segment in finding.segments
-            for m in segment.measurements
+            {"structure": entry["label"], "statement": entry["statement"], **m}
+            for entry in findings_of(analysis.conclusion)
+            for m in entry["measurements"] or [{"name": entry["kind"], "value": None, "unit": ""}]
         ],
         "stages": list(watch.stages),
         "seconds": seconds,
@@ -119,7 +119,8 @@ def _show(written: list[dict[str, object]], skipped: list[tuple[Path, str]]) -> 
     for one in written:
         made = console.table(f"{one['model']} in {one['seconds']:.1f} s", "structure", "what", "value", "unit")
         for finding in one["findings"]:  # type: ignore[attr-defined]
-            made.add_row(finding["structure"], finding["name"], f"{finding['value']:,.1f}", finding["unit"])
+            value = finding["statement"] if finding["value"] is None else f"{finding['value']:,.1f}"
+            made.add_row(finding["structure"], finding["name"], value, finding["unit"])
         console.out.print(made)
         for path in (*one["files"], one["picture"]):  # type: ignore[misc]
             console.out.print(f"wrote {path}", soft_wrap=True)

@@ -21,22 +21,37 @@ class ResultKind(StrEnum):
     SR = "SR"
     KOS = "KOS"
     """Key Object Selection: the rejection note that withdraws what a revision replaces (IHE RAD TF-3 4.66)."""
+    PM = "PM"
+    """Parametric Map."""
+    SC = "SC"
+    """Secondary Capture: a key image with everything drawn into the pixels."""
+    KEY = "KEY"
+    """Key Object Selection that leads to the source images which matter."""
+    PR = "PR"
+    """Grayscale Softcopy Presentation State: outlines and text over source images."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedObject:
-    """A result object as the bytes of a Part 10 file (PS3.10), not yet stored."""
+    """A result object as the bytes of a Part 10 file (PS3.10), not yet stored.
+
+    ``destinations`` are those that get it; None is every destination of the job.
+    """
 
     kind: ResultKind
     sop_class_uid: SOPClassUID
     sop_instance_uid: SOPInstanceUID
     series_instance_uid: SeriesInstanceUID
     content: bytes = field(repr=False)
+    destinations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """A result object that is durable in the spool; ``sha256`` is that of the whole file."""
+    """A result object that is durable in the spool; ``sha256`` is that of the whole file.
+
+    ``destinations`` are those that get it; None is every destination of the job.
+    """
 
     kind: ResultKind
     sop_class_uid: SOPClassUID
@@ -45,6 +60,7 @@ class ResultObject:
     path: Path
     sha256: Digest
     size_bytes: int
+    destinations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,7 @@ class ResultContext:
     of an earlier revision that this one replaces and that somebody has. ``withdrawals`` are the rejection notes to
     make, for destinations that want them. ``generation`` counts how often the same work (evidence, model and
     configuration) was done before and replaced since: its UIDs are used up, they may even be withdrawn.
+    ``destinations`` are the job's: each gets the objects that its profile asks for.
     """
 
     created_at: datetime
@@ -110,6 +127,7 @@ class ResultContext:
     predecessors: tuple[Predecessor, ...] = ()
     withdrawals: tuple[Withdrawal, ...] = ()
     generation: int = 0
+    destinations: tuple[str, ...] = ()
 
 
 class DeliveryState(StrEnum):

@@ -1,13 +1,25 @@
-"""A volume in patient coordinates (LPS, millimetres)."""
+"""A volume: a stack of slices or frames on a regular grid, in patient coordinates where its images have them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.study import FrameOfReferenceUID, SeriesInstanceUID, SOPInstanceUID
+
+
+class Space(StrEnum):
+    """What the coordinates of a volume mean."""
+
+    PATIENT = "patient"
+    """LPS in millimetres: cross-sectional images with a Frame of Reference."""
+    PLANE = "plane"
+    """Projection and ultrasound images: millimetres in the image plane; the slice axis counts frames."""
+    PIXELS = "pixels"
+    """The same without a known pixel spacing: nothing may be stated in millimetres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,8 @@ class Geometry:
 
     ``affine_lps`` (4x4, float64) maps an index (slice, row, column, 1) to patient coordinates (L, P, S, 1):
     its columns are the step to the next slice, the next row, the next column, and the first voxel's centre
-    (PS3.3 C.7.6.2.1.1, with the slice axis added).
+    (PS3.3 C.7.6.2.1.1, with the slice axis added). Outside of patient space (``Space``) it maps to (column, row,
+    frame) of the image plane instead.
     """
 
     shape: tuple[int, int, int]
@@ -57,7 +70,8 @@ class Geometry:
 class Volume:
     """Modality values (HU in CT) on a regular grid, after the modality LUT (PS3.3 C.11.1).
 
-    ``voxels`` has shape (slice, row, column), dtype float32. ``slices[k]`` names the stored pixels of slice k.
+    ``voxels`` has shape (slice, row, column), dtype float32; colour images are here by their luminance.
+    ``slices[k]`` names the stored pixels of slice k. ``frame_time_ms`` is the time between frames of a cine run.
     ``notes`` say what was noticed and how it was resolved ("gantry tilt of 12.0 degrees: ...").
     """
 
@@ -68,3 +82,15 @@ class Volume:
     series_instance_uid: SeriesInstanceUID
     frame_of_reference_uid: FrameOfReferenceUID | None
     notes: tuple[str, ...] = ()
+    space: Space = Space.PATIENT
+    frame_time_ms: float | None = None
+
+    @property
+    def in_patient_space(self) -> bool:
+        """True when it can be placed in the patient (LPS)."""
+        return self.space is Space.PATIENT
+
+    @property
+    def has_spacing(self) -> bool:
+        """True when lengths and areas within a slice can be stated in millimetres."""
+        return self.space is not Space.PIXELS

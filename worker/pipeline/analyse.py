@@ -25,6 +25,7 @@ from worker.pipeline.ports import (
     SeriesReader,
     VolumeReader,
 )
+from worker.pipeline.summary import findings_of
 
 log = logging.getLogger(__name__)
 
@@ -145,17 +146,6 @@ def refuse_unless_passed(report: GateReport) -> None:
 
 def summarize(conclusion: Conclusion, claim: Claim, results: Sequence[ResultObject]) -> str:
     """Say in JSON what was found, by what, from what: without PHI, for `overread show` and the audit trail."""
-    findings = [
-        {
-            "label": segment.label,
-            "code": [segment.type.value, segment.type.scheme, segment.type.meaning],
-            "measurements": [
-                {"name": m.name.meaning, "value": round(m.value, 3), "unit": m.unit.ucum} for m in segment.measurements
-            ],
-        }
-        for finding in conclusion.findings
-        for segment in finding.segments
-    ]
     return json.dumps(
         {
             "model": {
@@ -167,8 +157,8 @@ def summarize(conclusion: Conclusion, claim: Claim, results: Sequence[ResultObje
             "attempt": claim.attempt,
             "series_instance_uid": conclusion.volume.series_instance_uid,
             "slices": len(conclusion.volume.slices),
-            "findings": findings,
-            "absent": [label for finding in conclusion.findings for label in finding.absent],
+            "findings": findings_of(conclusion),
+            "absent": list(conclusion.absent),
             "notes": [*conclusion.volume.notes, *conclusion.notes],
             "results": [
                 {"kind": r.kind.value, "sop_instance_uid": r.sop_instance_uid, "sha256": r.sha256} for r in results

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from pydicom.dataset import Dataset
 
 from worker.domain.errors import PermanentError
-from worker.domain.findings import Conclusion, Segmentation
+from worker.domain.findings import Conclusion
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.header import SeriesNames, Stamp, local_time, to_object
+from worker.results.audiences import audiences_of
+from worker.results.header import Stamp, local_time, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest
 from worker.results.kos import encode_note
-from worker.results.seg import SegIdentity, encode_seg
-from worker.results.source import Source, read_source
-from worker.results.sr import ReportedSeg, ReportInput, encode_report
-from worker.results.structures import ensure_encodable, structures_of
-from worker.results.text_sr import encode_text_report
+from worker.results.making import SERIES_PER_SET, Making, structures_by_part
+from worker.results.seg import encode_segs
+from worker.results.source import read_source
+from worker.results.sr import encode_reports
+from worker.results.structures import ensure_encodable
+from worker.results.text_sr import encode_text
 
 log = logging.getLogger(__name__)
-
-_OFFSETS = {"SEG": 0, "SR": 1, "TEXT": 2, "KOS": 3}
-_WORDS = {"SEG": "segmentation", "SR": "measurements", "TEXT": "text report", "KOS": "replaced results"}
 
 
 @dataclass(frozen=True, slots=True)
 class DicomEncoder:
-    """Encodes conclusions as SEG, TID 1500 SR and, for what was not found, text SR; what they replace as notes.
+    """Encodes conclusions as DICOM objects, one set for each profile among the destinations of a job.
 
     The same conclusion, evidence and context give the same bytes.
 
@@ -39,14 +39,20 @@ class DicomEncoder:
     equipment:
         This installation.
     series_number:
-        Series Number of the SEG series; the reports follow it. A range that no scanner uses.
+        Series Number of the first result series; the others follow it. A range that no scanner uses.
     zone:
         Time zone of the dates in results whose images do not state theirs; None is that of the computer.
+    profiles:
+        Profile by destination; others get ``standard``.
+    standard:
+        Profile of whoever is not in ``profiles``, and of results that go nowhere.
     """
 
     equipment: Equipment = field(default_factory=Equipment)
     series_number: int = 9000
     zone: tzinfo | None = None
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    standard: Profile = OHIF
 
     def encode(
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
@@ -67,60 +73,57 @@ class DicomEncoder:
             raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
         ensure_encodable(conclusion)
         source = read_source(conclusion.volume, evidence)
-        uids = ResultUids.of_conclusion(conclusion, evidence, context)
-        stamp = Stamp(
-            source_header=source.header,
-            equipment=self.equipment,
-            algorithm=conclusion.algorithm,
-            made_at=local_time(context.created_at, source.header, self.zone),
-            evidence_digest=evidence_digest(evidence),
+        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        first = Making(
+            conclusion=conclusion,
+            source=source,
+            stamp=Stamp(
+                source_header=source.header,
+                equipment=self.equipment,
+                algorithm=conclusion.algorithm,
+                made_at=local_time(context.created_at, source.header, self.zone),
+                evidence_digest=evidence_digest(evidence),
+            ),
+            uids=ResultUids.of_conclusion(conclusion, evidence, context),
+            context=context,
+            profile=self.standard,
+            first_series_number=self.series_number,
+            structures=structures_by_part(conclusion),
         )
-        segs = self._segs(conclusion, source, stamp, uids)
-        objects = [to_object(seg.dataset, ResultKind.SEG) for seg in segs]
-        if segs:
-            given = ReportInput(segs=segs, volume=conclusion.volume, source=source, uids=uids, context=context)
-            report = encode_report(given, stamp=stamp, names=self._names("SR", stamp, uids))
-            objects.append(to_object(report, ResultKind.SR))
-        if any(finding.absent for finding in conclusion.findings):
-            text = encode_text_report(
-                conclusion, source=source, stamp=stamp, names=self._names("TEXT", stamp, uids), context=context
-            )
-            objects.append(to_object(text, ResultKind.SR))
-        objects += [to_object(note, ResultKind.KOS) for note in self._notes(source, stamp, uids, context)]
+        objects: list[EncodedObject] = []
+        for number, audience in enumerate(audiences):
+            making = self._for_profile(first, audience.profile, number)
+            only = audience.destinations if len(audiences) > 1 else None
+            objects += [
+                replace(to_object(ds, kind, making.profile.character_set), destinations=only)
+                for kind, ds in _objects(making)
+            ]
+        objects += [to_object(note, ResultKind.KOS) for note in _notes(first)]
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
         return tuple(objects)
 
-    def _segs(self, conclusion: Conclusion, source: Source, stamp: Stamp, uids: ResultUids) -> tuple[ReportedSeg, ...]:
-        segs = []
-        for part, finding in enumerate(conclusion.findings):
-            match finding:
-                case Segmentation():
-                    structures = structures_of(finding)
-                    if structures:
-                        identity = SegIdentity(self._names("SEG", stamp, uids, part), uids, part)
-                        ds = encode_seg(
-                            finding, volume=conclusion.volume, source=source, stamp=stamp, identity=identity
-                        )
-                        segs.append(ReportedSeg(ds, structures, part))
-        return tuple(segs)
+    def _for_profile(self, first: Making, profile: Profile, number: int) -> Making:
+        """Another set of series, whose numbers and UIDs no other set of the job has."""
+        variant = "" if profile.name == OHIF.name else profile.name
+        start = profile.series_number or self.series_number + number * SERIES_PER_SET
+        return replace(first, profile=profile, uids=first.uids.for_profile(variant), first_series_number=start)
 
-    def _notes(self, source: Source, stamp: Stamp, uids: ResultUids, context: ResultContext) -> list[Dataset]:
-        return [
-            encode_note(
-                one.instances,
-                source_header=source.header,
-                stamp=stamp,
-                names=replace(self._names("KOS", stamp, uids, part), sop_instance_uid=uids.note(one.instances)),
-                revision=context.revision,
-            )
-            for part, one in enumerate(context.withdrawals)
-        ]
 
-    def _names(self, kind: str, stamp: Stamp, uids: ResultUids, part: int = 0) -> SeriesNames:
-        return SeriesNames(
-            series_instance_uid=uids.series(kind),
-            series_number=self.series_number + _OFFSETS[kind],
-            series_description=f"AI DRAFT {_WORDS[kind]}: {stamp.algorithm.title}"[:64],
-            sop_instance_uid=uids.instance(kind, part),
-            instance_number=part + 1,
+def _objects(making: Making) -> Iterator[tuple[ResultKind, Dataset]]:
+    """In the order in which they are sent: what is referred to before what refers to it."""
+    segs = encode_segs(making)
+    yield from ((ResultKind.SEG, seg.dataset) for seg in segs)
+    yield from ((ResultKind.SR, ds) for ds in encode_reports(making, segs))
+    yield from ((ResultKind.SR, ds) for ds in encode_text(making))
+
+
+def _notes(making: Making) -> Iterator[Dataset]:
+    """One rejection note for each withdrawal. It is the same for whatever profile: it names what stands there."""
+    for part, one in enumerate(making.context.withdrawals):
+        yield encode_note(
+            one.instances,
+            source_header=making.source.header,
+            stamp=making.stamp,
+            names=making.names("KOS", part, sop_instance_uid=making.uids.note(one.instances)),
+            revision=making.context.revision,
         )

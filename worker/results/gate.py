@@ -7,18 +7,28 @@ them with each other and with what the model concluded. A report that passes lis
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from worker.domain.findings import Conclusion, Segmentation
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
+from worker.results.audiences import audiences_of
 from worker.results.gate_header import NOTE_CLASS, REPORT_CLASS, SEG_CLASS, TEXT_CLASS, header_checks
 from worker.results.gate_kos import note_checks, predecessor_check
-from worker.results.gate_reading import UNREADABLE, EvidenceHeaders, checked, read_evidence, read_object
+from worker.results.gate_reading import (
+    UNREADABLE,
+    EvidenceHeaders,
+    Inspection,
+    Parsed,
+    checked,
+    read_evidence,
+    read_object,
+)
 from worker.results.gate_seg import seg_checks
 from worker.results.gate_sr import report_checks, text_checks
 
@@ -42,9 +52,13 @@ class ResultGate:
     ----------
     maximum_object_bytes:
         A larger object does not pass.
+    profiles, standard:
+        As the encoder has them: what each destination is to get.
     """
 
     maximum_object_bytes: int = 500 * 1024 * 1024
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    standard: Profile = OHIF
 
     def check(
         self,
@@ -56,7 +70,7 @@ class ResultGate:
         """Check everything; never raises for what is wrong with an object, but reports it. No detail has PHI."""
         try:
             headers = read_evidence(evidence)
-            datasets = [read_object(item) for item in objects]
+            parsed = [Parsed(item, read_object(item)) for item in objects]
         except _BROKEN as error:
             broken = Check(
                 name="readable",
@@ -67,54 +81,82 @@ class ResultGate:
         read = Check(
             name="readable", passed=True, detail=f"{len(objects)} objects, {len(evidence)} instances of evidence"
         )
-        return _logged(GateReport((read, *self._checks(objects, datasets, conclusion, headers, context))))
+        return _logged(GateReport((read, *self._checks(parsed, conclusion, headers, context))))
 
     def _checks(
         self,
-        objects: Sequence[EncodedObject],
-        datasets: Sequence[Dataset],
+        objects: Sequence[Parsed],
         conclusion: Conclusion,
         headers: EvidenceHeaders,
         context: ResultContext,
     ) -> Iterator[Check]:
-        yield checked(
-            "objects", "as many and in the order as concluded", lambda: _composition(objects, conclusion, context)
-        )
-        classes = [str(ds.get("SOPClassUID")) for ds in datasets]
-        for item, ds, sop_class in zip(objects, datasets, classes, strict=True):
-            yield from header_checks(
-                item, ds, headers, name=_NAMES.get(sop_class, "object"), maximum_bytes=self.maximum_object_bytes
+        notes = [one for one in objects if one.item.kind is ResultKind.KOS]
+        results = [one for one in objects if one.item.kind is not ResultKind.KOS]
+        yield checked("whole", "each is somebody's, once, and notes come last", lambda: _whole(objects, context))
+        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        several = len(audiences) > 1
+        for audience in audiences:
+            given = Inspection(conclusion, headers, context, audience.profile)
+            theirs = [one for one in results if not several or one.item.destinations == audience.destinations]
+            for check in self._of_one_profile(theirs, given):
+                yield replace(check, name=f"{audience.profile.name}: {check.name}") if several else check
+        addressed = {name for one in results for name in one.item.destinations or ()}
+        if several:
+            yield checked(
+                "destinations", "every destination gets its set", lambda: _addressed(addressed, context.destinations)
             )
-        encoded = [finding for finding in conclusion.findings if finding.segments]
-        segs = [ds for ds, sop_class in zip(datasets, classes, strict=True) if sop_class == SEG_CLASS]
+        for note, withdrawal in zip(notes, context.withdrawals, strict=False):
+            given = Inspection(conclusion, headers, context, self.standard)
+            yield from self._header(note, replace(given, profile=replace(self.standard, character_set="ISO_IR 192")))
+            yield from note_checks(note.dataset, withdrawal, [one.dataset for one in objects], headers)
+
+    def _header(self, one: Parsed, given: Inspection) -> Iterator[Check]:
+        name = _NAMES.get(one.sop_class, "object")
+        yield from header_checks(
+            one.item, one.dataset, given.evidence, given.profile, name=name, maximum_bytes=self.maximum_object_bytes
+        )
+
+    def _of_one_profile(self, objects: Sequence[Parsed], given: Inspection) -> Iterator[Check]:
+        yield checked("objects", "as many and in the order as concluded", lambda: _composition(objects, given))
+        for one in objects:
+            yield from self._header(one, given)
+        encoded = [finding for finding in given.conclusion.segmentations if finding.segments]
+        segs = [one.dataset for one in objects if one.sop_class == SEG_CLASS]
         pairs: list[tuple[Dataset, Segmentation]] = list(zip(segs, encoded, strict=False))
         for seg, finding in pairs:
-            yield from seg_checks(seg, finding, conclusion, headers)
-        for ds, sop_class in zip(datasets, classes, strict=True):
-            if sop_class == REPORT_CLASS:
-                yield from report_checks(ds, pairs, conclusion, headers)
-                yield predecessor_check("sr", ds, context)
-            elif sop_class == TEXT_CLASS:
-                yield from text_checks(ds, conclusion, headers)
-                yield predecessor_check("text", ds, context)
-        notes = [ds for ds, sop_class in zip(datasets, classes, strict=True) if sop_class == NOTE_CLASS]
-        for note, withdrawal in zip(notes, context.withdrawals, strict=False):
-            yield from note_checks(note, withdrawal, datasets, headers)
+            yield from seg_checks(seg, finding, given)
+        for one in objects:
+            if one.sop_class == REPORT_CLASS:
+                yield from report_checks(one.dataset, pairs, given)
+                yield predecessor_check("sr", one.dataset, given.context)
+            elif one.sop_class == TEXT_CLASS:
+                yield from text_checks(one.dataset, given)
+                yield predecessor_check("text", one.dataset, given.context)
 
 
-def _composition(objects: Sequence[EncodedObject], conclusion: Conclusion, context: ResultContext) -> Iterator[str]:
-    """SEG before the SR that refers to it, all or nothing; a text report where something was not found; notes last."""
-    segmentations = sum(bool(finding.segments) for finding in conclusion.findings)
+def _composition(objects: Sequence[Parsed], given: Inspection) -> Iterator[str]:
+    """SEG before the SR that refers to it, all or nothing; a text report where something was not found."""
+    segmentations = sum(bool(finding.segments) for finding in given.conclusion.segmentations)
     expected = [SEG_CLASS] * segmentations + [REPORT_CLASS] * bool(segmentations)
-    expected += [TEXT_CLASS] * any(finding.absent for finding in conclusion.findings)
-    expected += [NOTE_CLASS] * len(context.withdrawals)
-    found = [str(item.sop_class_uid) for item in objects]
+    expected += [TEXT_CLASS] * bool(given.conclusion.absent)
+    found = [one.sop_class for one in objects]
     if found != expected or not found:
         yield f"objects {[_NAMES.get(c, c) for c in found]}, expected {[_NAMES[c] for c in expected]}"
-    if [item.kind for item in objects] != [_KINDS.get(sop_class) for sop_class in found]:
+
+
+def _whole(objects: Sequence[Parsed], context: ResultContext) -> Iterator[str]:
+    if [one.item.kind for one in objects] != [_KINDS.get(one.sop_class) for one in objects]:
         yield "an object is not of the kind that it is called"
-    if len({item.sop_instance_uid for item in objects}) != len(objects):
+    if len({one.item.sop_instance_uid for one in objects}) != len(objects):
         yield "two objects share a SOP Instance UID"
+    kinds = [one.item.kind is ResultKind.KOS for one in objects]
+    if kinds != sorted(kinds) or sum(kinds) != len(context.withdrawals):
+        yield f"{sum(kinds)} rejection notes, expected {len(context.withdrawals)}, after everything else"
+
+
+def _addressed(addressed: set[str], destinations: Sequence[str]) -> Iterator[str]:
+    if addressed != set(destinations):
+        yield f"{len(set(destinations) - addressed)} destinations get nothing"
 
 
 def _logged(report: GateReport) -> GateReport:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
+from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject
 from worker.results.gate_reading import IDENTITY, STUDY_AND_PATIENT, EvidenceHeaders, checked, code_of, text_of
 
@@ -55,7 +56,7 @@ _CHECKED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", 
 
 
 def header_checks(
-    item: EncodedObject, ds: Dataset, evidence: EvidenceHeaders, *, name: str, maximum_bytes: int
+    item: EncodedObject, ds: Dataset, evidence: EvidenceHeaders, profile: Profile, *, name: str, maximum_bytes: int
 ) -> Iterator[Check]:
     """Yield the checks of one object; ``name`` begins each check's name."""
     yield checked(f"{name}-size", f"{len(item.content)} bytes", lambda: _size(item, maximum_bytes))
@@ -64,6 +65,7 @@ def header_checks(
     yield checked(f"{name}-identity", f"{', '.join(IDENTITY)} equal the evidence", lambda: _identity(ds, evidence))
     yield checked(f"{name}-copies", "patient and study attributes equal the images", lambda: _copies(ds, evidence))
     yield checked(f"{name}-attributes", "all required attributes are there", lambda: _attributes(ds))
+    yield checked(f"{name}-character-set", profile.character_set, lambda: _character_set(ds, profile))
     yield checked(f"{name}-provenance", "names its model and its evidence", lambda: _provenance(ds, evidence))
     yield checked(f"{name}-draft", "marked as an unverified AI draft", lambda: _draft(ds))
     yield checked(f"{name}-values", "every value fits its representation", lambda: _values(ds, evidence))
@@ -130,6 +132,11 @@ def _attributes(ds: Dataset) -> Iterator[str]:
             yield f"no {keyword} (may be empty, must be there)"
     if ds.Modality != _MODALITY[sop_class]:
         yield f"Modality is {ds.Modality}, expected {_MODALITY[sop_class]}"
+
+
+def _character_set(ds: Dataset, profile: Profile) -> Iterator[str]:
+    if ds.SpecificCharacterSet != profile.character_set:
+        yield f"SpecificCharacterSet is {ds.SpecificCharacterSet}, the profile wants {profile.character_set}"
 
 
 def _provenance(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:

@@ -11,7 +11,9 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
-from worker.domain.result import Check, EncodedObject
+from worker.domain.findings import Conclusion
+from worker.domain.profile import Profile
+from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
 
 IDENTITY = (
@@ -49,6 +51,29 @@ class EvidenceHeaders:
     def any_one(self) -> Dataset:
         """One of them, for what is the same in all."""
         return next(iter(self.by_instance.values()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What the objects of one profile's set are compared with."""
+
+    conclusion: Conclusion
+    evidence: EvidenceHeaders
+    context: ResultContext
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parsed:
+    """A result object with what its bytes say."""
+
+    item: EncodedObject
+    dataset: Dataset
+
+    @property
+    def sop_class(self) -> str:
+        """SOP Class UID as the data set has it; empty when it has none."""
+        return str(self.dataset.get("SOPClassUID") or "")
 
 
 def read_object(item: EncodedObject) -> Dataset:

@@ -11,16 +11,15 @@ from worker.domain.codes import Code
 from worker.domain.findings import Conclusion, Segment, Segmentation
 from worker.domain.result import Check
 from worker.results.gate_placement import SAME_DIRECTION, frames_of, geometry_checks, plane_of
-from worker.results.gate_reading import EvidenceHeaders, checked, code_of
+from worker.results.gate_reading import EvidenceHeaders, Inspection, checked, code_of
 
 ON_IMAGE_MM = 0.01
 """How far a frame may lie from the image that it was made from: decimal strings round."""
 
 
-def seg_checks(
-    ds: Dataset, finding: Segmentation, conclusion: Conclusion, evidence: EvidenceHeaders
-) -> Iterator[Check]:
+def seg_checks(ds: Dataset, finding: Segmentation, given: Inspection) -> Iterator[Check]:
     """Yield the checks of one SEG against the finding that it encodes."""
+    conclusion, evidence = given.conclusion, given.evidence
     yield checked("seg-form", "BINARY, complete pixel data", lambda: _form(ds))
     yield checked("seg-frame-of-reference", "that of the images", lambda: _frame_of_reference(ds, conclusion, evidence))
     yield checked("seg-references", "all analysed images, nothing else", lambda: _references(ds, conclusion, evidence))

@@ -12,7 +12,7 @@ from worker.domain.findings import Conclusion, Measurement, Segment, Segmentatio
 from worker.domain.result import Check
 from worker.results.gate_content import nameless_or_empty, reference_check
 from worker.results.gate_header import SEG_CLASS
-from worker.results.gate_reading import EvidenceHeaders, checked, children, code_of, content_items, only_child
+from worker.results.gate_reading import Inspection, checked, children, code_of, content_items, only_child
 
 _TRACKING_IDENTIFIER, _TRACKING_UID = "112039", "112040"
 _REGION, _SEGMENT = "111030", "121191"
@@ -22,10 +22,9 @@ _ROUNDING = 2e-5
 """Relative: values are written with six significant digits."""
 
 
-def report_checks(
-    ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], conclusion: Conclusion, evidence: EvidenceHeaders
-) -> Iterator[Check]:
+def report_checks(ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], given: Inspection) -> Iterator[Check]:
     """Yield the checks of a measurement report; ``segs`` are the SEGs with the findings that they encode."""
+    conclusion, evidence = given.conclusion, given.evidence
     yield checked("sr-form", "TID 1500, 126000", lambda: _form(ds))
     yield checked("sr-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
     yield checked("sr-context", "language, device observer, procedure", lambda: _context(ds))
@@ -35,8 +34,9 @@ def report_checks(
     yield checked("sr-outlines", "closed, inside the image, around the mask", lambda: _outlines(ds, segs, conclusion))
 
 
-def text_checks(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[Check]:
+def text_checks(ds: Dataset, given: Inspection) -> Iterator[Check]:
     """Yield the checks of a text report."""
+    conclusion, evidence = given.conclusion, given.evidence
     yield checked("text-form", "TID 2000, 18748-4", lambda: _text_form(ds))
     yield checked("text-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
     yield reference_check("text", ds, [], conclusion, evidence)
@@ -257,9 +257,8 @@ def _touches(mask: NDArray[np.bool_], x: float, y: float) -> bool:
 
 def _statements(ds: Dataset, conclusion: Conclusion) -> Iterator[str]:
     said = [str(item.TextValue) for item in content_items(ds) if item.get("ValueType") == "TEXT"]
-    for finding in conclusion.findings:
-        for label in finding.absent:
-            if not any(text.startswith("Not found") and label in text for text in said):
-                yield f"the absence of {label} is not stated"
+    for label in conclusion.absent:
+        if not any(text.startswith("Not found") and label in text for text in said):
+            yield f"the absence of {label} is not stated"
     if not any("AI DRAFT" in text for text in said):
         yield "the text does not say that it is an AI draft"

@@ -9,12 +9,14 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from io import BytesIO
 
 from pydicom import config
+from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
+from worker.domain.errors import PermanentError
 from worker.domain.model import Algorithm
 from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.result import EncodedObject, ResultKind
@@ -53,6 +55,11 @@ COPIED = (
     "TimezoneOffsetFromUTC", "LongitudinalTemporalInformationModified",
 )  # fmt: skip
 """Copied from the evidence to every result object, where present."""
+
+UTF_8 = "ISO_IR 192"
+
+_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""What Specific Character Set applies to (PS3.5 6.1.2.3)."""
 
 _REQUEST_TYPE_2 = (
     "AccessionNumber", "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest",
@@ -119,7 +126,7 @@ def apply_header(ds: Dataset, stamp: Stamp, names: SeriesNames) -> None:
     """Replace everything in ``ds`` that says who, where, when and by what, whatever a library wrote there."""
     source = stamp.source_header
     # PS3.3 C.12.1.1.2: everything we write is UTF-8, so every name of the source fits.
-    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SpecificCharacterSet = UTF_8
     for keyword in COPIED:
         if keyword in source:
             ds[keyword] = deepcopy(source[keyword])
@@ -183,6 +190,17 @@ def _model_equipment(stamp: Stamp) -> Dataset:
     return item
 
 
+def algorithm_parameters(algorithm: Algorithm) -> tuple[str, ...]:
+    """What is said of a run beside name and version: package, digest, provider, and the model's own parameters."""
+    provider = (f"provider={algorithm.provider}",) if algorithm.provider else ()
+    return (
+        f"model={algorithm.model.name}",
+        f"digest=sha256:{algorithm.model.digest}",
+        *provider,
+        *algorithm.parameters,
+    )
+
+
 def request_items(source: Dataset) -> list[Dataset]:
     """Items of Referenced Request Sequence (0040,A370), from what the images say of their order; [] when nothing."""
     items = []
@@ -226,8 +244,14 @@ def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     return item
 
 
-def to_object(ds: Dataset, kind: ResultKind) -> EncodedObject:
-    """Write a Part 10 file (PS3.10 7.1), Explicit VR Little Endian, with our own file meta information."""
+def to_object(ds: Dataset, kind: ResultKind, character_set: str = UTF_8) -> EncodedObject:
+    """Write a Part 10 file (PS3.10 7.1), Explicit VR Little Endian, with our own file meta information.
+
+    Raises PermanentError (``not-in-character-set``) when ``character_set`` cannot write a text of it.
+    """
+    if character_set != UTF_8:
+        _ensure_writable(ds, character_set)
+        ds.SpecificCharacterSet = character_set
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
@@ -247,3 +271,18 @@ def to_object(ds: Dataset, kind: ResultKind) -> EncodedObject:
         series_instance_uid=SeriesInstanceUID(str(ds.SeriesInstanceUID)),
         content=buffer.getvalue(),
     )
+
+
+def _ensure_writable(ds: Dataset, character_set: str) -> None:
+    encoding = python_encoding[character_set]
+    for element in ds.iterall():
+        if element.VR in _TEXT_VRS and not element.is_empty:
+            values = element.value if element.VM > 1 else [element.value]
+            try:
+                "\\".join(str(value) for value in values).encode(encoding)
+            except UnicodeEncodeError as error:
+                raise PermanentError(
+                    f"{element.keyword} has characters that {character_set} cannot write.",
+                    next_step="Give the destination's profile the character set ISO_IR 192, or one that has them.",
+                    code="not-in-character-set",
+                ) from error

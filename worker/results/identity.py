@@ -65,9 +65,17 @@ class ResultUids:
     ``key`` covers study, evidence (SOP Instance UIDs and digests, in any order), model digest and configuration
     digest; not the revision: the same input is the same result, whenever it was asked for. Only when that result was
     replaced meanwhile, and so perhaps withdrawn, is the next one another object (``generation``).
+
+    ``variant`` names the destination profile: objects that are encoded otherwise for somebody else are others, but
+    what they show is tracked under the same UIDs.
     """
 
     key: str
+    variant: str = ""
+
+    def for_profile(self, name: str) -> ResultUids:
+        """Those of the set that a profile's destinations get; the standard profile is named by the empty text."""
+        return ResultUids(self.key, name)
 
     @classmethod
     def of(
@@ -100,11 +108,11 @@ class ResultUids:
 
     def series(self, kind: str) -> SeriesInstanceUID:
         """Series Instance UID of the series of all objects of this kind (``SEG``, ``SR``, ``TEXT``, ``KOS``)."""
-        return SeriesInstanceUID(derived_uid("series", self.key, kind))
+        return SeriesInstanceUID(derived_uid("series", self.key, kind, *self._variant))
 
     def instance(self, kind: str, part: int = 0) -> SOPInstanceUID:
         """SOP Instance UID of the object number ``part`` (from 0) of this kind."""
-        return SOPInstanceUID(derived_uid("instance", self.key, kind, str(part)))
+        return SOPInstanceUID(derived_uid("instance", self.key, kind, str(part), *self._variant))
 
     def note(self, rejected: Iterable[Predecessor]) -> SOPInstanceUID:
         """SOP Instance UID of the note that rejects these objects: other objects, another note."""
@@ -120,4 +128,8 @@ class ResultUids:
 
     def dimension_organization(self, part: int = 0) -> str:
         """Dimension Organization UID (0020,9164) of a SEG."""
-        return derived_uid("dimensions", self.key, str(part))
+        return derived_uid("dimensions", self.key, str(part), *self._variant)
+
+    @property
+    def _variant(self) -> tuple[str, ...]:
+        return (f"profile {self.variant}",) if self.variant else ()

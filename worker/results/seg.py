@@ -12,32 +12,55 @@ from pydicom.uid import ExplicitVRLittleEndian
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Segment, Segmentation
 from worker.domain.model import Algorithm
+from worker.domain.profile import SegmentEncoding
 from worker.domain.volume import Volume
 from worker.results.coding import ARTIFICIAL_INTELLIGENCE, code_item, to_dicom
-from worker.results.header import SeriesNames, Stamp, apply_header, reference
+from worker.results.header import SeriesNames, Stamp, algorithm_parameters, apply_header, reference
 from worker.results.identity import ResultUids
+from worker.results.making import Making
 from worker.results.source import Source, SourceFrame
+from worker.results.structures import Structure
 
 CONTENT_LABEL = "AI_DRAFT"
 
 
 @dataclass(frozen=True, slots=True)
-class SegIdentity:
-    """The names and UIDs of one SEG; ``part`` is the number of its finding, from 0."""
+class _SegIdentity:
+    """The names and UIDs of one SEG."""
 
     names: SeriesNames
     uids: ResultUids
     part: int
 
 
-def encode_seg(
-    finding: Segmentation, *, volume: Volume, source: Source, stamp: Stamp, identity: SegIdentity
-) -> Dataset:
-    """Encode a segmentation on the frames of its source images; frames without a voxel are left out.
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedSeg:
+    """A SEG with its structures, for what refers to it; ``part`` is the number of its finding, from 0."""
+
+    dataset: Dataset
+    structures: tuple[Structure, ...]
+    part: int
+
+
+def encode_segs(making: Making) -> tuple[EncodedSeg, ...]:
+    """Encode every segmentation that has a segment, as the profile wants them.
 
     Raises PermanentError (``seg-not-encodable``) when the source cannot carry a segmentation.
     """
-    skeletons = _source_skeletons(source, volume)
+    if making.profile.segmentation is SegmentEncoding.NONE:
+        return ()
+    return tuple(
+        EncodedSeg(_encode_seg(finding, making, part), making.structures[part], part)
+        for part, finding in enumerate(making.conclusion.findings)
+        if isinstance(finding, Segmentation) and making.structures.get(part)
+    )
+
+
+def _encode_seg(finding: Segmentation, making: Making, part: int) -> Dataset:
+    """One SEG on the frames of its source images; frames without a voxel are left out."""
+    source, stamp = making.source, making.stamp
+    identity = _SegIdentity(making.names("SEG", part), making.uids, part)
+    skeletons = _source_skeletons(source, making.conclusion.volume)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # highdicom's and pydicom's remarks on odd but harmless values
@@ -55,7 +78,9 @@ def encode_seg(
     return ds
 
 
-def _build(finding: Segmentation, skeletons: list[Dataset], stamp: Stamp, identity: SegIdentity) -> hd.seg.Segmentation:
+def _build(
+    finding: Segmentation, skeletons: list[Dataset], stamp: Stamp, identity: _SegIdentity
+) -> hd.seg.Segmentation:
     equipment, algorithm = stamp.equipment, stamp.algorithm
     described = _algorithm_identification(algorithm)
     return hd.seg.Segmentation(
@@ -108,17 +133,6 @@ def _algorithm_identification(algorithm: Algorithm) -> hd.AlgorithmIdentificatio
     )
     sequence[0].AlgorithmParameters = "; ".join(algorithm_parameters(algorithm))[:10240]
     return sequence
-
-
-def algorithm_parameters(algorithm: Algorithm) -> tuple[str, ...]:
-    """What is said of a run beside name and version: package, digest, provider, and the model's own parameters."""
-    provider = (f"provider={algorithm.provider}",) if algorithm.provider else ()
-    return (
-        f"model={algorithm.model.name}",
-        f"digest=sha256:{algorithm.model.digest}",
-        *provider,
-        *algorithm.parameters,
-    )
 
 
 def _source_skeletons(source: Source, volume: Volume) -> list[Dataset]:

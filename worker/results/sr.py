@@ -33,49 +33,59 @@ from worker.results.coding import (
     procedure_reported,
     to_dicom,
 )
-from worker.results.header import SeriesNames, Stamp, apply_header, references, request_items
-from worker.results.identity import Equipment, ResultUids
-from worker.results.seg import algorithm_parameters
+from worker.results.header import (
+    SeriesNames,
+    Stamp,
+    algorithm_parameters,
+    apply_header,
+    references,
+    request_items,
+)
+from worker.results.identity import Equipment
+from worker.results.making import Making
+from worker.results.seg import EncodedSeg
 from worker.results.source import Source, SourceFrame
 from worker.results.sr_skeletons import image_skeletons, seg_skeleton
 from worker.results.structures import Structure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReportedSeg:
-    """A SEG that the report refers to, with its structures; ``part`` is the number of its finding, from 0."""
-
-    dataset: Dataset
-    structures: tuple[Structure, ...]
-    part: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReportInput:
+class _Given:
     """What a measurement report is made from."""
 
-    segs: tuple[ReportedSeg, ...]
-    volume: Volume
-    source: Source
-    uids: ResultUids
-    context: ResultContext
+    making: Making
+    segs: tuple[EncodedSeg, ...]
+
+    @property
+    def source(self) -> Source:
+        return self.making.source
+
+    @property
+    def volume(self) -> Volume:
+        return self.making.conclusion.volume
 
 
-def encode_report(given: ReportInput, *, stamp: Stamp, names: SeriesNames) -> Dataset:
-    """Encode the measurement report. Raises PermanentError (``sr-not-encodable``) when codes or values are unfit."""
+def encode_reports(making: Making, segs: tuple[EncodedSeg, ...]) -> tuple[Dataset, ...]:
+    """Encode the measurement report, when there is something that has a place.
+
+    Raises PermanentError (``sr-not-encodable``) when codes or values are unfit.
+    """
+    if not making.profile.report or not segs:
+        return ()
+    given, stamp = _Given(making, segs), making.stamp
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # highdicom's and pydicom's remarks on odd but harmless values
-            ds = _build(given, stamp, names)
+            ds = _build(given, stamp, making.names("SR"))
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise PermanentError(
             "The measurement report cannot be encoded.",
             next_step="Check the codes and units of the model package (`overread models check`).",
             code="sr-not-encodable",
         ) from error
-    apply_header(ds, stamp, names)
-    apply_document_references(ds, given.source.header, given.context)
-    return ds
+    apply_header(ds, stamp, making.names("SR"))
+    apply_document_references(ds, making.source.header, making.context)
+    return (ds,)
 
 
 def apply_document_references(ds: Dataset, source_header: Dataset, context: ResultContext) -> None:
@@ -92,7 +102,7 @@ def apply_document_references(ds: Dataset, source_header: Dataset, context: Resu
         ds.PredecessorDocumentsSequence = [references(source_header.StudyInstanceUID, list(by_series.items()))]
 
 
-def _build(given: ReportInput, stamp: Stamp, names: SeriesNames) -> Dataset:
+def _build(given: _Given, stamp: Stamp, names: SeriesNames) -> Dataset:
     images = image_skeletons(given.source)
     groups = [
         group
@@ -146,10 +156,10 @@ def _observer(equipment: Equipment) -> sr.ObserverContext:
 
 
 def _groups(
-    structure: Structure, seg: ReportedSeg, given: ReportInput, algorithm: Algorithm
+    structure: Structure, seg: EncodedSeg, given: _Given, algorithm: Algorithm
 ) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
     segment = structure.segment
-    tracking_uid = given.uids.tracking(seg.part, segment.tracking_identifier)
+    tracking_uid = given.making.uids.tracking(seg.part, segment.tracking_identifier)
 
     def common() -> dict[str, Any]:
         # New items for each group: highdicom takes them over into its tree.
@@ -244,7 +254,7 @@ def _region_image(frame: SourceFrame) -> sr.SourceImageForRegion:
     )
 
 
-def _library(images: list[Dataset], given: ReportInput) -> list[Dataset]:
+def _library(images: list[Dataset], given: _Given) -> list[Dataset]:
     """Choose the entries of TID 1600: the images that outlines lie on.
 
     An entry takes 4 kB, and IHE's validator runs out of memory on a hundred of them; the evidence sequence names all

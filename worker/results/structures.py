@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.errors import PermanentError
-from worker.domain.findings import Conclusion, Segment, Segmentation
+from worker.domain.findings import (
+    Classification,
+    Conclusion,
+    Detection,
+    Finding,
+    HeatMap,
+    Narrative,
+    QualityStatement,
+    Quantification,
+    Segment,
+    Segmentation,
+)
 from worker.results.contours import largest_component, outline
 
 
@@ -43,19 +54,19 @@ def ensure_encodable(conclusion: Conclusion) -> None:
         ``nothing-to-report``, ``labels-off-grid``, ``segments-misnumbered`` or ``no-frame-of-reference``.
     """
     volume = conclusion.volume
-    if not any(finding.segments or finding.absent for finding in conclusion.findings):
+    if not conclusion.absent and not any(_says_something(finding) for finding in conclusion.findings):
         raise PermanentError(
             "The model's conclusion says nothing: neither found nor absent.",
             next_step="Report this to the provider of the model package.",
             code="nothing-to-report",
         )
-    if volume.frame_of_reference_uid is None:
+    if volume.in_patient_space and volume.frame_of_reference_uid is None:
         raise PermanentError(
             "The analysed series has no Frame of Reference UID, so nothing can be drawn on it.",
             next_step="Send a series with Frame of Reference UID (0020,0052).",
             code="no-frame-of-reference",
         )
-    for finding in conclusion.findings:
+    for finding in conclusion.segmentations:
         shapes = (finding.labels.shape, volume.geometry.shape, (len(volume.slices), *volume.geometry.shape[1:]))
         if len(set(shapes)) > 1:
             raise PermanentError(
@@ -70,6 +81,16 @@ def ensure_encodable(conclusion: Conclusion) -> None:
                 next_step="Report this to the provider of the model package.",
                 code="segments-misnumbered",
             )
+
+
+def _says_something(finding: Finding) -> bool:
+    match finding:
+        case Segmentation():
+            return bool(finding.segments)
+        case Detection():
+            return bool(finding.regions)
+        case Classification() | Quantification() | HeatMap() | Narrative() | QualityStatement():
+            return True
 
 
 def structures_of(finding: Segmentation) -> tuple[Structure, ...]:

@@ -13,12 +13,10 @@ from pydicom.uid import BasicTextSRStorage
 
 from worker.domain.codes import Code
 from worker.domain.findings import Conclusion
-from worker.domain.result import ResultContext
 from worker.results import content_items as items
 from worker.results.coding import procedure_reported
-from worker.results.header import SeriesNames, Stamp, apply_header, references
-from worker.results.seg import algorithm_parameters
-from worker.results.source import Source
+from worker.results.header import Stamp, algorithm_parameters, apply_header, references
+from worker.results.making import Making
 from worker.results.sr import apply_document_references
 
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
@@ -36,8 +34,8 @@ def statements_of(conclusion: Conclusion) -> Statements:
     """Put a conclusion into words."""
     algorithm = conclusion.algorithm
     who = f"{algorithm.title}, version {algorithm.model.version}"
-    absent = [label for finding in conclusion.findings for label in finding.absent]
-    found = [segment.label for finding in conclusion.findings for segment in finding.segments]
+    absent = conclusion.absent
+    found = [segment.label for segment in conclusion.segments]
     notes = (*conclusion.volume.notes, *conclusion.notes)
     findings = [f"Not found: {label}. It was looked for in {len(conclusion.volume.slices)} images." for label in absent]
     if found:
@@ -50,10 +48,11 @@ def statements_of(conclusion: Conclusion) -> Statements:
     )
 
 
-def encode_text_report(
-    conclusion: Conclusion, *, source: Source, stamp: Stamp, names: SeriesNames, context: ResultContext
-) -> Dataset:
-    """Encode what was not found, with its notes, as text."""
+def encode_text(making: Making) -> tuple[Dataset, ...]:
+    """Encode what was not found, with its notes, as text, when there is something to say."""
+    if not making.conclusion.absent:
+        return ()
+    source = making.source
     ds = Dataset()
     ds.SOPClassUID = BasicTextSRStorage
     ds.Modality = "SR"
@@ -68,10 +67,10 @@ def encode_text_report(
     ds.ConceptNameCodeSequence = [items.coded(DIAGNOSTIC_IMAGING_REPORT)]
     ds.ContinuityOfContent = "SEPARATE"
     ds.ContentTemplateSequence = [items.template("2000")]
-    ds.ContentSequence = _content(conclusion, stamp)
-    apply_header(ds, stamp, names)
-    apply_document_references(ds, source.header, context)
-    return ds
+    ds.ContentSequence = _content(making.conclusion, making.stamp)
+    apply_header(ds, making.stamp, making.names("TEXT"))
+    apply_document_references(ds, source.header, making.context)
+    return (ds,)
 
 
 def _content(conclusion: Conclusion, stamp: Stamp) -> list[Dataset]:

@@ -111,6 +111,7 @@ def context_of(connection: Connection, job: Job, noting: frozenset[str]) -> Resu
         predecessors=past.predecessors(),
         withdrawals=past.withdrawals(destinations),
         generation=generation,
+        destinations=() if row is None else tuple(row.destinations),
     )
 
 

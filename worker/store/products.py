@@ -58,6 +58,7 @@ class LedgerProducts:
                     path=path,
                     sha256=digest,
                     size_bytes=len(one.content),
+                    destinations=one.destinations,
                 )
             )
             reach("produce.kept-one")
@@ -74,7 +75,7 @@ class LedgerProducts:
     ) -> None:
         """In one transaction, for the attempt that holds the lease: results, report, outbox rows, PRODUCED.
 
-        Each destination gets the results and, last, the one rejection note that names what stands there; ``made``
+        Each destination gets its results and, last, the one rejection note that names what stands there; ``made``
         has the notes in the order of ``withdrawals``. Without a destination there is nobody to wait for: the job
         goes on to COMMITTED.
 
@@ -101,7 +102,7 @@ class LedgerProducts:
             past = Past(connection, claim.job)
             for destination in row.destinations:
                 note = _note_number(past, destination, withdrawals) if destination in self._noting else None
-                _insert_delivery(connection, row, destination, _items(made, ids, note), now)
+                _insert_delivery(connection, row, destination, _items(made, ids, destination, note), now)
             if not move(connection, row, JobState.PRODUCED, reason=f"{len(made)} result object(s)", now=now):
                 raise lease_lost()
             if not row.destinations:
@@ -128,11 +129,16 @@ def _note_number(past: Past, destination: str, withdrawals: Sequence[Withdrawal]
         ) from error
 
 
-def _items(made: Sequence[ResultObject], ids: Sequence[int], note: int | None) -> list[int]:
-    """What one destination gets: every result, and of the rejection notes only its own, after everything else."""
+def _items(made: Sequence[ResultObject], ids: Sequence[int], destination: str, note: int | None) -> list[int]:
+    """What one destination gets: the results that are for it, and of the rejection notes only its own, at the end."""
     rows = list(zip(made, ids, strict=True))
     notes = [id_ for one, id_ in rows if one.kind is ResultKind.KOS]
-    return [id_ for one, id_ in rows if one.kind is not ResultKind.KOS] + ([] if note is None else [notes[note]])
+    theirs = [
+        id_
+        for one, id_ in rows
+        if one.kind is not ResultKind.KOS and (one.destinations is None or destination in one.destinations)
+    ]
+    return theirs + ([] if note is None else [notes[note]])
 
 
 def _insert_result(connection: Connection, row: Row[Any], position: int, one: ResultObject, now: datetime) -> int:

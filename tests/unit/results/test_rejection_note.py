@@ -217,8 +217,8 @@ def test_a_report_that_replaces_nothing_must_not_say_so(revised: Revised) -> Non
 def test_a_note_too_many_too_few_or_too_early_is_noticed(revised: Revised) -> None:
     seg, report, text, note = revised.second
     for objects in ((seg, report, text), (note, seg, report, text), (seg, report, text, note, note)):
-        assert "objects" in {check.name for check in gated(revised, objects).failures}
+        assert "whole" in {check.name for check in gated(revised, objects).failures}
     unwanted = replace(revised.context, withdrawals=())
-    assert "objects" in {check.name for check in gated(revised, context=unwanted).failures}
+    assert "whole" in {check.name for check in gated(revised, context=unwanted).failures}
     called = (*revised.second[:NOTE], replace(note, kind=ResultKind.SR))
-    assert "objects" in {check.name for check in gated(revised, called).failures}
+    assert "whole" in {check.name for check in gated(revised, called).failures}

@@ -1,0 +1,98 @@
+"""Destination profiles: which result objects go to whom, and how they are encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SegmentEncoding(StrEnum):
+    """How segmentations are encoded (PS3.3 C.8.20.2.3)."""
+
+    BINARY = "binary"
+    LABELMAP = "labelmap"
+    FRACTIONAL = "fractional"
+    NONE = "none"
+
+
+class RegionEncoding(StrEnum):
+    """How regions are drawn in the report: on an image (SCOORD) or in patient coordinates (SCOORD3D)."""
+
+    IMAGE = "image"
+    PATIENT = "patient"
+
+
+class Statements(StrEnum):
+    """Where statements without a place go (classifications, quantities, absence, quality).
+
+    TEXT: a Basic Text SR, which every viewer can read. TEMPLATE: measurement groups of TID 1501 in the TID 1500
+    report, which OHIF cannot open. BOTH: each of them.
+    """
+
+    TEXT = "text"
+    TEMPLATE = "template"
+    BOTH = "both"
+
+
+class KeyImages(StrEnum):
+    """Secondary Capture images with everything drawn into the pixels."""
+
+    NONE = "none"
+    SINGLE_FRAME = "single-frame"
+    MULTI_FRAME = "multi-frame"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a kind of destination gets. The defaults are what OHIF 3.13 shows rightly.
+
+    ``report``: the TID 1500 report. ``editable_measurements``: tracking identifiers that OHIF takes for its own tools,
+    so that a user can edit, and then re-save, what the AI measured. ``heat_maps``: as Parametric Map. ``one_template``:
+    one TID 1500 report per measurement group template, as IHE's validator wants them. ``refusals``: "not analysed,
+    because ..." is sent as well. ``colours``: sRGB by segment label, in place of the model's. ``series_number``: of
+    the first result series; None is the installation's. ``series_prefix`` begins every Series Description.
+    ``character_set``: of all text (PS3.3 C.12.1.1.2); what it cannot write stops the encoding.
+    """
+
+    name: str
+    segmentation: SegmentEncoding = SegmentEncoding.BINARY
+    report: bool = True
+    regions: RegionEncoding = RegionEncoding.IMAGE
+    statements: Statements = Statements.TEXT
+    one_template: bool = False
+    editable_measurements: bool = False
+    heat_maps: bool = True
+    key_images: KeyImages = KeyImages.NONE
+    key_object_selection: bool = False
+    presentation_state: bool = False
+    refusals: bool = False
+    character_set: str = "ISO_IR 192"
+    series_number: int | None = None
+    series_prefix: str = "AI DRAFT"
+    colours: tuple[tuple[str, tuple[int, int, int]], ...] = ()
+
+
+OHIF = Profile(name="ohif")
+SLICER = Profile(
+    name="slicer", regions=RegionEncoding.PATIENT, statements=Statements.BOTH, one_template=True, heat_maps=True
+)
+WEASIS = Profile(name="weasis", key_object_selection=True, presentation_state=True, heat_maps=False)
+PLAIN = Profile(
+    name="plain",
+    segmentation=SegmentEncoding.NONE,
+    report=False,
+    heat_maps=False,
+    key_images=KeyImages.SINGLE_FRAME,
+    key_object_selection=True,
+)
+
+BUILT_IN: tuple[Profile, ...] = (OHIF, SLICER, WEASIS, PLAIN)
+"""Profiles that every installation has; a site adds its own in the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """The destinations that share a profile, and so get the same objects; none for a job that goes nowhere."""
+
+    profile: Profile
+    destinations: tuple[str, ...]
