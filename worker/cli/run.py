@@ -13,7 +13,8 @@ from rich.text import Text
 
 from worker.cli import console, render
 from worker.cli.options import Config, Json, quiet_logs, settings_for
-from worker.domain.errors import NotApplicableError, OverreadError, PermanentError
+from worker.domain.errors import ConfigurationError, NotApplicableError, OverreadError, PermanentError
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultContext
 from worker.domain.routing import Decision
 from worker.pipeline.analyse import Analysis, refuse_unless_passed
@@ -21,6 +22,7 @@ from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import plan
 from worker.pipeline.summary import findings_of
+from worker.settings import Settings
 from worker.wiring import offline
 
 
@@ -28,12 +30,14 @@ def run(
     folder: Annotated[Path, typer.Argument(help="Folder (or file) with DICOM images of one or more studies.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result objects.")] = Path("results"),
     model: Annotated[str, typer.Option("--model", help="Only this model.")] = "",
+    profile: Annotated[str, typer.Option("--profile", help="Destination profile of the results.")] = OHIF.name,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Run the models on files, write SEG, SR and a picture, and send nothing."""
     with console.reporting():
         settings = settings_for(config)
+        standard = _profile(settings, profile)
         quiet_logs()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console.err, transient=True) as progress:
@@ -63,7 +67,7 @@ def run(
             output.mkdir(parents=True, exist_ok=True)
             written: list[dict[str, object]] = []
             failed: list[OverreadError] = []
-            analyser = offline.analyser(settings, installation_id="offline")
+            analyser = offline.analyser(settings, installation_id="offline", standard=standard)
             for one in planned:
                 progress.update(step, description=f"running {one.model}")
                 watch = Stopwatch()
@@ -84,6 +88,16 @@ def run(
             console.print_error(failure)
         if failed:
             raise typer.Exit(console.EXIT_DATA)
+
+
+def _profile(settings: Settings, name: str) -> Profile:
+    try:
+        return settings.profile(name)
+    except KeyError as error:
+        known = ", ".join(settings.profile_names)
+        raise ConfigurationError(
+            f"There is no profile {name!r}.", next_step=f"Known profiles: {known}.", code="profile-unknown"
+        ) from error
 
 
 def _write(

@@ -7,12 +7,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Destination
 from worker.domain.routing import Rule, Timing
 from worker.domain.study import Digest
 from worker.settings.conditions import ConditionEntry, PreferenceEntry
+from worker.settings.profiles import ProfileEntry, resolved
+from worker.settings.section import Name, Section
 
 AETitle = Annotated[
     str,
@@ -21,14 +24,9 @@ AETitle = Annotated[
 """PS3.5 6.2: at most 16 characters, no backslash, no control characters; leading and trailing spaces mean nothing."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Node(_Section):
+class Node(Section):
     """Where the installation lives and what it is called."""
 
     data: Path = Field(Path("~/.local/share/overread"), description="Folder of spool, results, database and broker.")
@@ -40,7 +38,7 @@ class Node(_Section):
         return value.expanduser().absolute()
 
 
-class CommitmentRequester(_Section):
+class CommitmentRequester(Section):
     """Who may ask us for storage commitment, and where it hears our reports."""
 
     ae_title: AETitle
@@ -52,7 +50,7 @@ class CommitmentRequester(_Section):
         return Destination(name=self.ae_title, **self.model_dump())
 
 
-class Listener(_Section):
+class Listener(Section):
     """The C-STORE and C-ECHO SCP."""
 
     bind: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
@@ -86,7 +84,7 @@ class Listener(_Section):
         return value
 
 
-class Storage(_Section):
+class Storage(Section):
     """The spool."""
 
     reserve_mb: int = Field(512, ge=1, description="Free space in MiB below which new instances get 0xA700.")
@@ -103,7 +101,7 @@ class Storage(_Section):
     )
 
 
-class Database(_Section):
+class Database(Section):
     """The ledger."""
 
     url: SecretStr = Field(
@@ -111,7 +109,7 @@ class Database(_Section):
     )
 
 
-class Broker(_Section):
+class Broker(Section):
     """The doorbell."""
 
     url: SecretStr = Field(
@@ -119,7 +117,7 @@ class Broker(_Section):
     )
 
 
-class Work(_Section):
+class Work(Section):
     """Workers and leases."""
 
     concurrency: int = Field(1, ge=1, le=256, description="Jobs at the same time in one `overread work`.")
@@ -129,7 +127,7 @@ class Work(_Section):
     memory_limit_mb: int = Field(0, ge=0, description="Refuse runs that would need more MiB; 0: 80 % of what there is.")
 
 
-class Inference(_Section):
+class Inference(Section):
     """ONNX Runtime."""
 
     providers: tuple[str, ...] = Field(("CPUExecutionProvider",), min_length=1, description="Wanted, in this order.")
@@ -137,7 +135,7 @@ class Inference(_Section):
     threads: int = Field(0, ge=0, description="Threads of one session; 0: the CPU limit divided by concurrency.")
 
 
-class Models(_Section):
+class Models(Section):
     """Model packages."""
 
     folders: tuple[Path, ...] = Field((), description="Folders that hold model packages, beside the packaged ones.")
@@ -150,7 +148,7 @@ class Models(_Section):
         return tuple(folder.expanduser().absolute() for folder in value)
 
 
-class DestinationEntry(_Section):
+class DestinationEntry(Section):
     """A PACS that takes results."""
 
     name: Name
@@ -168,13 +166,16 @@ class DestinationEntry(_Section):
         default=False,
         description="Withdraw there what a revision replaces: a rejection note (Key Object Selection, IHE IOCM).",
     )
+    profile: Name = Field(
+        OHIF.name, description="Which objects it gets, and how they are encoded: a built-in profile or one of yours."
+    )
 
     def to_domain(self) -> Destination:
         """The destination as deliveries know it."""
-        return Destination(**self.model_dump(exclude={"rejection_note"}))
+        return Destination(**self.model_dump(exclude={"rejection_note", "profile"}))
 
 
-class Confirmation(_Section):
+class Confirmation(Section):
     """How long to wait for the promise of a destination, and what comes then."""
 
     answer_within_s: float = Field(
@@ -194,7 +195,7 @@ class Confirmation(_Section):
     )
 
 
-class Assembly(_Section):
+class Assembly(Section):
     """When a study counts as complete."""
 
     quiet_after_release_s: Seconds = Field(3.0, description="Quiet needed once every association was released.")
@@ -208,7 +209,7 @@ class Assembly(_Section):
         return Timing(**self.model_dump())
 
 
-class RuleEntry(_Section):
+class RuleEntry(Section):
     """A line of the routing table. The input contract of the model always holds in addition."""
 
     name: Name
@@ -225,7 +226,7 @@ class RuleEntry(_Section):
     assembly: Assembly | None = None
 
 
-class Results(_Section):
+class Results(Section):
     """What result objects say of this installation."""
 
     device_serial_number: str = Field("", max_length=64, description="Empty: derived from the installation.")
@@ -234,13 +235,13 @@ class Results(_Section):
     max_object_mb: int = Field(500, ge=1, description="The gate refuses larger result objects, in MiB.")
 
 
-class Pictures(_Section):
+class Pictures(Section):
     """Pictures for people at the console."""
 
     keep: bool = Field(default=True, description="Write an overlay PNG beside each finished job.")
 
 
-class Flower(_Section):
+class Flower(Section):
     """The task monitor."""
 
     enabled: bool = True
@@ -250,14 +251,14 @@ class Flower(_Section):
     password: SecretStr = Field(SecretStr(""), description="Empty: made at the first start, kept in the data folder.")
 
 
-class Log(_Section):
+class Log(Section):
     """Logs: events with ids, never patients."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
 
 
-class Settings(_Section):
+class Settings(Section):
     """All of it."""
 
     node: Node = Node()
@@ -269,6 +270,7 @@ class Settings(_Section):
     inference: Inference = Inference()
     models: Models = Models()
     destinations: tuple[DestinationEntry, ...] = ()
+    profiles: tuple[ProfileEntry, ...] = ()
     confirmation: Confirmation = Confirmation()
     assembly: Assembly = Assembly()
     rules: tuple[RuleEntry, ...] = ()
@@ -286,6 +288,12 @@ class Settings(_Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
+        profiles = resolved(self.profiles)
+        for entry in self.destinations:
+            if entry.profile not in profiles:
+                raise ValueError(
+                    f"destinations: {entry.name!r} has the profile {entry.profile!r}; known are {', '.join(profiles)}"
+                )
         known = {d.name for d in self.destinations}
         for rule in self.rules:
             for name in rule.destinations:
@@ -322,7 +330,25 @@ class Settings(_Section):
     @property
     def result_digest(self) -> Digest:
         """Digest of what changes the content of results: a job that was queued under another one is other work."""
-        return Digest(hashlib.sha256(self.results.model_dump_json().encode()).hexdigest())
+        content = self.results.model_dump_json()
+        if self.profiles or any(entry.profile != OHIF.name for entry in self.destinations):
+            content += repr(sorted(self.profile_of.items()))
+        return Digest(hashlib.sha256(content.encode()).hexdigest())
+
+    @property
+    def profile_of(self) -> dict[str, Profile]:
+        """The profile of each destination, by name."""
+        known = resolved(self.profiles)
+        return {entry.name: known[entry.profile] for entry in self.destinations}
+
+    @property
+    def profile_names(self) -> tuple[str, ...]:
+        """Every profile that a destination can have."""
+        return tuple(resolved(self.profiles))
+
+    def profile(self, name: str) -> Profile:
+        """One of the built-in profiles or of the site's; KeyError when there is none of this name."""
+        return resolved(self.profiles)[name]
 
     def site_rule(self, entry: RuleEntry, contract: Rule) -> Rule:
         """A site's rule on top of the input contract of its model: it can narrow the contract, never widen it."""

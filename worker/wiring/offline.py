@@ -13,6 +13,7 @@ from worker.decode.files import SkippedFile, instances_from_folder
 from worker.decode.headers import HeaderReader
 from worker.decode.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, OverreadError
+from worker.domain.profile import OHIF, Profile
 from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
 from worker.inference.cpu import cpu_limit
@@ -76,8 +77,11 @@ def memory_limit_bytes(settings: Settings) -> int:
     return int(0.8 * _memory_bytes() / settings.work.concurrency)
 
 
-def analyser(settings: Settings, *, installation_id: str) -> Analyser:
-    """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run."""
+def analyser(settings: Settings, *, installation_id: str, standard: Profile = OHIF) -> Analyser:
+    """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run.
+
+    ``standard`` is the profile of results that go to no destination.
+    """
     volumes: ports.VolumeReader = VolumeReader(memory_budget_bytes=memory_limit_bytes(settings))
     threads = settings.inference.threads or max(1, cpu_limit() // settings.work.concurrency)
     sessions = SessionCache(
@@ -91,9 +95,14 @@ def analyser(settings: Settings, *, installation_id: str) -> Analyser:
         registry(settings), sessions=sessions, memory_limit_bytes=memory_limit_bytes(settings)
     )
     encoder: ports.Encoder = DicomEncoder(
-        equipment=equipment(settings, installation_id=installation_id), series_number=settings.results.series_number
+        equipment=equipment(settings, installation_id=installation_id),
+        series_number=settings.results.series_number,
+        profiles=settings.profile_of,
+        standard=standard,
     )
-    gate: ports.Gate = ResultGate(maximum_object_bytes=settings.results.max_object_mb << 20)
+    gate: ports.Gate = ResultGate(
+        maximum_object_bytes=settings.results.max_object_mb << 20, profiles=settings.profile_of, standard=standard
+    )
     return Analyser(reader(settings), volumes, predictor, encoder, gate)
 
 
