@@ -91,12 +91,13 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """A result object of an earlier revision, of the same study."""
+    """A result object of an earlier revision, of the same study; ``destinations`` are those that have it."""
 
     kind: ResultKind
     series_instance_uid: SeriesInstanceUID
     sop_class_uid: SOPClassUID
     sop_instance_uid: SOPInstanceUID
+    destinations: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

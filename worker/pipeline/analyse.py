@@ -6,13 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from worker.domain.errors import PermanentError
-from worker.domain.findings import Conclusion
+from worker.domain.errors import NotApplicableError, PermanentError
+from worker.domain.findings import Conclusion, Refusal
 from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
-from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultObject
+from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, ResultObject
 from worker.domain.study import SeriesSummary, StoredInstance
 from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import (
@@ -39,9 +39,9 @@ class Illustrator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What an analysis gave, before anything is stored."""
+    """What an analysis gave, before anything is stored: a conclusion, or why there is none."""
 
-    conclusion: Conclusion
+    conclusion: Conclusion | Refusal
     objects: tuple[EncodedObject, ...]
     report: GateReport
     context: ResultContext
@@ -72,6 +72,31 @@ class Analyser:
         with watch.stage("gate"):
             report = self.gate.check(objects, conclusion, instances, context)
         return Analysis(conclusion, objects, report, context)
+
+    def refuse(
+        self,
+        model: ModelIdentity,
+        instances: Sequence[StoredInstance],
+        context: ResultContext,
+        error: NotApplicableError,
+        watch: Stopwatch,
+    ) -> Analysis | None:
+        """Say in the study that the series was not analysed; None when no destination wants to be told."""
+        series = _the_only(self.reader.series(self.reader.headers(instances)))
+        refusal = Refusal(
+            algorithm=self.predictor.algorithm(model),
+            series_instance_uid=series.series_instance_uid,
+            modality=series.modality,
+            code=error.code,
+            reason=error.message,
+        )
+        with watch.stage("encode"):
+            objects = self.encoder.refuse(refusal, instances, context)
+        if not any(one.kind is not ResultKind.KOS for one in objects):
+            return None
+        with watch.stage("gate"):
+            report = self.gate.check_refusal(objects, refusal, instances, context)
+        return Analysis(refusal, objects, report, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +133,11 @@ class AnalyseSeries:
                 analysis.report,
                 summarize(analysis.conclusion, claim, results),
                 withdrawals=analysis.context.withdrawals,
+                reason=_reason(analysis),
             )
             log.info("results-produced", extra={"job_id": job_id, "results": len(results)})
-            concluded.append(analysis.conclusion)
+            if isinstance(analysis.conclusion, Conclusion):
+                concluded.append(analysis.conclusion)
             return JobState.PRODUCED
 
         state = carry_out(
@@ -127,9 +154,25 @@ class AnalyseSeries:
         if job.model is None:
             raise PermanentError("The job names no model.", code="no-model")
         instances = self.evidence.of_analysis(job)
-        analysis = self.analyser.analyse(job.model, instances, self.products.context(job), watch)
+        context = self.products.context(job)
+        try:
+            analysis = self.analyser.analyse(job.model, instances, context, watch)
+        except NotApplicableError as error:
+            refused = self.analyser.refuse(job.model, instances, context, error, watch)
+            if refused is None:
+                raise
+            analysis = refused
         refuse_unless_passed(analysis.report)
         return analysis
+
+
+def _reason(analysis: Analysis) -> str:
+    count = f"{len(analysis.objects)} result object(s)"
+    match analysis.conclusion:
+        case Conclusion():
+            return count
+        case Refusal(code=code, reason=reason):
+            return f"not analysed, {code}: {reason} {count} say(s) so."
 
 
 def refuse_unless_passed(report: GateReport) -> None:
@@ -144,8 +187,26 @@ def refuse_unless_passed(report: GateReport) -> None:
     )
 
 
-def summarize(conclusion: Conclusion, claim: Claim, results: Sequence[ResultObject]) -> str:
+def summarize(conclusion: Conclusion | Refusal, claim: Claim, results: Sequence[ResultObject]) -> str:
     """Say in JSON what was found, by what, from what: without PHI, for `overread show` and the audit trail."""
+    said: dict[str, Any]
+    match conclusion:
+        case Conclusion():
+            said = {
+                "series_instance_uid": conclusion.volume.series_instance_uid,
+                "slices": len(conclusion.volume.slices),
+                "findings": findings_of(conclusion),
+                "absent": list(conclusion.absent),
+                "notes": [*conclusion.volume.notes, *conclusion.notes],
+            }
+        case Refusal():
+            said = {
+                "series_instance_uid": conclusion.series_instance_uid,
+                "refused": {"code": conclusion.code, "reason": conclusion.reason},
+                "findings": [],
+                "absent": [],
+                "notes": [f"Not analysed: {conclusion.reason}"],
+            }
     return json.dumps(
         {
             "model": {
@@ -155,11 +216,7 @@ def summarize(conclusion: Conclusion, claim: Claim, results: Sequence[ResultObje
                 "provider": conclusion.algorithm.provider,
             },
             "attempt": claim.attempt,
-            "series_instance_uid": conclusion.volume.series_instance_uid,
-            "slices": len(conclusion.volume.slices),
-            "findings": findings_of(conclusion),
-            "absent": list(conclusion.absent),
-            "notes": [*conclusion.volume.notes, *conclusion.notes],
+            **said,
             "results": [
                 {"kind": r.kind.value, "sop_instance_uid": r.sop_instance_uid, "sha256": r.sha256} for r in results
             ],

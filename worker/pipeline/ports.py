@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from worker.domain.findings import Conclusion
+from worker.domain.findings import Conclusion, Refusal
 from worker.domain.job import Claim, Job, JobId, JobKind, JobState, StageTime
-from worker.domain.model import ModelIdentity
+from worker.domain.model import Algorithm, ModelIdentity
 from worker.domain.result import (
     DeliveryClaim,
     DeliveryId,
@@ -124,9 +124,10 @@ class Products(Protocol):
         summary: str,
         *,
         withdrawals: Sequence[Withdrawal] = (),
+        reason: str = "",
     ) -> None:
         """In one transaction, for the attempt that holds the lease: results, gate report, one outbox row per
-        destination of the job, and PRODUCED (or DELIVERED when the job has no destination).
+        destination that gets something, and PRODUCED with ``reason`` (or DELIVERED when nobody gets anything).
 
         ``summary`` is JSON without PHI: findings with units, notes, input and output digests. ``withdrawals`` are
         those of the context, in the order of their rejection notes among ``results``; TransientError when a
@@ -179,6 +180,9 @@ class Sweepable(Protocol):
     def unring(self, due: Sequence[Due]) -> None:
         """Forget that these were rung: the broker was away, and they are due again at once."""
 
+    def forget_rings(self) -> int:
+        """The same for everything that was rung and not claimed: the broker began anew. Returns how many."""
+
     def due(self, *, limit: int) -> tuple[Due, ...]:
         """Mark due jobs QUEUED, and name them and the due deliveries, for the doorbell; what was rung long ago and
         was not claimed is named again.
@@ -226,6 +230,9 @@ class Predictor(Protocol):
     def predict(self, model: ModelIdentity, volume: Volume) -> Conclusion:
         """Run the model; NotApplicableError when a guard refuses the input, ConfigurationError when it is gone."""
 
+    def algorithm(self, model: ModelIdentity) -> Algorithm:
+        """What results say of the model, also of one that did not run; ConfigurationError as above."""
+
 
 class Encoder(Protocol):
     """From findings to DICOM."""
@@ -234,6 +241,11 @@ class Encoder(Protocol):
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
     ) -> tuple[EncodedObject, ...]:
         """Result objects in the order in which they must be sent (SEG before the SR that refers to it, notes last)."""
+
+    def refuse(
+        self, refusal: Refusal, evidence: Sequence[StoredInstance], context: ResultContext
+    ) -> tuple[EncodedObject, ...]:
+        """Statements that the series was not analysed, for the destinations that want them; notes last."""
 
 
 class Gate(Protocol):
@@ -247,6 +259,15 @@ class Gate(Protocol):
         context: ResultContext,
     ) -> GateReport:
         """Re-read the objects and the evidence from their bytes and compare, also with what they replace."""
+
+    def check_refusal(
+        self,
+        objects: Sequence[EncodedObject],
+        refusal: Refusal,
+        evidence: Sequence[StoredInstance],
+        context: ResultContext,
+    ) -> GateReport:
+        """The same for statements that a series was not analysed."""
 
 
 class Sender(Protocol):

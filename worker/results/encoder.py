@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion
-from worker.domain.profile import OHIF, Profile
+from worker.domain.profile import OHIF, Audience, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.audiences import audiences_of
+from worker.results.audiences import audiences_of, context_for
 from worker.results.header import Stamp, local_time, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest
 from worker.results.kos import encode_note
@@ -92,7 +92,7 @@ class DicomEncoder:
         )
         objects: list[EncodedObject] = []
         for number, audience in enumerate(audiences):
-            making = self._for_profile(first, audience.profile, number)
+            making = self._for_audience(first, audience, number)
             only = audience.destinations if len(audiences) > 1 else None
             objects += [
                 replace(to_object(ds, kind, making.profile.character_set), destinations=only)
@@ -102,11 +102,18 @@ class DicomEncoder:
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
         return tuple(objects)
 
-    def _for_profile(self, first: Making, profile: Profile, number: int) -> Making:
+    def _for_audience(self, first: Making, audience: Audience, number: int) -> Making:
         """Another set of series, whose numbers and UIDs no other set of the job has."""
+        profile = audience.profile
         variant = "" if profile.name == OHIF.name else profile.name
         start = profile.series_number or self.series_number + number * SERIES_PER_SET
-        return replace(first, profile=profile, uids=first.uids.for_profile(variant), first_series_number=start)
+        return replace(
+            first,
+            profile=profile,
+            uids=first.uids.for_profile(variant),
+            context=context_for(first.context, audience),
+            first_series_number=start,
+        )
 
 
 def _objects(making: Making) -> Iterator[tuple[ResultKind, Dataset]]:

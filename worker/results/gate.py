@@ -17,7 +17,7 @@ from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.audiences import audiences_of
+from worker.results.audiences import audiences_of, context_for
 from worker.results.gate_header import NOTE_CLASS, REPORT_CLASS, SEG_CLASS, TEXT_CLASS, header_checks
 from worker.results.gate_kos import note_checks, predecessor_check
 from worker.results.gate_reading import (
@@ -96,7 +96,7 @@ class ResultGate:
         audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
         several = len(audiences) > 1
         for audience in audiences:
-            given = Inspection(conclusion, headers, context, audience.profile)
+            given = Inspection(conclusion, headers, context_for(context, audience), audience.profile)
             theirs = [one for one in results if not several or one.item.destinations == audience.destinations]
             for check in self._of_one_profile(theirs, given):
                 yield replace(check, name=f"{audience.profile.name}: {check.name}") if several else check

@@ -7,7 +7,7 @@ it never came. What nobody ever got needs no successor's word: it was taken back
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,10 +60,11 @@ class Past:
         One whose report was itself replaced by a delivered one is not named again: the chain leads to it.
         """
         reported = {one.job_id for one in self._reached if one.result.kind is ResultKind.SR}
-        direct = (
-            one.result for one in self._reached if not any(later in reported for later in self._chain(one.job_id))
-        )
-        return tuple(dict.fromkeys(direct))
+        having: dict[Predecessor, list[str]] = {}
+        for one in self._reached:
+            if not any(later in reported for later in self._chain(one.job_id)):
+                having.setdefault(one.result, []).append(one.destination)
+        return tuple(replace(result, destinations=tuple(sorted(names))) for result, names in having.items())
 
     def standing_at(self, destination: str) -> tuple[Predecessor, ...]:
         """The earlier results that ``destination`` has or may have, and that no note has withdrawn there yet."""

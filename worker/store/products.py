@@ -72,11 +72,12 @@ class LedgerProducts:
         summary: str,
         *,
         withdrawals: Sequence[Withdrawal] = (),
+        reason: str = "",
     ) -> None:
         """In one transaction, for the attempt that holds the lease: results, report, outbox rows, PRODUCED.
 
         Each destination gets its results and, last, the one rejection note that names what stands there; ``made``
-        has the notes in the order of ``withdrawals``. Without a destination there is nobody to wait for: the job
+        has the notes in the order of ``withdrawals``. When nobody gets anything there is nobody to wait for: the job
         goes on to COMMITTED.
 
         Raises
@@ -100,12 +101,15 @@ class LedgerProducts:
                 )
             )
             past = Past(connection, claim.job)
+            receivers = 0
             for destination in row.destinations:
                 note = _note_number(past, destination, withdrawals) if destination in self._noting else None
-                _insert_delivery(connection, row, destination, _items(made, ids, destination, note), now)
-            if not move(connection, row, JobState.PRODUCED, reason=f"{len(made)} result object(s)", now=now):
+                if theirs := _items(made, ids, destination, note):
+                    _insert_delivery(connection, row, destination, theirs, now)
+                    receivers += 1
+            if not move(connection, row, JobState.PRODUCED, reason=reason or f"{len(made)} result object(s)", now=now):
                 raise lease_lost()
-            if not row.destinations:
+            if not receivers:
                 steps = [(JobState.DELIVERED, "no destination"), (JobState.COMMITTED, "no destination")]
                 follow_up(connection, row.job_id, steps, now=now)
             replace_with_results(connection, row, now=now)

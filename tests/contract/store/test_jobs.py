@@ -224,6 +224,19 @@ def test_what_could_not_be_rung_is_due_again_at_once(kit: Kit, ready: JobId) -> 
     assert kit.ring() == [ready]
 
 
+def test_what_was_rung_is_due_at_once_when_the_broker_began_anew(kit: Kit) -> None:
+    for n in range(3):
+        kit.receive(1, study=f"1.2.826.0.3.{n}")
+        kit.complete(f"1.2.826.0.3.{n}")
+    rung = kit.ring()
+    assert len(rung) == 3
+    assert kit.jobs.claim(rung[0], worker="w1") is not None
+    assert kit.sweep.forget_rings() == 2
+    assert kit.sweep.forget_rings() == 0
+    assert sorted(kit.ring()) == sorted(rung[1:])  # what is claimed is not rung for again
+    assert kit.ring() == []
+
+
 def test_a_long_backlog_waits_in_the_database_not_at_the_broker(kit: Kit) -> None:
     for n in range(40):
         study = f"1.2.826.0.2.{n}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.contract.store.kit import MODEL, PASSED, Kit, refused, results_of, stored
@@ -311,3 +313,29 @@ def test_a_warning_counts_as_stored(kit: Kit, produced: JobId) -> None:
     kit.outbox.settle(claim, DeliveryState.SENT, reason="stored with warnings")
     found = next(one for one in kit.queries.deliveries(produced) if one.destination == "PACS")
     assert [item.status for item in found.items] == [0xB007, 0xB007]
+
+
+def test_each_destination_gets_only_what_is_for_it(kit: Kit) -> None:
+    kit.receive(2)
+    job_id = kit.routed(destinations=("OHIF", "PLAIN", "NOBODY"))
+    claim = kit.claim(job_id)
+    seg, sr = results_of("1")
+    made = kit.products.keep([replace(seg, destinations=("OHIF",)), replace(sr, destinations=("OHIF", "PLAIN"))])
+    assert [one.destinations for one in made] == [("OHIF",), ("OHIF", "PLAIN")]
+    kit.products.produce(claim, made, PASSED, "{}", reason="two objects")
+    got = {
+        delivery.destination: [item.result.sop_instance_uid for item in delivery.items]
+        for delivery in kit.queries.deliveries(job_id)
+    }
+    assert got == {"OHIF": [seg.sop_instance_uid, sr.sop_instance_uid], "PLAIN": [sr.sop_instance_uid]}
+    assert kit.state(job_id) is JobState.PRODUCED
+
+
+def test_nobody_to_send_to_ends_the_job(kit: Kit) -> None:
+    kit.receive(2)
+    job_id = kit.routed(destinations=("PACS",))
+    claim = kit.claim(job_id)
+    made = kit.products.keep([replace(one, destinations=()) for one in results_of("1")])
+    kit.products.produce(claim, made, PASSED, "{}")
+    assert kit.queries.deliveries(job_id) == ()
+    assert kit.state(job_id) is JobState.COMMITTED
