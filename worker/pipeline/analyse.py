@@ -39,9 +39,19 @@ class Illustrator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What an analysis gave, before anything is stored: a conclusion, or why there is none."""
+    """What an analysis gave, before anything is stored."""
 
-    conclusion: Conclusion | Refusal
+    conclusion: Conclusion
+    objects: tuple[EncodedObject, ...]
+    report: GateReport
+    context: ResultContext
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A series that was not analysed, and the objects that say so."""
+
+    refusal: Refusal
     objects: tuple[EncodedObject, ...]
     report: GateReport
     context: ResultContext
@@ -80,7 +90,7 @@ class Analyser:
         context: ResultContext,
         error: NotApplicableError,
         watch: Stopwatch,
-    ) -> Analysis | None:
+    ) -> Declined | None:
         """Say in the study that the series was not analysed; None when no destination wants to be told."""
         series = _the_only(self.reader.series(self.reader.headers(instances)))
         refusal = Refusal(
@@ -96,7 +106,7 @@ class Analyser:
             return None
         with watch.stage("gate"):
             report = self.gate.check_refusal(objects, refusal, instances, context)
-        return Analysis(refusal, objects, report, context)
+        return Declined(refusal, objects, report, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +141,12 @@ class AnalyseSeries:
                 claim,
                 results,
                 analysis.report,
-                summarize(analysis.conclusion, claim, results),
+                summarize(analysis, claim, results),
                 withdrawals=analysis.context.withdrawals,
                 reason=_reason(analysis),
             )
             log.info("results-produced", extra={"job_id": job_id, "results": len(results)})
-            if isinstance(analysis.conclusion, Conclusion):
+            if isinstance(analysis, Analysis):
                 concluded.append(analysis.conclusion)
             return JobState.PRODUCED
 
@@ -149,12 +159,13 @@ class AnalyseSeries:
                 self.illustrator.illustrate(job_id, conclusion)
         return state
 
-    def _analyse(self, claim: Claim, watch: Stopwatch) -> Analysis:
+    def _analyse(self, claim: Claim, watch: Stopwatch) -> Analysis | Declined:
         job = claim.job
         if job.model is None:
             raise PermanentError("The job names no model.", code="no-model")
         instances = self.evidence.of_analysis(job)
         context = self.products.context(job)
+        analysis: Analysis | Declined
         try:
             analysis = self.analyser.analyse(job.model, instances, context, watch)
         except NotApplicableError as error:
@@ -166,13 +177,13 @@ class AnalyseSeries:
         return analysis
 
 
-def _reason(analysis: Analysis) -> str:
+def _reason(analysis: Analysis | Declined) -> str:
     count = f"{len(analysis.objects)} result object(s)"
-    match analysis.conclusion:
-        case Conclusion():
+    match analysis:
+        case Analysis():
             return count
-        case Refusal(code=code, reason=reason):
-            return f"not analysed, {code}: {reason} {count} say(s) so."
+        case Declined(refusal=refusal):
+            return f"not analysed, {refusal.code}: {refusal.reason} Said in {count}."
 
 
 def refuse_unless_passed(report: GateReport) -> None:
@@ -187,11 +198,12 @@ def refuse_unless_passed(report: GateReport) -> None:
     )
 
 
-def summarize(conclusion: Conclusion | Refusal, claim: Claim, results: Sequence[ResultObject]) -> str:
+def summarize(analysis: Analysis | Declined, claim: Claim, results: Sequence[ResultObject]) -> str:
     """Say in JSON what was found, by what, from what: without PHI, for `overread show` and the audit trail."""
     said: dict[str, Any]
-    match conclusion:
-        case Conclusion():
+    match analysis:
+        case Analysis(conclusion=conclusion):
+            algorithm = conclusion.algorithm
             said = {
                 "series_instance_uid": conclusion.volume.series_instance_uid,
                 "slices": len(conclusion.volume.slices),
@@ -199,21 +211,22 @@ def summarize(conclusion: Conclusion | Refusal, claim: Claim, results: Sequence[
                 "absent": list(conclusion.absent),
                 "notes": [*conclusion.volume.notes, *conclusion.notes],
             }
-        case Refusal():
+        case Declined(refusal=refusal):
+            algorithm = refusal.algorithm
             said = {
-                "series_instance_uid": conclusion.series_instance_uid,
-                "refused": {"code": conclusion.code, "reason": conclusion.reason},
+                "series_instance_uid": refusal.series_instance_uid,
+                "refused": {"code": refusal.code, "reason": refusal.reason},
                 "findings": [],
                 "absent": [],
-                "notes": [f"Not analysed: {conclusion.reason}"],
+                "notes": [f"Not analysed: {refusal.reason}"],
             }
     return json.dumps(
         {
             "model": {
-                "name": conclusion.algorithm.model.name,
-                "version": conclusion.algorithm.model.version,
-                "digest": conclusion.algorithm.model.digest,
-                "provider": conclusion.algorithm.provider,
+                "name": algorithm.model.name,
+                "version": algorithm.model.version,
+                "digest": algorithm.model.digest,
+                "provider": algorithm.provider,
             },
             "attempt": claim.attempt,
             **said,

@@ -10,18 +10,24 @@ from datetime import tzinfo
 from pydicom.dataset import Dataset
 
 from worker.domain.errors import PermanentError
-from worker.domain.findings import Conclusion
+from worker.domain.findings import Conclusion, Refusal
 from worker.domain.profile import OHIF, Audience, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.audiences import audiences_of, context_for
 from worker.results.header import Stamp, local_time, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest
+from worker.results.key_images import encode_key_images
+from worker.results.key_objects import encode_key_objects
 from worker.results.kos import encode_note
 from worker.results.making import SERIES_PER_SET, Making, structures_by_part
+from worker.results.parametric_map import encode_maps
+from worker.results.presentation import encode_presentation
+from worker.results.refusal import RefusalEncoder
 from worker.results.seg import encode_segs
 from worker.results.source import read_source
 from worker.results.sr import encode_reports
+from worker.results.sr_fitness import ensure_reportable
 from worker.results.structures import ensure_encodable
 from worker.results.text_sr import encode_text
 
@@ -72,6 +78,7 @@ class DicomEncoder:
         if not evidence:
             raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
         ensure_encodable(conclusion)
+        ensure_reportable(conclusion)
         source = read_source(conclusion.volume, evidence)
         audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
         first = Making(
@@ -89,6 +96,7 @@ class DicomEncoder:
             profile=self.standard,
             first_series_number=self.series_number,
             structures=structures_by_part(conclusion),
+            evidence=tuple(evidence),
         )
         objects: list[EncodedObject] = []
         for number, audience in enumerate(audiences):
@@ -101,6 +109,18 @@ class DicomEncoder:
         objects += [to_object(note, ResultKind.KOS) for note in _notes(first)]
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
         return tuple(objects)
+
+    def refuse(
+        self, refusal: Refusal, evidence: Sequence[StoredInstance], context: ResultContext
+    ) -> tuple[EncodedObject, ...]:
+        """Statements that the series was not analysed, for the destinations that want them (see ``RefusalEncoder``)."""
+        return RefusalEncoder(
+            equipment=self.equipment,
+            series_number=self.series_number,
+            zone=self.zone,
+            profiles=self.profiles,
+            standard=self.standard,
+        ).refuse(refusal, evidence, context)
 
     def _for_audience(self, first: Making, audience: Audience, number: int) -> Making:
         """Another set of series, whose numbers and UIDs no other set of the job has."""
@@ -120,8 +140,13 @@ def _objects(making: Making) -> Iterator[tuple[ResultKind, Dataset]]:
     """In the order in which they are sent: what is referred to before what refers to it."""
     segs = encode_segs(making)
     yield from ((ResultKind.SEG, seg.dataset) for seg in segs)
+    yield from ((ResultKind.PM, ds) for ds in encode_maps(making))
     yield from ((ResultKind.SR, ds) for ds in encode_reports(making, segs))
     yield from ((ResultKind.SR, ds) for ds in encode_text(making))
+    key_images = encode_key_images(making)
+    yield from ((ResultKind.SC, ds) for ds in key_images)
+    yield from ((ResultKind.KEY, ds) for ds in encode_key_objects(making, key_images))
+    yield from ((ResultKind.PR, ds) for ds in encode_presentation(making))
 
 
 def _notes(making: Making) -> Iterator[Dataset]:

@@ -13,33 +13,63 @@ from dataclasses import dataclass, field, replace
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from worker.domain.findings import Conclusion, Segmentation
+from worker.domain.findings import Conclusion, Refusal, Segmentation
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.audiences import audiences_of, context_for
-from worker.results.gate_header import NOTE_CLASS, REPORT_CLASS, SEG_CLASS, TEXT_CLASS, header_checks
+from worker.results.gate_header import (
+    CAPTURE_CLASS,
+    FRAMES_CLASS,
+    LABELMAP_CLASS,
+    MAP_CLASS,
+    NOTE_CLASS,
+    PRESENTATION_CLASS,
+    REPORT_CLASS,
+    SEG_CLASS,
+    TEXT_CLASS,
+    header_checks,
+)
 from worker.results.gate_kos import note_checks, predecessor_check
+from worker.results.gate_pictures import is_picture, picture_checks
 from worker.results.gate_reading import (
     UNREADABLE,
     EvidenceHeaders,
     Inspection,
     Parsed,
     checked,
+    code_of,
     read_evidence,
     read_object,
 )
-from worker.results.gate_seg import seg_checks
-from worker.results.gate_sr import report_checks, text_checks
+from worker.results.gate_seg import class_of_encoding, seg_checks
+from worker.results.gate_sr import report_checks, reports_expected
+from worker.results.gate_text import text_checks, text_expected
+from worker.results.gate_text_refusal import set_checks
 
 log = logging.getLogger(__name__)
 
-_NAMES = {SEG_CLASS: "seg", REPORT_CLASS: "sr", TEXT_CLASS: "text", NOTE_CLASS: "kos"}
+_NAMES = {
+    SEG_CLASS: "seg",
+    LABELMAP_CLASS: "seg",
+    REPORT_CLASS: "sr",
+    TEXT_CLASS: "text",
+    NOTE_CLASS: "kos",
+    MAP_CLASS: "pm",
+    CAPTURE_CLASS: "sc",
+    FRAMES_CLASS: "sc",
+    PRESENTATION_CLASS: "pr",
+}
 _KINDS = {
     SEG_CLASS: ResultKind.SEG,
+    LABELMAP_CLASS: ResultKind.SEG,
     REPORT_CLASS: ResultKind.SR,
     TEXT_CLASS: ResultKind.SR,
     NOTE_CLASS: ResultKind.KOS,
+    MAP_CLASS: ResultKind.PM,
+    CAPTURE_CLASS: ResultKind.SC,
+    FRAMES_CLASS: ResultKind.SC,
+    PRESENTATION_CLASS: ResultKind.PR,
 }
 _BROKEN = (*UNREADABLE, InvalidDicomError, OSError, EOFError, NotImplementedError)
 
@@ -83,6 +113,22 @@ class ResultGate:
         )
         return _logged(GateReport((read, *self._checks(parsed, conclusion, headers, context))))
 
+    def check_refusal(
+        self,
+        objects: Sequence[EncodedObject],
+        refusal: Refusal,
+        evidence: Sequence[StoredInstance],
+        context: ResultContext,
+    ) -> GateReport:
+        """The same for statements that a series was not analysed."""
+        try:
+            headers = read_evidence(evidence)
+            parsed = [Parsed(item, read_object(item)) for item in objects]
+        except _BROKEN as error:
+            detail = f"an object or its evidence cannot be read ({type(error).__name__})"
+            return _logged(GateReport((Check(name="readable", passed=False, detail=detail),)))
+        return _logged(GateReport(tuple(set_checks(parsed, refusal, headers, context, self))))
+
     def _checks(
         self,
         objects: Sequence[Parsed],
@@ -111,7 +157,7 @@ class ResultGate:
             yield from note_checks(note.dataset, withdrawal, [one.dataset for one in objects], headers)
 
     def _header(self, one: Parsed, given: Inspection) -> Iterator[Check]:
-        name = _NAMES.get(one.sop_class, "object")
+        name = "key" if one.item.kind is ResultKind.KEY else _NAMES.get(one.sop_class, "object")
         yield from header_checks(
             one.item, one.dataset, given.evidence, given.profile, name=name, maximum_bytes=self.maximum_object_bytes
         )
@@ -121,37 +167,47 @@ class ResultGate:
         for one in objects:
             yield from self._header(one, given)
         encoded = [finding for finding in given.conclusion.segmentations if finding.segments]
-        segs = [one.dataset for one in objects if one.sop_class == SEG_CLASS]
+        segs = [one.dataset for one in objects if _NAMES.get(one.sop_class) == "seg"]
         pairs: list[tuple[Dataset, Segmentation]] = list(zip(segs, encoded, strict=False))
         for seg, finding in pairs:
             yield from seg_checks(seg, finding, given)
+        reports = [one.dataset for one in objects if one.sop_class == REPORT_CLASS]
+        yield from report_checks(reports, pairs, given)
         for one in objects:
             if one.sop_class == REPORT_CLASS:
-                yield from report_checks(one.dataset, pairs, given)
                 yield predecessor_check("sr", one.dataset, given.context)
             elif one.sop_class == TEXT_CLASS:
                 yield from text_checks(one.dataset, given)
                 yield predecessor_check("text", one.dataset, given.context)
+        yield from picture_checks(objects, given)
 
 
 def _composition(objects: Sequence[Parsed], given: Inspection) -> Iterator[str]:
-    """SEG before the SR that refers to it, all or nothing; a text report where something was not found."""
+    """SEG before the SR that refers to it, all or nothing; a text report for what only words can say."""
     segmentations = sum(bool(finding.segments) for finding in given.conclusion.segmentations)
-    expected = [SEG_CLASS] * segmentations + [REPORT_CLASS] * bool(segmentations)
-    expected += [TEXT_CLASS] * bool(given.conclusion.absent)
-    found = [one.sop_class for one in objects]
-    if found != expected or not found:
+    seg_class = class_of_encoding(given.profile.segmentation)
+    expected = [seg_class] * segmentations if seg_class else []
+    expected += [REPORT_CLASS] * reports_expected(given) + [TEXT_CLASS] * text_expected(given)
+    found = [one.sop_class for one in objects if not is_picture(one)]
+    if found != expected or not objects:
         yield f"objects {[_NAMES.get(c, c) for c in found]}, expected {[_NAMES[c] for c in expected]}"
 
 
 def _whole(objects: Sequence[Parsed], context: ResultContext) -> Iterator[str]:
-    if [one.item.kind for one in objects] != [_KINDS.get(one.sop_class) for one in objects]:
+    if any(one.item.kind is not _kind_of(one) for one in objects):
         yield "an object is not of the kind that it is called"
     if len({one.item.sop_instance_uid for one in objects}) != len(objects):
         yield "two objects share a SOP Instance UID"
     kinds = [one.item.kind is ResultKind.KOS for one in objects]
     if kinds != sorted(kinds) or sum(kinds) != len(context.withdrawals):
         yield f"{sum(kinds)} rejection notes, expected {len(context.withdrawals)}, after everything else"
+
+
+def _kind_of(one: Parsed) -> ResultKind | None:
+    """What an object is by its bytes; a key object selection rejects or leads to something by its title."""
+    if one.sop_class == NOTE_CLASS and code_of(one.dataset) == ("113000", "DCM"):
+        return ResultKind.KEY
+    return _KINDS.get(one.sop_class)
 
 
 def _addressed(addressed: set[str], destinations: Sequence[str]) -> Iterator[str]:

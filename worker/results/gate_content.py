@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
-from worker.domain.findings import Conclusion
 from worker.domain.result import Check
-from worker.results.gate_reading import EvidenceHeaders, checked, code_of, content_items
+from worker.results.gate_reading import EvidenceHeaders, Inspection, checked, code_of, content_items
 
 _VALUE_OF = {
     "CODE": "ConceptCodeSequence",
@@ -16,6 +15,7 @@ _VALUE_OF = {
     "UIDREF": "UID",
     "IMAGE": "ReferencedSOPSequence",
     "SCOORD": "GraphicData",
+    "SCOORD3D": "GraphicData",
     "CONTAINER": "ContentSequence",
     "NUM": "MeasuredValueSequence",
 }
@@ -38,19 +38,33 @@ def nameless_or_empty(ds: Dataset) -> Iterator[str]:
 
 
 def reference_check(
-    name: str, ds: Dataset, segs: Sequence[Dataset], conclusion: Conclusion, evidence: EvidenceHeaders
+    name: str, ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole: bool = True
 ) -> Check:
-    """Every instance that the content names exists, is evidence, has its class; all analysed images are evidence."""
+    """Every instance that the content names exists, is evidence, has its class; all analysed images are evidence.
+
+    ``objects`` are those beside the images that may be named; all of them must be evidence of a ``whole`` report, and
+    only those that its content names of one among several.
+    """
     return checked(
-        f"{name}-references", "evidence complete, no dangling reference", lambda: _refs(ds, segs, conclusion, evidence)
+        f"{name}-references", "evidence complete, no dangling reference", lambda: _refs(ds, objects, given, whole=whole)
     )
 
 
-def _refs(ds: Dataset, segs: Sequence[Dataset], conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
+def _refs(ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole: bool) -> Iterator[str]:
+    wanted = {str(ref.sop_instance_uid) for ref in given.conclusion.volume.slices}
+    if whole:
+        wanted |= {str(one.SOPInstanceUID) for one in objects}
+    yield from evidence_problems(ds, objects, given.evidence, wanted)
+
+
+def evidence_problems(
+    ds: Dataset, objects: Sequence[Dataset], evidence: EvidenceHeaders, wanted: set[str]
+) -> Iterator[str]:
+    """What is wrong with the evidence of a document; ``wanted`` are the UIDs that it must list."""
     known = {
         uid: (str(header.SOPClassUID), str(header.SeriesInstanceUID)) for uid, header in evidence.by_instance.items()
     }
-    known |= {str(seg.SOPInstanceUID): (str(seg.SOPClassUID), str(seg.SeriesInstanceUID)) for seg in segs}
+    known |= {str(one.SOPInstanceUID): (str(one.SOPClassUID), str(one.SeriesInstanceUID)) for one in objects}
     listed: set[str] = set()
     for study in ds.CurrentRequestedProcedureEvidenceSequence:
         if str(study.StudyInstanceUID) != str(ds.StudyInstanceUID):
@@ -61,7 +75,6 @@ def _refs(ds: Dataset, segs: Sequence[Dataset], conclusion: Conclusion, evidence
                 listed.add(uid)
                 if known.get(uid) != (str(item.ReferencedSOPClassUID), str(series.SeriesInstanceUID)):
                     yield f"evidence {uid} does not exist with this class in this series"
-    wanted = {str(ref.sop_instance_uid) for ref in conclusion.volume.slices} | {str(seg.SOPInstanceUID) for seg in segs}
     if wanted - listed:
         yield f"{len(wanted - listed)} of {len(wanted)} analysed instances are not listed as evidence"
     for item in content_items(ds):

@@ -16,9 +16,14 @@ from worker.domain.result import Check, EncodedObject
 from worker.results.gate_reading import IDENTITY, STUDY_AND_PATIENT, EvidenceHeaders, checked, code_of, text_of
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
+LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 REPORT_CLASS = "1.2.840.10008.5.1.4.1.1.88.34"
 TEXT_CLASS = "1.2.840.10008.5.1.4.1.1.88.11"
 NOTE_CLASS = "1.2.840.10008.5.1.4.1.1.88.59"
+MAP_CLASS = "1.2.840.10008.5.1.4.1.1.30"
+CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
+FRAMES_CLASS = "1.2.840.10008.5.1.4.1.1.7.4"
+PRESENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.11.1"
 
 _TYPE_1 = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesNumber",
@@ -32,7 +37,7 @@ _TYPE_2 = (
 )  # fmt: skip
 _OF_CLASS = {
     SEG_CLASS: (
-        "FrameOfReferenceUID", "SegmentSequence", "SegmentationType", "SegmentsOverlap", "ContentLabel",
+        "SegmentSequence", "SegmentationType", "SegmentsOverlap", "ContentLabel",
         "ContentDescription", "ContentCreatorName", "ImageType", "NumberOfFrames", "ReferencedSeriesSequence",
         "DimensionIndexSequence", "DimensionOrganizationSequence", "SharedFunctionalGroupsSequence",
         "PerFrameFunctionalGroupsSequence", "PixelData", "LossyImageCompression", "PhotometricInterpretation",
@@ -42,6 +47,24 @@ _OF_CLASS = {
         "ContentTemplateSequence", "ConceptNameCodeSequence", "ContentSequence", "ContinuityOfContent", "ValueType",
     ),
 }  # fmt: skip
+_OF_CLASS[MAP_CLASS] = (
+    "FrameOfReferenceUID", "ImageType", "NumberOfFrames", "Rows", "Columns", "ReferencedSeriesSequence", "ContentLabel",
+    "ContentDescription", "ContentCreatorName", "ContentQualification", "DimensionIndexSequence",
+    "DimensionOrganizationSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "FloatPixelData", "LossyImageCompression", "PhotometricInterpretation", "BurnedInAnnotation",
+    "RecognizableVisualFeatures", "PresentationLUTShape",
+)  # fmt: skip
+_OF_CLASS[CAPTURE_CLASS] = (
+    "ConversionType", "ImageType", "Rows", "Columns", "PixelData", "PhotometricInterpretation", "BurnedInAnnotation",
+    "DerivationDescription", "ImageComments", "SourceImageSequence",
+)  # fmt: skip
+_OF_CLASS[FRAMES_CLASS] = (*_OF_CLASS[CAPTURE_CLASS], "NumberOfFrames")
+_OF_CLASS[PRESENTATION_CLASS] = (
+    "ContentLabel", "ContentDescription", "ContentCreatorName", "PresentationCreationDate",
+    "PresentationCreationTime", "ReferencedSeriesSequence", "DisplayedAreaSelectionSequence",
+    "GraphicAnnotationSequence", "GraphicLayerSequence", "PresentationLUTShape",
+)  # fmt: skip
+_OF_CLASS[LABELMAP_CLASS] = _OF_CLASS[SEG_CLASS]
 _OF_CLASS[TEXT_CLASS] = _OF_CLASS[REPORT_CLASS]
 _OF_CLASS[NOTE_CLASS] = tuple(keyword for keyword in _OF_CLASS[REPORT_CLASS] if not keyword.endswith("Flag"))
 _SR_TYPE_2 = ("PerformedProcedureCodeSequence", "ReferencedPerformedProcedureStepSequence")
@@ -49,8 +72,21 @@ _TYPE_2_OF_CLASS = {
     REPORT_CLASS: _SR_TYPE_2,
     TEXT_CLASS: _SR_TYPE_2,
     NOTE_CLASS: ("ReferencedPerformedProcedureStepSequence",),
+    MAP_CLASS: ("AcquisitionContextSequence", "PositionReferenceIndicator"),
+    CAPTURE_CLASS: ("PatientOrientation",),
+    FRAMES_CLASS: ("PatientOrientation",),
 }
-_MODALITY = {SEG_CLASS: "SEG", REPORT_CLASS: "SR", TEXT_CLASS: "SR", NOTE_CLASS: "KO"}
+_MODALITY = {
+    SEG_CLASS: "SEG",
+    LABELMAP_CLASS: "SEG",
+    REPORT_CLASS: "SR",
+    TEXT_CLASS: "SR",
+    NOTE_CLASS: "KO",
+    MAP_CLASS: "OT",
+    CAPTURE_CLASS: "OT",
+    FRAMES_CLASS: "OT",
+    PRESENTATION_CLASS: "PR",
+}
 
 _CHECKED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
 
@@ -156,7 +192,7 @@ def _draft(ds: Dataset) -> Iterator[str]:
     words = set(re.findall(r"[A-Za-z]+", str(ds.SeriesDescription)))
     if not {"AI", "DRAFT"} <= words:
         yield "SeriesDescription does not say AI and DRAFT"
-    if str(ds.SOPClassUID) in {SEG_CLASS, NOTE_CLASS}:
+    if str(ds.SOPClassUID) not in {REPORT_CLASS, TEXT_CLASS}:
         return  # without flags of their own
     for keyword, expected in (
         ("VerificationFlag", "UNVERIFIED"),

@@ -12,6 +12,7 @@ from worker.results.gate_reading import EvidenceHeaders, checked, children, code
 _TITLE = ("113001", "DCM")
 _DESCRIPTION = "113012"
 _REFERRING = frozenset({"IMAGE", "COMPOSITE"})
+_WITH_PIXELS = frozenset({ResultKind.SEG, ResultKind.PM, ResultKind.SC})
 
 _Reference = tuple[str, str, str]
 """Series, class and instance UID."""
@@ -70,7 +71,7 @@ def _evidence(ds: Dataset, rejected: Sequence[Predecessor]) -> Iterator[str]:
 
 def _content(ds: Dataset, rejected: Sequence[Predecessor]) -> Iterator[str]:
     wanted = {
-        str(one.sop_instance_uid): (str(one.sop_class_uid), "IMAGE" if one.kind is ResultKind.SEG else "COMPOSITE")
+        str(one.sop_instance_uid): (str(one.sop_class_uid), "IMAGE" if one.kind in _WITH_PIXELS else "COMPOSITE")
         for one in rejected
     }
     found: list[str] = []

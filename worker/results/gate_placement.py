@@ -1,6 +1,7 @@
-"""Where the frames of a SEG lie and which voxels they mark, from the encoded bytes alone (PS3.3 C.7.6.16, C.8.20.2).
+"""Gate checks of the geometry round trip: every voxel of the encoded bytes is back where the model's mask has it.
 
-Nothing of the encoding library is used, so that its defects cannot cancel themselves out.
+In patient space that is in millimetres (LPS), by the plane position of each frame; on projection and ultrasound
+images in pixels, by the image that each frame names.
 """
 
 from __future__ import annotations
@@ -14,47 +15,43 @@ from pydicom.dataset import Dataset
 
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.result import Check
-from worker.results.gate_reading import checked, code_of
+from worker.results.gate_reading import checked
+from worker.results.gate_seg_reading import Frame, LabelPlane, StoredFrames, Vector, frames_of
 
 SAME_DIRECTION = 2e-3
 """Largest difference of direction cosines between frame and image, or frame and volume."""
 
+SAME_PIXEL = 1e-6
+"""Largest distance of centroids on a projection image, in pixels."""
+
 
 @dataclass(slots=True)
 class Placed:
-    """What was found of one segment: voxels, their overlap with the model's mask, and sums for the centroid."""
+    """What was found of one segment: voxels, their overlap with the model's mask, and sums for the centroid.
+
+    ``volume`` is in mm3 in patient space, else in pixels; ``sum_of_places`` in LPS mm, else in indices.
+    """
 
     voxels: int = 0
     shared: int = 0
-    volume_mm3: float = 0.0
-    sum_lps_mm: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    volume: float = 0.0
+    sum_of_places: Vector = field(default_factory=lambda: np.zeros(3))
     slices: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame of a SEG: which segment, from which image, and where (directions per pixel step, in mm)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ruler:
+    """Where the first pixel of a frame is, and what the steps to the next slice, row and column are."""
 
-    number: int
-    segment: int
-    source: tuple[str, int | None]
-    source_class: str
-    purpose: str
-    position: NDArray[np.float64]
-    orientation: NDArray[np.float64]
-    spacing: NDArray[np.float64]
+    origin: Vector
+    slice_step: Vector
+    row_step: Vector
+    column_step: Vector
 
     @property
-    def row_step(self) -> NDArray[np.float64]:
-        """From one row to the next: down a column."""
-        step: NDArray[np.float64] = self.orientation[3:] * self.spacing[0]
-        return step
-
-    @property
-    def column_step(self) -> NDArray[np.float64]:
-        """From one column to the next: along a row."""
-        step: NDArray[np.float64] = self.orientation[:3] * self.spacing[1]
-        return step
+    def voxel_size(self) -> float:
+        """Volume between the steps."""
+        return abs(float(np.cross(self.row_step, self.column_step) @ self.slice_step))
 
 
 def tolerance_mm(conclusion: Conclusion) -> float:
@@ -65,125 +62,110 @@ def tolerance_mm(conclusion: Conclusion) -> float:
     return 0.1 + 0.03 * slice_mm + SAME_DIRECTION * extent_mm / 2
 
 
-def frames_of(ds: Dataset) -> Iterator[Frame]:
-    """Read segment, source and place of every frame: from its own functional groups, else from the shared ones."""
-    shared = ds.SharedFunctionalGroupsSequence[0]
-    for number, own in enumerate(ds.PerFrameFunctionalGroupsSequence):
-
-        def group(keyword: str, own: Dataset = own) -> Dataset:
-            item: Dataset = (own if keyword in own else shared)[keyword].value[0]
-            return item
-
-        image = group("DerivationImageSequence").SourceImageSequence[0]
-        frame_number = image.get("ReferencedFrameNumber")
-        yield Frame(
-            number=number,
-            segment=int(group("SegmentIdentificationSequence").ReferencedSegmentNumber),
-            source=(str(image.ReferencedSOPInstanceUID), None if frame_number is None else int(frame_number)),
-            source_class=str(image.ReferencedSOPClassUID),
-            purpose=code_of(image, "PurposeOfReferenceCodeSequence")[0],
-            position=np.array([float(v) for v in group("PlanePositionSequence").ImagePositionPatient]),
-            orientation=np.array([float(v) for v in group("PlaneOrientationSequence").ImageOrientationPatient]),
-            spacing=np.array([float(v) for v in group("PixelMeasuresSequence").PixelSpacing]),
-        )
-
-
-def plane_of(
-    image: Dataset, frame_number: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Position, orientation and pixel spacing of an image, or of a frame of it."""
-    place = orientation = measures = image
-    if frame_number is not None:
-        own = image.PerFrameFunctionalGroupsSequence[frame_number - 1]
-        shared = (image.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        place, orientation, measures = (
-            (own if keyword in own else shared)[keyword].value[0]
-            for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
-        )
-    return (
-        np.array([float(v) for v in place.ImagePositionPatient]),
-        np.array([float(v) for v in orientation.ImageOrientationPatient]),
-        np.array([float(v) for v in measures.PixelSpacing]),
-    )
-
-
 def geometry_checks(ds: Dataset, finding: Segmentation, conclusion: Conclusion) -> Iterator[Check]:
     """Yield one check of the placement, and one of volume, centroid and overlap for every segment."""
     placed: dict[int, Placed] = {segment.number: Placed() for segment in finding.segments}
-    placement = checked("seg-placement", "every frame is on its slice", lambda: _place(ds, finding, conclusion, placed))
-    yield placement
-    geometry, limit_mm = conclusion.volume.geometry, tolerance_mm(conclusion)
+    yield checked("seg-placement", "every frame is on its slice", lambda: _place(ds, finding, conclusion, placed))
+    in_patient = conclusion.volume.in_patient_space
+    limit = tolerance_mm(conclusion) if in_patient else SAME_PIXEL
+    unit, scale = ("mL", 1000.0) if in_patient else ("px", 1.0)
+    voxel_size = conclusion.volume.geometry.voxel_volume_mm3 if in_patient else 1.0
     expected = _expected(finding, conclusion)
     for segment in finding.segments:
         found, (voxels, centroid) = placed[segment.number], expected[segment.number]
         dice = 2 * found.shared / max(found.voxels + voxels, 1)
-        off_mm = float(np.linalg.norm(found.sum_lps_mm / max(found.voxels, 1) - centroid))
-        found_ml, expected_ml = found.volume_mm3 / 1000, voxels * geometry.voxel_volume_mm3 / 1000
-        same_volume = abs(found_ml - expected_ml) <= 1e-3 * expected_ml
+        off = float(np.linalg.norm(found.sum_of_places / max(found.voxels, 1) - centroid))
+        size, expected_size = found.volume / scale, voxels * voxel_size / scale
         yield Check(
             f"segment-{segment.number}-geometry",
-            dice == 1.0 and off_mm <= limit_mm and same_volume,
-            f"volume {found_ml:.4g} mL (expected {expected_ml:.4g}), centroid {off_mm:.3f} mm off "
-            f"(limit {limit_mm:.2f}), Dice {dice:.6f} (expected 1)",
+            dice == 1.0 and off <= limit and abs(size - expected_size) <= 1e-3 * expected_size,
+            f"size {size:.4g} {unit} (expected {expected_size:.4g}), centroid {off:.3f} "
+            f"{'mm' if in_patient else 'px'} off (limit {limit:.2f}), Dice {dice:.6f} (expected 1)",
         )
 
 
 def _place(ds: Dataset, finding: Segmentation, conclusion: Conclusion, placed: dict[int, Placed]) -> Iterator[str]:
-    """Unpack every frame and put it to where its own plane position says."""
+    """Unpack every frame and put it to where its own plane position, or its image, says."""
     volume = conclusion.volume
-    affine, limit_mm = volume.geometry.affine_lps, tolerance_mm(conclusion)
     slices = {(str(ref.sop_instance_uid), ref.frame_number): k for k, ref in enumerate(volume.slices)}
-    pixels = np.frombuffer(ds.PixelData, dtype=np.uint8)
+    stored = StoredFrames.of(ds)
+    seen: set[tuple[int, int | None]] = set()
     for frame in frames_of(ds):
         index = slices.get(frame.source)
-        if index is None or frame.segment not in placed:
+        if index is None or not (frame.segment is None or frame.segment in placed):
             yield f"frame {frame.number + 1} belongs to no analysed slice or no segment"
             continue
-        target = placed[frame.segment]
-        if index in target.slices:
-            yield f"segment {frame.segment} has two frames on slice {index + 1}"
-        target.slices.add(index)
-        corner = affine @ np.array([index, 0, 0, 1.0])
-        off_mm = float(np.linalg.norm(frame.position - corner[:3]))
-        if off_mm > limit_mm:
-            yield f"frame {frame.number + 1} lies {off_mm:.3f} mm off slice {index + 1} of the volume"
-        steps = np.concatenate([frame.row_step - affine[:3, 1], frame.column_step - affine[:3, 2]])
-        if np.abs(steps).max() > SAME_DIRECTION * float(frame.spacing.max()):
-            yield f"frame {frame.number + 1} runs along other axes than the volume"
-        _add(frame, _unpack(pixels, frame.number, int(ds.Rows), int(ds.Columns)), finding.labels[index], affine, target)
+        if (index, frame.segment) in seen:
+            yield f"segment {frame.segment or 'map'} has two frames on slice {index + 1}"
+        seen.add((index, frame.segment))
+        if volume.in_patient_space:
+            ruler = _ruler_in_patient(frame, conclusion)
+            yield from _off_the_volume(frame, ruler, index, conclusion)
+        else:
+            ruler = Ruler(np.array([float(index), 0, 0]), *np.eye(3))
+        if frame.segment is None:
+            yield from _add_labels(stored.labels(frame.number), finding.labels[index], ruler, placed)
+        else:
+            _add_mask(stored.mask(frame.number), finding.labels[index] == frame.segment, ruler, placed[frame.segment])
 
 
-def _unpack(pixels: NDArray[np.uint8], number: int, rows: int, columns: int) -> NDArray[np.bool_]:
-    """Bits of one frame: packed without gaps between frames, the first pixel in the lowest bit (PS3.5 8.1.1)."""
-    first, length = number * rows * columns, rows * columns
-    begin, end = first // 8, (first + length + 7) // 8
-    bits = np.unpackbits(pixels[begin:end], bitorder="little")[first - begin * 8 :][:length]
-    if bits.size < length:
-        raise ValueError("pixel data ends early")
-    mask: NDArray[np.bool_] = bits.reshape(rows, columns).astype(np.bool_)
-    return mask
+def _ruler_in_patient(frame: Frame, conclusion: Conclusion) -> Ruler:
+    if frame.position is None or frame.orientation is None or frame.spacing is None:
+        raise ValueError("a frame without a place")
+    return Ruler(
+        origin=frame.position,
+        # The distance of slices is not in a frame: it is the volume's, the area is the frame's own.
+        slice_step=conclusion.volume.geometry.affine_lps[:3, 0],
+        row_step=frame.orientation[3:] * frame.spacing[0],
+        column_step=frame.orientation[:3] * frame.spacing[1],
+    )
 
 
-def _add(
-    frame: Frame,
-    mask: NDArray[np.bool_],
-    labels: NDArray[np.uint8] | NDArray[np.uint16],
-    affine: NDArray[np.float64],
-    target: Placed,
-) -> None:
+def _off_the_volume(frame: Frame, ruler: Ruler, index: int, conclusion: Conclusion) -> Iterator[str]:
+    affine = conclusion.volume.geometry.affine_lps
+    corner = affine @ np.array([index, 0, 0, 1.0])
+    off_mm = float(np.linalg.norm(ruler.origin - corner[:3]))
+    if off_mm > tolerance_mm(conclusion):
+        yield f"frame {frame.number + 1} lies {off_mm:.3f} mm off slice {index + 1} of the volume"
+    steps = np.concatenate([ruler.row_step - affine[:3, 1], ruler.column_step - affine[:3, 2]])
+    pixel_mm = max(float(np.linalg.norm(ruler.row_step)), float(np.linalg.norm(ruler.column_step)))
+    if np.abs(steps).max() > SAME_DIRECTION * pixel_mm:
+        yield f"frame {frame.number + 1} runs along other axes than the volume"
+
+
+def _add_mask(mask: NDArray[np.bool_], expected: NDArray[np.bool_], ruler: Ruler, target: Placed) -> None:
     count = int(np.count_nonzero(mask))
     rows = float(np.arange(mask.shape[0]) @ np.count_nonzero(mask, axis=1))
     columns = float(np.arange(mask.shape[1]) @ np.count_nonzero(mask, axis=0))
+    _add(target, ruler, count=count, shared=int(np.count_nonzero(mask & expected)), rows=rows, columns=columns)
+
+
+def _add_labels(plane: LabelPlane, expected: LabelPlane, ruler: Ruler, placed: dict[int, Placed]) -> Iterator[str]:
+    """Count every number of a label map at once; a number that nobody described is a problem."""
+    flat = plane.ravel()
+    counts = np.bincount(flat)
+    rows = np.bincount(flat, weights=np.repeat(np.arange(float(plane.shape[0])), plane.shape[1]))
+    columns = np.bincount(flat, weights=np.tile(np.arange(float(plane.shape[1])), plane.shape[0]))
+    shared = np.bincount(flat[flat == expected.ravel()], minlength=len(counts))
+    for number in np.flatnonzero(counts).tolist():
+        if number in placed:
+            _add(
+                placed[number], ruler, count=int(counts[number]), shared=int(shared[number]),
+                rows=float(rows[number]), columns=float(columns[number]),
+            )  # fmt: skip
+        elif number:
+            yield f"the label map holds {number}, which is no segment"
+
+
+def _add(target: Placed, ruler: Ruler, *, count: int, shared: int, rows: float, columns: float) -> None:
     target.voxels += count
-    target.shared += int(np.count_nonzero(mask & (labels == frame.segment)))
-    target.sum_lps_mm += count * frame.position + rows * frame.row_step + columns * frame.column_step
-    # The distance of slices is not in a frame: it is the volume's, the area is the frame's own.
-    area = np.cross(frame.row_step, frame.column_step)
-    target.volume_mm3 += count * abs(float(area @ affine[:3, 0]))
+    target.shared += shared
+    target.sum_of_places += count * ruler.origin + rows * ruler.row_step + columns * ruler.column_step
+    target.volume += count * ruler.voxel_size
 
 
-def _expected(finding: Segmentation, conclusion: Conclusion) -> dict[int, tuple[int, NDArray[np.float64]]]:
-    """Voxel count and centroid (LPS mm) of each segment, from the model's label map."""
+def _expected(finding: Segmentation, conclusion: Conclusion) -> dict[int, tuple[int, Vector]]:
+    """Voxel count and centroid (LPS mm, else index) of each segment, from the model's label map."""
     count = len(finding.segments) + 1
     voxels = np.zeros(count, dtype=np.int64)
     sums = np.zeros((count, 3))
@@ -196,5 +178,7 @@ def _expected(finding: Segmentation, conclusion: Conclusion) -> dict[int, tuple[
         sums[:, 0] += here * index
         sums[:, 1] += np.bincount(flat, weights=rows, minlength=count)[:count]
         sums[:, 2] += np.bincount(flat, weights=columns, minlength=count)[:count]
-    centroids = conclusion.volume.geometry.to_patient_mm(sums / np.maximum(voxels, 1)[:, None])
+    centroids = sums / np.maximum(voxels, 1)[:, None]
+    if conclusion.volume.in_patient_space:
+        centroids = conclusion.volume.geometry.to_patient_mm(centroids)
     return {number: (int(voxels[number]), centroids[number]) for number in range(1, count)}

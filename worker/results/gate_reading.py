@@ -30,7 +30,9 @@ STUDY_AND_PATIENT = (
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
     "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor", "SequenceOfUltrasoundRegions",
+    "LossyImageCompression", "PhotometricInterpretation", "PatientOrientation", "RescaleSlope", "RescaleIntercept",
 )  # fmt: skip
 
 UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)

@@ -1,64 +1,113 @@
-"""Gate checks of a SEG: its form, its references, its segments, and that its frames lie on the images."""
+"""Gate checks of a SEG: its form, its references, its segments, and that its frames lie on the images.
+
+Everything is read from the encoded bytes, for BINARY, LABELMAP and FRACTIONAL alike (PS3.3 A.51, C.8.20).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from worker.domain.codes import Code
-from worker.domain.findings import Conclusion, Segment, Segmentation
+from worker.domain.findings import Conclusion, Segmentation
+from worker.domain.profile import SegmentEncoding
 from worker.domain.result import Check
-from worker.results.gate_placement import SAME_DIRECTION, frames_of, geometry_checks, plane_of
-from worker.results.gate_reading import EvidenceHeaders, Inspection, checked, code_of
+from worker.results.gate_header import LABELMAP_CLASS, SEG_CLASS
+from worker.results.gate_placement import SAME_DIRECTION, geometry_checks
+from worker.results.gate_reading import EvidenceHeaders, Inspection, checked
+from worker.results.gate_seg_planes import plane_problems
+from worker.results.gate_seg_reading import ENCODINGS, Frame, StoredFrames, frames_of, group_of, plane_of
+from worker.results.gate_seg_segments import segment_problems
 
 ON_IMAGE_MM = 0.01
 """How far a frame may lie from the image that it was made from: decimal strings round."""
+
+_BITS = {SegmentEncoding.BINARY: (1,), SegmentEncoding.FRACTIONAL: (8,), SegmentEncoding.LABELMAP: (8, 16)}
+
+
+def class_of_encoding(encoding: SegmentEncoding) -> str | None:
+    """SOP Class UID of the SEGs that a profile gets; None when it gets none."""
+    match encoding:
+        case SegmentEncoding.BINARY | SegmentEncoding.FRACTIONAL:
+            return SEG_CLASS
+        case SegmentEncoding.LABELMAP:
+            return LABELMAP_CLASS
+        case SegmentEncoding.NONE:
+            return None
 
 
 def seg_checks(ds: Dataset, finding: Segmentation, given: Inspection) -> Iterator[Check]:
     """Yield the checks of one SEG against the finding that it encodes."""
     conclusion, evidence = given.conclusion, given.evidence
-    yield checked("seg-form", "BINARY, complete pixel data", lambda: _form(ds))
+    wanted = given.profile.segmentation
+    yield checked("seg-form", f"{wanted.upper()}, complete pixel data", lambda: _form(ds, wanted))
+    yield checked("seg-lossy", "lossy where an image was", lambda: _lossy(ds, conclusion, evidence))
     yield checked("seg-frame-of-reference", "that of the images", lambda: _frame_of_reference(ds, conclusion, evidence))
     yield checked("seg-references", "all analysed images, nothing else", lambda: _references(ds, conclusion, evidence))
     yield checked(
-        "seg-segments", f"{len(finding.segments)} segments as concluded", lambda: _segments(ds, finding, conclusion)
+        "seg-segments", f"{len(finding.segments)} segments as concluded", lambda: segment_problems(ds, finding, given)
     )
-    yield checked("seg-frames", f"{ds.get('NumberOfFrames')} frames on their images", lambda: _frames(ds, evidence))
+    yield checked("seg-dimensions", "tell all frames apart", lambda: _dimensions(ds))
+    yield checked(
+        "seg-frames", f"{ds.get('NumberOfFrames')} frames on their images", lambda: _frames(ds, conclusion, evidence)
+    )
     yield from geometry_checks(ds, finding, conclusion)
 
 
-def _form(ds: Dataset) -> Iterator[str]:
+def _form(ds: Dataset, wanted: SegmentEncoding) -> Iterator[str]:
+    encoding = ENCODINGS.get(str(ds.SegmentationType))
+    if encoding is not wanted:
+        yield f"SegmentationType is {ds.SegmentationType}, the profile wants {wanted.upper()}"
+    bits = int(ds.BitsAllocated)
+    if encoding is None or str(ds.SOPClassUID) != class_of_encoding(encoding) or bits not in _BITS[encoding]:
+        yield f"{ds.SegmentationType} with {bits} bits does not go with this SOP class"
     for keyword, expected in (
-        ("SegmentationType", "BINARY"),
-        ("BitsAllocated", 1),
-        ("BitsStored", 1),
-        ("HighBit", 0),
+        ("BitsStored", bits),
+        ("HighBit", bits - 1),
         ("SamplesPerPixel", 1),
         ("PixelRepresentation", 0),
         ("PhotometricInterpretation", "MONOCHROME2"),
     ):
         if ds[keyword].value != expected:
             yield f"{keyword} is {ds[keyword].value}, expected {expected}"
-    if [str(v) for v in ds.ImageType[:2]] != ["DERIVED", "PRIMARY"]:
-        yield "ImageType does not begin with DERIVED\\PRIMARY"
+    if encoding is SegmentEncoding.FRACTIONAL and ds.SegmentationFractionalType != "OCCUPANCY":
+        yield f"fractions are called {ds.SegmentationFractionalType}, but they are of a decided mask"
+    if [str(v) for v in ds.ImageType] != ["DERIVED", "PRIMARY"]:
+        yield "ImageType is not DERIVED\\PRIMARY"
     if ds.SegmentsOverlap != "NO":
         yield f"SegmentsOverlap is {ds.SegmentsOverlap}; a label map cannot overlap"
     frames = int(ds.NumberOfFrames)
     if frames != len(ds.PerFrameFunctionalGroupsSequence):
         yield f"NumberOfFrames is {frames}, described are {len(ds.PerFrameFunctionalGroupsSequence)}"
-    expected_bytes = (frames * ds.Rows * ds.Columns + 7) // 8
+    expected_bytes = (frames * ds.Rows * ds.Columns * bits + 7) // 8
     if len(ds.PixelData) != expected_bytes + expected_bytes % 2:
         yield f"pixel data has {len(ds.PixelData)} bytes, {frames} frames need {expected_bytes}"
+    stored = StoredFrames.of(ds)
+    if not all((stored.labels(n) if bits > 1 else stored.mask(n)).any() for n in range(frames)):
+        yield "a frame is empty"
+
+
+def _lossy(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
+    """C.8.20.2.2: as soon as one image went through lossy compression."""
+    uids = {ref.sop_instance_uid for ref in conclusion.volume.slices}
+    stated = {str(evidence.by_instance[uid].get("LossyImageCompression") or "") for uid in uids}
+    expected = "01" if "01" in stated else "00"
+    if ds.LossyImageCompression != expected:
+        yield f"LossyImageCompression is {ds.LossyImageCompression}, the images come to {expected}"
 
 
 def _frame_of_reference(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
-    found = str(ds.FrameOfReferenceUID)
-    images = {str(evidence.by_instance[ref.sop_instance_uid].FrameOfReferenceUID) for ref in conclusion.volume.slices}
-    if images != {found}:
-        yield f"{found}, the images say {', '.join(sorted(images))}"
+    """A.51.1: that of the images, where they have one; in patient space they must."""
+    found = str(ds.get("FrameOfReferenceUID") or "")
+    images = {
+        str(evidence.by_instance[ref.sop_instance_uid].get("FrameOfReferenceUID") or "")
+        for ref in conclusion.volume.slices
+    }
+    if conclusion.volume.in_patient_space and (images != {found} or not found):
+        yield f"{found or 'none'}, the images say {', '.join(sorted(images))}"
+    if not conclusion.volume.in_patient_space and found != (images.pop() if len(images) == 1 else ""):
+        yield f"{found or 'none'}, which is not that of all images"
 
 
 def _references(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
@@ -79,66 +128,63 @@ def _references(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) 
             yield f"wrong SOP class for {uid}"
 
 
-def _segments(ds: Dataset, finding: Segmentation, conclusion: Conclusion) -> Iterator[str]:
-    numbers = [int(item.SegmentNumber) for item in ds.SegmentSequence]
-    expected = [segment.number for segment in finding.segments]
-    if numbers != expected:
-        yield f"segments {numbers[:10]}, expected {expected[:10]}"
-        return
-    tracking = [str(item.TrackingUID) for item in ds.SegmentSequence]
-    if len(set(tracking)) != len(tracking):
-        yield "two segments share a tracking UID"
-    for item, segment in zip(ds.SegmentSequence, finding.segments, strict=True):
-        for problem in _segment(item, segment, conclusion):
-            yield f"segment {segment.number}: {problem}"
+def _dimensions(ds: Dataset) -> Iterator[str]:
+    """PS3.3 C.7.6.17: every index points to an attribute of the frames, and together they name one frame."""
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    pointers = [(item.FunctionalGroupPointer, item.DimensionIndexPointer) for item in ds.DimensionIndexSequence]
+    organizations = {str(item.DimensionOrganizationUID) for item in ds.DimensionOrganizationSequence}
+    if {str(item.DimensionOrganizationUID) for item in ds.DimensionIndexSequence} != organizations:
+        yield "the dimension indices belong to no dimension organization"
+    seen: set[Sequence[int]] = set()
+    for own in ds.PerFrameFunctionalGroupsSequence:
+        values = own.FrameContentSequence[0].DimensionIndexValues
+        index = tuple(int(v) for v in (values if isinstance(values, Sequence) else [values]))
+        if len(index) != len(pointers):
+            yield f"a frame has {len(index)} dimension index values, there are {len(pointers)} dimensions"
+        if index in seen:
+            yield "two frames have the same dimension index values"
+        seen.add(index)
+        for group, attribute in pointers:
+            holder = (own.get(group) or shared.get(group)).value[0]
+            if attribute not in holder:
+                yield "a dimension index points to an attribute that a frame does not have"
 
 
-def _segment(item: Dataset, segment: Segment, conclusion: Conclusion) -> Iterator[str]:
-    algorithm = conclusion.algorithm
-    described = item.SegmentationAlgorithmIdentificationSequence[0]
-    modifiers = item.SegmentedPropertyTypeCodeSequence[0]
-    side = _pair(segment.laterality) if segment.laterality else ("", "")
-    pairs = (
-        ("label", str(item.SegmentLabel), segment.label[:64]),
-        ("category", code_of(item, "SegmentedPropertyCategoryCodeSequence"), _pair(segment.category)),
-        ("type", code_of(item, "SegmentedPropertyTypeCodeSequence"), _pair(segment.type)),
-        ("laterality", code_of(modifiers, "SegmentedPropertyTypeModifierCodeSequence"), side),
-        ("algorithm type", str(item.SegmentAlgorithmType), "AUTOMATIC"),
-        ("algorithm name", str(item.SegmentAlgorithmName), algorithm.title[:64]),
-        ("identified algorithm name", str(described.AlgorithmName), algorithm.title[:64]),
-        ("algorithm version", str(described.AlgorithmVersion), algorithm.model.version[:64]),
-        ("algorithm family", code_of(described, "AlgorithmFamilyCodeSequence"), ("123110", "DCM")),
-        ("tracking identifier", str(item.TrackingID), segment.tracking_identifier),
-    )
-    for what, found, expected in pairs:
-        if found != expected:
-            yield f"{what} is not as concluded"
-    if algorithm.model.digest not in str(described.AlgorithmParameters):
-        yield "the algorithm's parameters do not hold the model's digest"
-    if len(item.RecommendedDisplayCIELabValue) != 3:
-        yield "no display colour"
-
-
-def _pair(code: Code) -> tuple[str, str]:
-    return code.value, code.scheme
-
-
-def _frames(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    for frame in frames_of(ds):
-        uid, frame_number = frame.source
+def _frames(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    for frame, own in zip(frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
+        uid, _ = frame.source
+        name = f"frame {frame.number + 1}"
         image = evidence.by_instance.get(uid)
         if image is None:
-            yield f"frame {frame.number + 1} was made from {uid}, which is not among the evidence"
+            yield f"{name} was made from {uid}, which is not among the evidence"
             continue
-        position, orientation, spacing = plane_of(image, frame_number)
         if frame.source_class != str(image.SOPClassUID) or frame.purpose != "121322":
-            yield f"frame {frame.number + 1} names its source with a wrong class or purpose"
+            yield f"{name} names its source with a wrong class or purpose"
+        if frame.preserved != "YES":
+            yield f"{name} does not say that its pixels are those of its image"
+        if group_of(own, shared, "DerivationImageSequence").DerivationCodeSequence[0].CodeValue != "113076":
+            yield f"{name} does not call its derivation segmentation"
         if (ds.Rows, ds.Columns) != (image.Rows, image.Columns):
             yield f"frames have {ds.Rows} x {ds.Columns} pixels, the images {image.Rows} x {image.Columns}"
-        off_mm = float(np.linalg.norm(frame.position - position))
-        if off_mm > ON_IMAGE_MM:
-            yield f"frame {frame.number + 1} lies {off_mm:.3f} mm off its image"
-        if not np.allclose(frame.orientation, orientation, rtol=0, atol=SAME_DIRECTION):
-            yield f"frame {frame.number + 1} is turned against its image"
-        if not np.allclose(frame.spacing, spacing, rtol=1e-4):
-            yield f"frame {frame.number + 1} has another pixel spacing than its image"
+        problems = (
+            _in_patient(frame, image)
+            if conclusion.volume.in_patient_space
+            else plane_problems(frame, image, conclusion)
+        )
+        for problem in problems:
+            yield f"{name} {problem}"
+
+
+def _in_patient(frame: Frame, image: Dataset) -> Iterator[str]:
+    if frame.position is None or frame.orientation is None or frame.spacing is None:
+        yield "does not say where it lies in the patient"
+        return
+    position, orientation, spacing = plane_of(image, frame.source[1])
+    off_mm = float(np.linalg.norm(frame.position - position))
+    if off_mm > ON_IMAGE_MM:
+        yield f"lies {off_mm:.3f} mm off its image"
+    if not np.allclose(frame.orientation, orientation, rtol=0, atol=SAME_DIRECTION):
+        yield "is turned against its image"
+    if not np.allclose(frame.spacing, spacing, rtol=1e-4):
+        yield "has another pixel spacing than its image"

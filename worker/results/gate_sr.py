@@ -1,67 +1,103 @@
-"""Gate checks of the reports: references, measured values, outlines, and what a viewer needs to open them."""
+"""Gate checks of the measurement reports of a set: form, context, references, and every group against its finding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from worker.domain.findings import Conclusion, Measurement, Segment, Segmentation
+from worker.domain.findings import Detection, Segmentation
+from worker.domain.profile import SegmentEncoding, Statements
+from worker.domain.regions import Line
 from worker.domain.result import Check
 from worker.results.gate_content import nameless_or_empty, reference_check
-from worker.results.gate_header import SEG_CLASS
 from worker.results.gate_reading import Inspection, checked, children, code_of, content_items, only_child
+from worker.results.gate_sr_groups import Groups, template_of
+from worker.results.gate_sr_regions import place_problems, region_problems, take_region
+from worker.results.gate_sr_segments import (
+    group_problems,
+    measurement_problems,
+    outline_problems,
+    take_segments,
+    voxels_of,
+)
+from worker.results.gate_sr_statements import absence_problems, classification_problems, quantification_problems
 
-_TRACKING_IDENTIFIER, _TRACKING_UID = "112039", "112040"
-_REGION, _SEGMENT = "111030", "121191"
-_VOLUME, _AREA = ("118565006", "SCT"), ("42798000", "SCT")
+Pairs = Sequence[tuple[Dataset | None, Segmentation]]
 
-_ROUNDING = 2e-5
-"""Relative: values are written with six significant digits."""
+_X_RAY = ("43468-8", "LN")
+_PROCEDURE = {
+    "CT": ("25045-6", "LN"), "MR": ("25056-3", "LN"), "PT": ("44136-0", "LN"), "NM": ("49118-3", "LN"),
+    "XA": ("77343006", "SCT"), "CR": _X_RAY, "DX": _X_RAY, "IO": _X_RAY, "MG": _X_RAY, "PX": _X_RAY, "RF": _X_RAY,
+    "RG": _X_RAY,
+}  # fmt: skip
 
 
-def report_checks(ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], given: Inspection) -> Iterator[Check]:
-    """Yield the checks of a measurement report; ``segs`` are the SEGs with the findings that they encode."""
-    conclusion, evidence = given.conclusion, given.evidence
-    yield checked("sr-form", "TID 1500, 126000", lambda: _form(ds))
+def templates_expected(given: Inspection) -> frozenset[str]:
+    """Templates of the measurement groups that the profile's reports must have; none when it gets no report."""
+    conclusion, profile = given.conclusion, given.profile
+    if not profile.report:
+        return frozenset()
+    templates: set[str] = set()
+    if conclusion.segments:
+        templates |= {"1410", "1411"}
+    in_patient = conclusion.volume.in_patient_space
+    for region in conclusion.regions:
+        line = isinstance(region.shape, Line)
+        templates.add("1501" if line else "1410")
+        if profile.regions.value == "patient" and in_patient:
+            templates.add("1410")
+        if region.extent and region.extent[0] != region.extent[1] and in_patient and not line:
+            templates.add("1411")
+    placeless = conclusion.absent or conclusion.classifications or conclusion.quantifications
+    if placeless and profile.statements is not Statements.TEXT:
+        templates.add("1501")
+    return frozenset(templates)
+
+
+def reports_expected(given: Inspection) -> int:
+    """How many measurement reports the profile gets: one, or one for each template of groups."""
+    templates = templates_expected(given)
+    return len(templates) if given.profile.one_template else int(bool(templates))
+
+
+def report_checks(
+    reports: Sequence[Dataset], segs: Sequence[tuple[Dataset, Segmentation]], given: Inspection
+) -> Iterator[Check]:
+    """Yield the checks of all measurement reports of a profile; ``segs`` are the SEGs with what they encode."""
+    if not reports:
+        return
+    objects = [seg for seg, _ in segs]
+    pairs: Pairs = segs
+    if given.profile.segmentation is SegmentEncoding.NONE:
+        pairs = [(None, finding) for finding in given.conclusion.segmentations if finding.segments]
+    for ds in reports:
+        yield from _of_one(ds, objects, given, whole=len(reports) == 1)
+    yield checked("sr-tracking", "every tracking UID can be opened", lambda: _tracking(reports, given))
+    yield checked("sr-groups", "a group for everything concluded", lambda: _groups(reports, pairs, given))
+    yield checked("sr-measurements", "values equal the findings", lambda: _measurements(reports, pairs, given))
+    yield checked("sr-outlines", "drawn where they were concluded", lambda: _outlines(reports, pairs, given))
+
+
+def _of_one(ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole: bool) -> Iterator[Check]:
+    yield checked("sr-form", "TID 1500, 126000", lambda: _form(ds, given))
     yield checked("sr-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
-    yield checked("sr-context", "language, device observer, procedure", lambda: _context(ds))
-    yield reference_check("sr", ds, [seg for seg, _ in segs], conclusion, evidence)
-    yield checked("sr-groups", "two groups a structure, one tracking UID", lambda: _groups(ds, segs, conclusion))
-    yield checked("sr-measurements", "values equal the findings", lambda: _measurements(ds, segs, conclusion))
-    yield checked("sr-outlines", "closed, inside the image, around the mask", lambda: _outlines(ds, segs, conclusion))
+    yield checked("sr-context", "language, device observer, procedure", lambda: _context(ds, given))
+    yield reference_check("sr", ds, objects, given, whole=whole)
 
 
-def text_checks(ds: Dataset, given: Inspection) -> Iterator[Check]:
-    """Yield the checks of a text report."""
-    conclusion, evidence = given.conclusion, given.evidence
-    yield checked("text-form", "TID 2000, 18748-4", lambda: _text_form(ds))
-    yield checked("text-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
-    yield reference_check("text", ds, [], conclusion, evidence)
-    yield checked("text-statements", "every absence is stated", lambda: _statements(ds, conclusion))
-
-
-def _form(ds: Dataset) -> Iterator[str]:
+def _form(ds: Dataset, given: Inspection) -> Iterator[str]:
     if code_of(ds) != ("126000", "DCM"):
         yield f"title {code_of(ds)}, expected 126000: viewers take any other for a text document"
     template = ds.ContentTemplateSequence[0]
     if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "1500"):
         yield "the root does not name template DCMR 1500"
+    of_groups = {template_of(group) for group in children(only_child(ds, "126010"), "125007")}
+    if given.profile.one_template and len(of_groups) != 1:
+        yield f"groups of {len(of_groups)} templates in one report, the profile wants one"
 
 
-def _text_form(ds: Dataset) -> Iterator[str]:
-    if code_of(ds) != ("18748-4", "LN"):
-        yield f"title {code_of(ds)}, expected (18748-4, LN)"
-    template = ds.ContentTemplateSequence[0]
-    if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "2000"):
-        yield "the root does not name template DCMR 2000"
-    if not only_child(ds, "121012").UID:
-        yield "no device observer UID"
-
-
-def _context(ds: Dataset) -> Iterator[str]:
+def _context(ds: Dataset, given: Inspection) -> Iterator[str]:
     if code_of(only_child(ds, "121005"), "ConceptCodeSequence") != ("121007", "DCM"):
         yield "the observer is not a device"
     if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
@@ -74,191 +110,59 @@ def _context(ds: Dataset) -> Iterator[str]:
     ):
         if not only_child(ds, code).TextValue:
             yield f"no device observer {what}"
-    if not code_of(only_child(ds, "121058"), "ConceptCodeSequence")[0]:
-        yield "no procedure reported"
-    if not code_of(only_child(ds, "121049"), "ConceptCodeSequence")[0]:
-        yield "no language"
+    procedure = code_of(only_child(ds, "121058"), "ConceptCodeSequence")
+    if procedure != _PROCEDURE.get(given.conclusion.volume.modality, ("363679005", "SCT")):
+        yield f"procedure reported is {procedure}, not that of the modality"
+    if code_of(only_child(ds, "121049"), "ConceptCodeSequence") != ("en-US", "RFC5646"):
+        yield "the language is not English"
 
 
-def _by_tracking(ds: Dataset) -> dict[str, list[Dataset]]:
-    groups: dict[str, list[Dataset]] = {}
-    for group in children(only_child(ds, "126010"), "125007"):
-        groups.setdefault(str(only_child(group, _TRACKING_UID).UID), []).append(group)
-    return groups
-
-
-def _structures(
-    ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]]
-) -> Iterator[tuple[Dataset, Segment, Segmentation, Dataset, Dataset]]:
-    """(SEG, segment, finding, group with the outline, group with the segment) of every structure; ValueError if not."""
-    groups = _by_tracking(ds)
-    for seg, finding in segs:
-        for item, segment in zip(seg.SegmentSequence, finding.segments, strict=True):
-            own = groups[str(item.TrackingUID)]
-            planar = [group for group in own if children(group, _REGION)]
-            volumetric = [group for group in own if children(group, _SEGMENT)]
-            if len(own) != 2 or len(planar) != 1 or len(volumetric) != 1:
-                raise ValueError(f"segment {segment.number}")
-            yield seg, segment, finding, planar[0], volumetric[0]
-
-
-def _groups(ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], conclusion: Conclusion) -> Iterator[str]:
-    expected = sum(len(finding.segments) for _, finding in segs)
-    if len(_by_tracking(ds)) != expected:
-        yield f"{len(_by_tracking(ds))} tracking UIDs, expected {expected}"
-    for seg, segment, _, planar, volumetric in _structures(ds, segs):
-        for group, template in ((planar, "1410"), (volumetric, "1411")):
-            for problem in _group(group, template, segment, conclusion):
-                yield f"segment {segment.number}, TID {template}: {problem}"
-        reference = only_child(volumetric, _SEGMENT).ReferencedSOPSequence[0]
-        if (str(reference.ReferencedSOPInstanceUID), str(reference.ReferencedSOPClassUID)) != (
-            str(seg.SOPInstanceUID),
-            SEG_CLASS,
-        ):
-            yield f"segment {segment.number}: the group names another object than the SEG"
-        numbers = reference.ReferencedSegmentNumber
-        if (int(numbers) if isinstance(numbers, int) else [int(n) for n in numbers]) not in (
-            segment.number,
-            [segment.number],
-        ):
-            yield f"segment {segment.number}: the group names segment {numbers}"
-        if str(only_child(volumetric, "121232").UID) != conclusion.volume.series_instance_uid:
-            yield f"segment {segment.number}: the group names another source series"
-
-
-def _group(group: Dataset, template: str, segment: Segment, conclusion: Conclusion) -> Iterator[str]:
-    if str(group.ContentTemplateSequence[0].TemplateIdentifier) != template:
-        yield "wrong template identifier"
-    if str(only_child(group, _TRACKING_IDENTIFIER).TextValue) != segment.tracking_identifier:
-        yield "wrong tracking identifier"
-    if code_of(only_child(group, "121071"), "ConceptCodeSequence") != (segment.type.value, segment.type.scheme):
-        yield "finding is not the segment's type"
-    if segment.laterality is not None:
-        sides = [
-            code_of(side, "ConceptCodeSequence")
-            for site in children(group, "363698007", "SCT")
-            for side in children(site, "272741003", "SCT")
-        ]
-        if sides and sides != [(segment.laterality.value, segment.laterality.scheme)]:
-            yield "wrong laterality"
-    if str(only_child(group, "111001").TextValue) != conclusion.algorithm.title:
-        yield "wrong algorithm name"
-    if str(only_child(group, "111003").TextValue) != conclusion.algorithm.model.version:
-        yield "wrong algorithm version"
-    parameters = " ".join(str(item.TextValue) for item in children(group, "111002"))
-    if conclusion.algorithm.model.digest not in parameters:
-        yield "the algorithm's parameters do not hold the model's digest"
-
-
-def _measurements(ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], conclusion: Conclusion) -> Iterator[str]:
-    voxels = {id(finding): _voxels(finding) for _, finding in segs}
-    for _, segment, finding, planar, volumetric in _structures(ds, segs):
-        found = _numbers(volumetric)
-        concluded = {(m.name.value, m.name.scheme): m for m in segment.measurements}
-        for name, measurement in concluded.items():
-            yield from _compare(segment, found.pop(name, None), measurement.value, measurement)
-        millilitres = float(voxels[id(finding)][segment.number]) * conclusion.volume.geometry.voxel_volume_mm3 / 1000
-        volume = concluded.get(_VOLUME)
-        if volume is None:
-            yield from _compare(segment, found.pop(_VOLUME, None), millilitres, None)
-        elif volume.unit.ucum == "mL" and abs(volume.value - millilitres) > 1e-3 * millilitres:
-            yield f"segment {segment.number}: concluded {volume.value:.6g} mL, its mask has {millilitres:.6g}"
-        if found:
-            yield f"segment {segment.number}: a value that was not concluded"
-        if set(_numbers(planar)) != {_AREA}:
-            yield f"segment {segment.number}: the outline has other values than its area"
-
-
-def _voxels(finding: Segmentation) -> NDArray[np.int64]:
-    """Voxel count by label; slice by slice, because bincount makes wide copies."""
-    width = max(int(finding.labels.max(initial=0)), len(finding.segments)) + 1
-    total = np.zeros(width, dtype=np.int64)
-    for plane in finding.labels:
-        total += np.bincount(plane.ravel(), minlength=width)
-    return total
-
-
-def _numbers(group: Dataset) -> dict[tuple[str, str], tuple[float, str]]:
-    """Value and unit of every NUM of a group, by concept name."""
-    numbers = {}
-    for item in group.ContentSequence:
-        if item.ValueType == "NUM":
-            measured = item.MeasuredValueSequence[0]
-            unit, scheme = code_of(measured, "MeasurementUnitsCodeSequence")
-            numbers[code_of(item)] = (float(measured.NumericValue), unit if scheme == "UCUM" else "")
-    return numbers
-
-
-def _compare(
-    segment: Segment, found: tuple[float, str] | None, value: float, measurement: Measurement | None
-) -> Iterator[str]:
-    what = measurement.name.meaning if measurement is not None else "Volume"
-    unit = measurement.unit.ucum if measurement is not None else "mL"
-    if found is None:
-        yield f"segment {segment.number}: no {what}"
-    elif found[1] != unit or abs(found[0] - value) > _ROUNDING * abs(value):
-        yield f"segment {segment.number}: {what} is {found[0]:.6g} {found[1]}, concluded was {value:.6g} {unit}"
-
-
-def _outlines(ds: Dataset, segs: Sequence[tuple[Dataset, Segmentation]], conclusion: Conclusion) -> Iterator[str]:
-    volume = conclusion.volume
-    slices = {(str(ref.sop_instance_uid), ref.frame_number): k for k, ref in enumerate(volume.slices)}
-    for _, segment, finding, planar, _ in _structures(ds, segs):
-        region = only_child(planar, _REGION)
-        image = region.ContentSequence[0]
-        reference = image.ReferencedSOPSequence[0]
-        frame = reference.get("ReferencedFrameNumber")
-        index = slices.get((str(reference.ReferencedSOPInstanceUID), None if frame is None else int(frame)))
-        prefix = f"segment {segment.number}: the outline"
-        if index is None:
-            yield f"{prefix} is on no analysed image"
-            continue
-        if image.RelationshipType != "SELECTED FROM" or region.ValueType != "SCOORD":
-            yield f"{prefix} is not SELECTED FROM its image"
-        points = np.array([float(v) for v in region.GraphicData]).reshape(-1, 2)
-        mask = finding.labels[index] == segment.number
-        area_mm2 = _numbers(planar)[_AREA]
-        for problem in _polygon(region.GraphicType, points, mask, area_mm2, conclusion):
-            yield f"{prefix} {problem}"
-
-
-def _polygon(
-    graphic_type: str,
-    points: NDArray[np.float64],
-    mask: NDArray[np.bool_],
-    area_mm2: tuple[float, str],
-    conclusion: Conclusion,
-) -> Iterator[str]:
-    rows, columns = mask.shape
-    if graphic_type != "POLYLINE" or len(points) < 4 or not np.array_equal(points[0], points[-1]):
-        yield "is no closed POLYLINE"
+def _tracking(reports: Sequence[Dataset], given: Inspection) -> Iterator[str]:
+    """OHIF opens nothing of a report in which a tracking UID has no SCOORD."""
+    groups = Groups.of(reports)
+    if given.profile.statements is not Statements.TEXT:
         return
-    if points.min() < 0 or points[:, 0].max() > columns or points[:, 1].max() > rows:
-        yield "leaves the image"
-        return
-    if not all(_touches(mask, x, y) for x, y in points):
-        yield "does not run along the mask"
-    x, y = points[:, 0], points[:, 1]
-    enclosed = abs(float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))) / 2
-    length = float(np.sum(np.hypot(np.diff(x), np.diff(y))))
-    _, row_mm, column_mm = conclusion.volume.geometry.spacing_mm
-    stated, unit = area_mm2[0] / (row_mm * column_mm), area_mm2[1]
-    # The outline is simplified by up to half a pixel.
-    if unit != "mm2" or abs(enclosed - stated) > 0.5 * length + 1:
-        yield f"encloses {enclosed:.0f} pixels, its stated area is {stated:.0f}"
+    for own in groups.by_uid.values():
+        if not any(item.ValueType == "SCOORD" for group in own for item in content_items(group)):
+            yield "a tracking UID without a SCOORD"
 
 
-def _touches(mask: NDArray[np.bool_], x: float, y: float) -> bool:
-    """Tell whether a pixel of the mask is within one pixel of a point (column, row; corners are whole numbers)."""
-    rows = slice(max(int(np.floor(y)) - 1, 0), int(np.ceil(y)) + 1)
-    columns = slice(max(int(np.floor(x)) - 1, 0), int(np.ceil(x)) + 1)
-    return bool(mask[rows, columns].any())
+def _groups(reports: Sequence[Dataset], pairs: Pairs, given: Inspection) -> Iterator[str]:
+    groups = Groups.of(reports)
+    for seen in take_segments(groups, pairs):
+        yield from group_problems(seen, given)
+    for finding in given.conclusion.findings:
+        if isinstance(finding, Detection):
+            for region in finding.regions:
+                name, own = take_region(groups, region, given)
+                problems = region_problems(name, own, region, given)
+                yield from (f"region {region.tracking_identifier}: {problem}" for problem in problems)
+    if given.profile.statements is not Statements.TEXT:
+        yield from _statements(groups, given)
+    if groups.by_uid:
+        yield f"{len(groups.by_uid)} tracking UIDs of nothing that was concluded"
 
 
-def _statements(ds: Dataset, conclusion: Conclusion) -> Iterator[str]:
-    said = [str(item.TextValue) for item in content_items(ds) if item.get("ValueType") == "TEXT"]
+def _statements(groups: Groups, given: Inspection) -> Iterator[str]:
+    conclusion = given.conclusion
     for label in conclusion.absent:
-        if not any(text.startswith("Not found") and label in text for text in said):
-            yield f"the absence of {label} is not stated"
-    if not any("AI DRAFT" in text for text in said):
-        yield "the text does not say that it is an AI draft"
+        yield from (f"absence of {label}: {problem}" for problem in absence_problems(groups, label, given))
+    for one in conclusion.classifications:
+        yield from (f"{one.label}: {problem}" for problem in classification_problems(groups, one, given))
+    for quantity in conclusion.quantifications:
+        yield from (f"{quantity.label}: {problem}" for problem in quantification_problems(groups, quantity, given))
+
+
+def _measurements(reports: Sequence[Dataset], pairs: Pairs, given: Inspection) -> Iterator[str]:
+    voxels = {id(finding): voxels_of(finding) for _, finding in pairs}
+    for seen in take_segments(Groups.of(reports), pairs):
+        yield from measurement_problems(seen, int(voxels[id(seen.finding)][seen.segment.number]), given)
+
+
+def _outlines(reports: Sequence[Dataset], pairs: Pairs, given: Inspection) -> Iterator[str]:
+    groups = Groups.of(reports)
+    for seen in take_segments(groups, pairs):
+        yield from outline_problems(seen, given)
+    for region in given.conclusion.regions:
+        _, own = take_region(groups, region, given)
+        yield from (f"region {region.tracking_identifier}: {p}" for p in place_problems(own, region, given))

@@ -70,8 +70,8 @@ def _reason(stamp: Stamp, revision: int) -> str:
 
 
 def _key_object(one: Predecessor) -> Dataset:
-    """A SEG is an image to TID 2010, a report is not."""
-    value_type = "IMAGE" if one.kind is ResultKind.SEG else "COMPOSITE"
+    """What has pixels is an image to TID 2010; reports and presentation states are not."""
+    value_type = "IMAGE" if one.kind in {ResultKind.SEG, ResultKind.PM, ResultKind.SC} else "COMPOSITE"
     return items.item(
         "CONTAINS",
         value_type,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.profile import Profile
 from worker.domain.result import ResultContext
-from worker.domain.study import SOPInstanceUID
+from worker.domain.study import SOPInstanceUID, StoredInstance
 from worker.results.header import SeriesNames, Stamp
 from worker.results.identity import ResultUids
 from worker.results.source import Source
@@ -33,7 +33,8 @@ class Making:
     """One conclusion on its way to the destinations of one profile.
 
     ``first_series_number`` is that of the SEG series; the others follow. ``structures[part]`` are those of finding
-    number ``part`` (from 0) where it is a segmentation; a part without structures is not encoded.
+    number ``part`` (from 0) where it is a segmentation; a part without structures is not encoded. ``evidence`` is what
+    the images are read back from that pictures are drawn on.
     """
 
     conclusion: Conclusion
@@ -44,6 +45,7 @@ class Making:
     profile: Profile
     first_series_number: int
     structures: dict[int, tuple[Structure, ...]]
+    evidence: tuple[StoredInstance, ...]
 
     def names(
         self, kind: str, part: int = 0, *, what: str = "", sop_instance_uid: SOPInstanceUID | None = None

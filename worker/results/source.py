@@ -1,6 +1,8 @@
 """The evidence as the encoding needs it: read once from the stored bytes, with identity that agrees.
 
-Identity comes from here only: never from the index, an association or a cache.
+Identity comes from here only: never from the index, an association or a cache. Images in patient space have to say
+where they lie; projection and ultrasound images (``Space.PLANE``, ``Space.PIXELS``) have no place in the patient, and
+get none here even where one is written in them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pydicom.filereader import dcmread
 from pydicom.tag import Tag
 
 from worker.domain.errors import IdentityError, PermanentError
-from worker.domain.study import SOPClassUID, SOPInstanceUID, StoredInstance
+from worker.domain.study import FrameOfReferenceUID, SOPClassUID, SOPInstanceUID, StoredInstance
 from worker.domain.volume import SliceRef, Volume
 from worker.results.header import COPIED, decoded_copy
 
@@ -28,12 +30,13 @@ _AGREEING = (
 
 _SINGLE_VALUED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "PositionReferenceIndicator", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", "LossyImageCompression", "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
+    "PerFrameFunctionalGroupsSequence", "PatientOrientation", *_LOSSY,
 )  # fmt: skip
 
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName")
@@ -61,14 +64,18 @@ _SAME_DIRECTION = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """Where the stored pixels of one slice lie (PS3.3 C.7.6.2). ``number`` counts from 1; None for single-frame."""
+    """Where the stored pixels of one slice lie (PS3.3 C.7.6.2). ``number`` counts from 1; None for single-frame.
+
+    ``position`` and ``orientation`` are None outside of patient space. ``pixel_spacing_mm`` (row, column) is in the
+    image plane there, as the volume has it, and None where it is not known (``Space.PIXELS``).
+    """
 
     sop_class_uid: SOPClassUID
     sop_instance_uid: SOPInstanceUID
     number: int | None
-    position: tuple[float, float, float]
-    orientation: tuple[float, ...]
-    pixel_spacing_mm: tuple[float, float]
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, float] | None
     slice_thickness_mm: float | None
     rows: int
     columns: int
@@ -80,12 +87,15 @@ class Source:
 
     ``header`` holds the decoded text of the first slice's instance for what is copied to every result.
     ``frames[k]`` belongs to slice k of the volume. ``instances`` are the (class, instance) UIDs of the objects that
-    the volume was made of, in the order of its slices, each once.
+    the volume was made of, in the order of its slices, each once. ``frame_of_reference_uid`` and
+    ``patient_orientation`` (0020,0020) are what all of them share; None where they have none, or several.
     """
 
     header: Dataset
     frames: tuple[SourceFrame, ...]
     instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
+    frame_of_reference_uid: FrameOfReferenceUID | None = None
+    patient_orientation: tuple[str, ...] | None = None
 
     @property
     def is_multi_frame(self) -> bool:
@@ -93,10 +103,15 @@ class Source:
         return self.frames[0].number is not None
 
     @property
-    def pixel_area_mm2(self) -> float:
-        """Area of one pixel in square millimetres."""
-        row, column = self.frames[0].pixel_spacing_mm
-        return row * column
+    def in_patient_space(self) -> bool:
+        """True when the frames have a place in the patient."""
+        return self.frames[0].position is not None
+
+    @property
+    def pixel_area_mm2(self) -> float | None:
+        """Area of one pixel in square millimetres; None where the pixel spacing is not known."""
+        spacing = self.frames[0].pixel_spacing_mm
+        return None if spacing is None else spacing[0] * spacing[1]
 
 
 def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
@@ -126,14 +141,61 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
             next_step="Run the job again; if it stays, report it with the job's timeline.",
             code="evidence-missing",
         )
-    frames = tuple(_frame(kept[ref.sop_instance_uid], ref) for ref in volume.slices)
+    read = _frame if volume.in_patient_space else _frame_in_its_plane
+    frames = tuple(read(kept[ref.sop_instance_uid], ref, volume) for ref in volume.slices)
     _ensure_one_stack(frames)
-    first = volume.slices[0].sop_instance_uid
+    used = [kept[uid] for uid in dict.fromkeys(ref.sop_instance_uid for ref in volume.slices)]
+    reference = _shared(used, "FrameOfReferenceUID")
     return Source(
-        header=decoded_copy(_without_frames(kept[first])),
+        header=_header(used),
         frames=frames,
         instances=tuple(dict.fromkeys((frame.sop_class_uid, frame.sop_instance_uid) for frame in frames)),
+        frame_of_reference_uid=FrameOfReferenceUID(reference[0]) if reference else None,
+        patient_orientation=_shared(used, "PatientOrientation"),
     )
+
+
+def read_series_header(
+    evidence: Sequence[StoredInstance],
+) -> tuple[Dataset, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]]:
+    """Read identity and header of evidence that was not analysed: no volume, no geometry.
+
+    Returns what ``Source`` calls ``header`` (of the first instance in the order of their UIDs) and ``instances``.
+    Raises what ``read_source`` raises for identity that is missing, undecodable or in conflict.
+    """
+    agreed: Mapping[str, str] | None = None
+    headers: dict[SOPInstanceUID, Dataset] = {}
+    for instance, ds in _read(sorted(evidence, key=lambda one: one.sop_instance_uid)):
+        identity = _identity_of(ds, instance)
+        agreed = agreed or identity
+        _ensure_agreement(agreed, identity)
+        headers[instance.sop_instance_uid] = ds
+    if not headers:
+        raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
+    first = next(iter(headers.values()))
+    pairs = tuple((SOPClassUID(str(ds.SOPClassUID)), uid) for uid, ds in headers.items())
+    return decoded_copy(_without_frames(first)), pairs
+
+
+def _header(used: Sequence[Dataset]) -> Dataset:
+    """Take that of the first image, with lossy compression as soon as one of them had it (PS3.3 C.8.20.2.2)."""
+    header = decoded_copy(_without_frames(used[0]))
+    lossy = next((ds for ds in used if str(ds.get("LossyImageCompression") or "") == "01"), None)
+    if lossy is not None:
+        for keyword in _LOSSY:
+            if keyword in lossy:
+                header[keyword] = lossy[keyword]
+    return header
+
+
+def _shared(used: Sequence[Dataset], keyword: str) -> tuple[str, ...] | None:
+    """Values that all images have in common; None when they are absent, empty or different."""
+    found = set()
+    for ds in used:
+        value = ds.get(keyword) or ""
+        found.add(tuple(str(v).strip(" \0") for v in ([value] if isinstance(value, str) else value)))
+    values = found.pop()
+    return values if not found and any(values) else None
 
 
 def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, Dataset]]:
@@ -211,7 +273,7 @@ def _plain(ds: Dataset, keyword: str) -> str:
     return text
 
 
-def _frame(ds: Dataset, ref: SliceRef) -> SourceFrame:
+def _frame(ds: Dataset, ref: SliceRef, _: Volume) -> SourceFrame:
     try:
         plane, orientation, measures = (
             (ds, ds, ds) if ref.frame_number is None else _functional_groups(ds, ref.frame_number)
@@ -234,6 +296,29 @@ def _frame(ds: Dataset, ref: SliceRef) -> SourceFrame:
         raise PermanentError(
             f"{ref.sop_instance_uid} does not say where its pixels lie in the patient.",
             next_step="Results need a series with positions and orientation (PS3.3 C.7.6.2).",
+            code="geometry-missing",
+        ) from error
+
+
+def _frame_in_its_plane(ds: Dataset, ref: SliceRef, volume: Volume) -> SourceFrame:
+    """Read what a projection image has: its size; its spacing is the volume's, which the gate compares again."""
+    try:
+        _, row_mm, column_mm = volume.geometry.spacing_mm
+        return SourceFrame(
+            sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
+            sop_instance_uid=ref.sop_instance_uid,
+            number=ref.frame_number,
+            position=None,
+            orientation=None,
+            pixel_spacing_mm=(row_mm, column_mm) if volume.has_spacing else None,
+            slice_thickness_mm=None,
+            rows=int(ds.Rows),
+            columns=int(ds.Columns),
+        )
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise PermanentError(
+            f"{ref.sop_instance_uid} does not say how its pixels are arranged.",
+            next_step="Results need images with Rows, Columns and the frames that were analysed (PS3.3 C.7.6.3).",
             code="geometry-missing",
         ) from error
 
@@ -262,8 +347,8 @@ def _ensure_one_stack(frames: Sequence[SourceFrame]) -> None:
         same = (
             (frame.rows, frame.columns, frame.sop_class_uid) == (first.rows, first.columns, first.sop_class_uid)
             and (frame.number is None) == (first.number is None)
-            and np.allclose(frame.orientation, first.orientation, rtol=0, atol=_SAME_DIRECTION)
-            and np.allclose(frame.pixel_spacing_mm, first.pixel_spacing_mm, rtol=1e-3)
+            and _close(frame.orientation, first.orientation, absolute=_SAME_DIRECTION)
+            and _close(frame.pixel_spacing_mm, first.pixel_spacing_mm, relative=1e-3)
         )
         if not same:
             raise PermanentError(
@@ -271,3 +356,12 @@ def _ensure_one_stack(frames: Sequence[SourceFrame]) -> None:
                 next_step="Results are made for one consistent stack only.",
                 code="mixed-orientations",
             )
+
+
+def _close(
+    one: Sequence[float] | None, other: Sequence[float] | None, *, absolute: float = 0.0, relative: float = 0.0
+) -> bool:
+    """Tell whether both are absent, or both there and nearly the same."""
+    if one is None or other is None:
+        return one is other
+    return bool(np.allclose(one, other, rtol=relative, atol=absolute))

@@ -51,7 +51,8 @@ def ensure_encodable(conclusion: Conclusion) -> None:
     Raises
     ------
     PermanentError
-        ``nothing-to-report``, ``labels-off-grid``, ``segments-misnumbered`` or ``no-frame-of-reference``.
+        ``nothing-to-report``, ``labels-off-grid``, ``segments-misnumbered``, ``segment-unnamed``,
+        ``segment-tracked-twice`` or ``no-frame-of-reference``.
     """
     volume = conclusion.volume
     if not conclusion.absent and not any(_says_something(finding) for finding in conclusion.findings):
@@ -81,6 +82,40 @@ def ensure_encodable(conclusion: Conclusion) -> None:
                 next_step="Report this to the provider of the model package.",
                 code="segments-misnumbered",
             )
+        _ensure_described(finding.segments)
+
+
+def written_label(label: str) -> str:
+    """Return a label as Segment Label (0062,0005) holds it: at most 64 characters, without padding (PS3.5 6.2, LO)."""
+    return label.strip()[:64].rstrip()
+
+
+def _ensure_described(segments: tuple[Segment, ...]) -> None:
+    """Refuse what type 1 attributes of a segment cannot say (PS3.3 C.8.20.4)."""
+    for segment in segments:
+        codes = [segment.category, segment.type, segment.laterality, segment.site]
+        problem = None
+        if not written_label(segment.label) or not segment.tracking_identifier.strip():
+            problem = "has no label or no tracking identifier"
+        elif any(c == "\\" or not c.isprintable() for c in segment.label + segment.tracking_identifier):
+            problem = "has a label or tracking identifier with a backslash or a control character"
+        elif not all(code.value and code.scheme and code.meaning for code in codes if code is not None):
+            problem = "has a code without value, scheme or meaning"
+        elif not all(0 <= c <= 255 for c in segment.colour_rgb):
+            problem = "has a colour outside 0 to 255"
+        if problem:
+            raise PermanentError(
+                f"Segment {segment.number} {problem}.",
+                next_step="Report this to the provider of the model package (`overread models check`).",
+                code="segment-unnamed",
+            )
+    identifiers = [segment.tracking_identifier for segment in segments]
+    if len(set(identifiers)) != len(identifiers):
+        raise PermanentError(
+            "Two segments have the same tracking identifier, so reports could not tell them apart.",
+            next_step="Report this to the provider of the model package.",
+            code="segment-tracked-twice",
+        )
 
 
 def _says_something(finding: Finding) -> bool:

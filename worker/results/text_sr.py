@@ -1,101 +1,78 @@
-"""Basic Text SR (PS3.3 A.35.1) in the manner of TID 2000, for statements about the whole study.
+"""Basic Text SR (PS3.3 A.35.1) in the manner of TID 2000, for what has no place in the images.
 
-What was looked for and not found has no outline, and a TID 1500 report with an outline-less group does not open in
-OHIF; a text report does. Nothing found is said in words, never by silence.
+A statement on the whole study has no outline, and a TID 1500 report with an outline-less group does not open in OHIF; a
+text report opens everywhere. Nothing found is said in words, never by silence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
-from worker.domain.codes import Code
-from worker.domain.findings import Conclusion
+from worker.domain.findings import Narrative
+from worker.results import coding
 from worker.results import content_items as items
-from worker.results.coding import procedure_reported
-from worker.results.header import Stamp, algorithm_parameters, apply_header, references
+from worker.results.header import Stamp, algorithm_parameters
 from worker.results.making import Making
-from worker.results.sr import apply_document_references
+from worker.results.sr_document import context_items, document, finish
+from worker.results.text_sentences import Sentence, has_words, sentences
 
-DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """What a text report says, as complete sentences: ``findings`` one by one, then one ``conclusion``."""
-
-    findings: tuple[str, ...]
-    conclusion: str
-
-
-def statements_of(conclusion: Conclusion) -> Statements:
-    """Put a conclusion into words."""
-    algorithm = conclusion.algorithm
-    who = f"{algorithm.title}, version {algorithm.model.version}"
-    absent = conclusion.absent
-    found = [segment.label for segment in conclusion.segments]
-    notes = (*conclusion.volume.notes, *conclusion.notes)
-    findings = [f"Not found: {label}. It was looked for in {len(conclusion.volume.slices)} images." for label in absent]
-    if found:
-        findings.append(f"Found and reported in the measurement report of the same study: {', '.join(found)}.")
-    findings += [f"Note: {note}" for note in notes]
-    return Statements(
-        findings=tuple(findings),
-        conclusion=f"AI DRAFT, not verified by a physician. Made by {who}. "
-        "Not found by the algorithm does not mean that nothing is there.",
-    )
+DRAFT = "AI DRAFT, not verified by a physician."
 
 
 def encode_text(making: Making) -> tuple[Dataset, ...]:
-    """Encode what was not found, with its notes, as text, when there is something to say."""
-    if not making.conclusion.absent:
+    """Encode the statements, when there is something that only words can say to this destination."""
+    conclusion, source = making.conclusion, making.source
+    if not has_words(conclusion, making.profile):
         return ()
-    source = making.source
-    ds = Dataset()
-    ds.SOPClassUID = BasicTextSRStorage
-    ds.Modality = "SR"
-    ds.StudyInstanceUID = source.header.StudyInstanceUID
-    ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
-    ds.ReferencedPerformedProcedureStepSequence = []
-    ds.PerformedProcedureCodeSequence = []
-    ds.CurrentRequestedProcedureEvidenceSequence = [
-        references(source.header.StudyInstanceUID, [(source.header.SeriesInstanceUID, source.instances)])
+    ds = document(
+        BasicTextSRStorage,
+        coding.DIAGNOSTIC_IMAGING_REPORT,
+        "2000",
+        [(source.header.SeriesInstanceUID, source.instances)],
+    )
+    stated = [_statement(one, making) for one in sentences(conclusion, making.profile)]
+    ds.ContentSequence = [
+        *context_items(making.stamp, conclusion.volume.modality),
+        *([items.section(coding.FINDINGS, stated)] if stated else []),
+        *(_narrative(one) for one in conclusion.narratives),
+        conclusions(
+            making.stamp,
+            "" if not conclusion.absent else "Not found by the algorithm does not mean that nothing is there.",
+        ),
     ]
-    ds.ValueType = "CONTAINER"
-    ds.ConceptNameCodeSequence = [items.coded(DIAGNOSTIC_IMAGING_REPORT)]
-    ds.ContinuityOfContent = "SEPARATE"
-    ds.ContentTemplateSequence = [items.template("2000")]
-    ds.ContentSequence = _content(making.conclusion, making.stamp)
-    apply_header(ds, making.stamp, making.names("TEXT"))
-    apply_document_references(ds, source.header, making.context)
+    finish(ds, making.stamp, making.names("TEXT"), making.context)
     return (ds,)
 
 
-def _content(conclusion: Conclusion, stamp: Stamp) -> list[Dataset]:
-    said = statements_of(conclusion)
-    return [
-        items.language(),
-        *items.device_observer(stamp.equipment),
-        items.code(
-            "HAS CONCEPT MOD",
-            Code("121058", "DCM", "Procedure reported"),
-            procedure_reported(conclusion.volume.modality),
-        ),
-        items.section(
-            Code("121070", "DCM", "Findings"),
-            [items.text("CONTAINS", Code("121071", "DCM", "Finding"), text) for text in said.findings],
-        ),
-        items.section(
-            Code("121076", "DCM", "Conclusions"),
-            [
-                items.text("CONTAINS", Code("121077", "DCM", "Conclusion"), said.conclusion),
-                items.text(
-                    "CONTAINS",
-                    Code("121077", "DCM", "Conclusion"),
-                    f"Algorithm: {'; '.join(algorithm_parameters(stamp.algorithm))}",
-                ),
-            ],
-        ),
-    ]
+def conclusions(stamp: Stamp, remark: str) -> Dataset:
+    """Who says it, and that nobody has checked it."""
+    algorithm = stamp.algorithm
+    made_by = f"Made by {algorithm.title}, version {algorithm.model.version}."
+    return items.section(
+        coding.CONCLUSIONS,
+        [
+            items.text(items.CONTAINS, coding.CONCLUSION, " ".join(part for part in (DRAFT, made_by, remark) if part)),
+            items.text(items.CONTAINS, coding.CONCLUSION, f"Algorithm: {'; '.join(algorithm_parameters(algorithm))}"),
+        ],
+    )
+
+
+def _statement(one: Sentence, making: Making) -> Dataset:
+    """A sentence with the images that show it. Each needs a concept name: OHIF crashes on one without."""
+    frames = [making.source.frames[index] for index in one.key_slices]
+    shown = [
+        items.image(
+            items.INFERRED, coding.BEST_ILLUSTRATION,
+            (frame.sop_class_uid, frame.sop_instance_uid), frame_number=frame.number,
+        )
+        for frame in frames
+    ]  # fmt: skip
+    return items.text(items.CONTAINS, coding.FINDING, one.words, shown)
+
+
+def _narrative(one: Narrative) -> Dataset:
+    """A section of the report that a physician may go on from."""
+    return items.section(
+        one.section, [items.text(items.CONTAINS, coding.element_of(one.section), f"{DRAFT} {one.text}")]
+    )

@@ -152,7 +152,8 @@ def a_segment(
         category=ABNORMAL if nodule else ANATOMY,
         type=NODULE if nodule else LUNG,
         colour_rgb=(70, 160, 255) if number == 1 else (255, 60, 60),
-        measurements=(Measurement(VOLUME, millilitres, MILLILITRE),),
+        # A projection has no volume, and images without a pixel spacing nothing in millimetres.
+        measurements=(Measurement(VOLUME, millilitres, MILLILITRE),) if volume.in_patient_space else (),
         tracking_identifier=f"AI {label}",
         laterality=side,
     )

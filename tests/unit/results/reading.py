@@ -52,3 +52,10 @@ def parent(ds: Dataset, code: str) -> tuple[Dataset, Dataset]:
 def drop(ds: Dataset, code: str) -> None:
     holder, item = parent(ds, code)
     holder.ContentSequence = [other for other in holder.ContentSequence if other is not item]
+
+
+def units(ds: Dataset) -> Iterator[Dataset]:
+    """The codes of all units of measurement."""
+    for item in items(ds):
+        for measured in item.get("MeasuredValueSequence") or []:
+            yield from measured.MeasurementUnitsCodeSequence

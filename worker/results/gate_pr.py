@@ -1,0 +1,220 @@
+"""Gate checks of presentation states: about the analysed images, with what was found drawn where it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from worker.domain.result import Check
+from worker.results.gate_key_slices import edges_on, key_of, slices_by_key, unshown
+from worker.results.gate_reading import Inspection, checked
+from worker.results.gate_seg_reading import group_of
+
+_POINTS = {"POINT": (1, 1), "POLYLINE": (2, 10_000), "CIRCLE": (2, 2), "ELLIPSE": (4, 4)}
+"""Least and most points of a graphic type (PS3.3 C.10.5.1.2)."""
+
+_NEAR_PX = 1.5
+_DRAWN = 0.9
+"""Share of the points of an outline that must lie on an edge of what was found."""
+
+
+def is_grey(given: Inspection) -> bool:
+    """Tell whether the images are grey: a grayscale presentation state does not apply to others."""
+    analysed = {uid for uid, _ in slices_by_key(given.conclusion)}
+    kinds = {str(given.evidence.by_instance[uid].PhotometricInterpretation) for uid in analysed}
+    return kinds <= {"MONOCHROME1", "MONOCHROME2"}
+
+
+def presentation_checks(states: Sequence[Dataset], given: Inspection) -> Iterator[Check]:
+    """Yield the checks of all presentation states of a set."""
+    yield checked("pr-set", "every key slice has its graphics", lambda: _set(states, given))
+    for name, check, good in (
+        ("pr-form", _form, "layers, texts and areas as the standard wants them"),
+        ("pr-references", _references, "analysed images only"),
+        ("pr-area", _area, "the whole image"),
+        ("pr-values", _values, "values and polarity of the images"),
+        ("pr-graphics", _graphics, "inside the image, along what was found"),
+    ):
+        yield checked(name, good, lambda check=check: (p for ds in states for p in check(ds, given)))  # type: ignore[misc]
+
+
+def _set(states: Sequence[Dataset], given: Inspection) -> Iterator[str]:
+    known = slices_by_key(given.conclusion)
+    shown = [
+        known[key]
+        for ds in states
+        for key in {
+            key_of(item) for annotation in ds.GraphicAnnotationSequence for item in annotation.ReferencedImageSequence
+        }
+    ]
+    if len(set(shown)) != len(shown):
+        yield "a slice is drawn on by two presentation states"
+    yield from unshown(set(shown), given.conclusion)
+
+
+def _form(ds: Dataset, _: Inspection) -> Iterator[str]:
+    layers = [str(layer.GraphicLayer) for layer in ds.GraphicLayerSequence]
+    orders = [int(layer.GraphicLayerOrder) for layer in ds.GraphicLayerSequence]
+    if len(set(layers)) != len(layers) or len(set(orders)) != len(orders):
+        yield "two layers share a name or an order"
+    texts: list[str] = []
+    for annotation in ds.GraphicAnnotationSequence:
+        if str(annotation.GraphicLayer) not in layers:
+            yield f"layer {annotation.GraphicLayer} is not described"
+        objects = annotation.get("GraphicObjectSequence") or []
+        written = annotation.get("TextObjectSequence") or []
+        if not objects and not written:
+            yield "an annotation is empty"
+        texts += [str(item.UnformattedTextValue) for item in written]
+        for item in written:
+            yield from _box(item)
+    images = {
+        key_of(item) for annotation in ds.GraphicAnnotationSequence for item in annotation.ReferencedImageSequence
+    }
+    if sum("AI DRAFT" in text for text in texts) != len(images):
+        yield "not every image says that this is an AI draft"
+    if not str(ds.ContentDescription).startswith("AI DRAFT"):
+        yield "ContentDescription does not say that it is an AI draft"
+
+
+def _box(item: Dataset) -> Iterator[str]:
+    first, last = item.BoundingBoxTopLeftHandCorner, item.BoundingBoxBottomRightHandCorner
+    if not (first[0] < last[0] and first[1] < last[1]):
+        yield "a text has no room"
+    if item.BoundingBoxAnnotationUnits == "DISPLAY" and not (min(first) >= 0 and max(last) <= 1):
+        yield "a text leaves the display"
+
+
+def _referenced(ds: Dataset) -> Iterator[Dataset]:
+    for series in ds.ReferencedSeriesSequence:
+        yield from series.ReferencedImageSequence
+
+
+def _keys(item: Dataset) -> list[tuple[str, int | None]]:
+    """A reference may name several frames."""
+    numbers = item.get("ReferencedFrameNumber")
+    uid = str(item.ReferencedSOPInstanceUID)
+    if numbers is None:
+        return [(uid, None)]
+    return [(uid, int(n)) for n in ([numbers] if isinstance(numbers, (int, str)) else numbers)]
+
+
+def _references(ds: Dataset, given: Inspection) -> Iterator[str]:
+    known = slices_by_key(given.conclusion)
+    if any(
+        str(s.SeriesInstanceUID) != given.conclusion.volume.series_instance_uid for s in ds.ReferencedSeriesSequence
+    ):
+        yield "refers to another series"
+    named = {key for item in _referenced(ds) for key in _keys(item)}
+    if named - known.keys():
+        yield f"{len(named - known.keys())} images were not analysed"
+    windows = ds.get("SoftcopyVOILUTSequence") or []
+    inner = [i for holder in (*ds.GraphicAnnotationSequence, *windows) for i in holder.ReferencedImageSequence]
+    if {key for item in inner for key in _keys(item)} - named:
+        yield "an annotation or a window is about an image that is not referenced"
+    for item in (*_referenced(ds), *inner):
+        image = given.evidence.by_instance.get(str(item.ReferencedSOPInstanceUID))
+        if image is None or str(item.ReferencedSOPClassUID) != str(image.SOPClassUID):
+            yield f"wrong SOP class for {item.ReferencedSOPInstanceUID}"
+
+
+def _area(ds: Dataset, given: Inspection) -> Iterator[str]:
+    (area,) = ds.DisplayedAreaSelectionSequence
+    volume = given.conclusion.volume
+    _, rows, columns = volume.geometry.shape
+    corners = [*area.DisplayedAreaTopLeftHandCorner, *area.DisplayedAreaBottomRightHandCorner]
+    if corners != [1, 1, columns, rows]:
+        yield f"shows {corners}, the images have {columns} columns and {rows} rows"
+    spacing = area.get("PresentationPixelSpacing")
+    if volume.has_spacing:
+        if not np.allclose([float(v) for v in spacing], volume.geometry.spacing_mm[1:], rtol=1e-4):
+            yield "another pixel spacing than the images"
+    elif spacing is not None or list(area.PresentationPixelAspectRatio) != [1, 1]:
+        yield "claims a pixel spacing that nobody knows"
+
+
+def _values(ds: Dataset, given: Inspection) -> Iterator[str]:
+    for item in _referenced(ds):
+        image = given.evidence.by_instance[str(item.ReferencedSOPInstanceUID)]
+        inverted = str(image.PhotometricInterpretation) == "MONOCHROME1"
+        if ds.PresentationLUTShape != ("INVERSE" if inverted else "IDENTITY"):
+            yield f"PresentationLUTShape is {ds.PresentationLUTShape} for {image.PhotometricInterpretation}"
+        for _, number in _keys(item):
+            for keyword, neutral in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+                stated = _transformation(image, number).get(keyword)
+                expected = neutral if stated is None else float(stated)
+                if "ModalityLUTSequence" not in ds and not np.isclose(float(ds.get(keyword, neutral)), expected):
+                    yield f"{keyword} is not that of the image"
+    for window in ds.get("SoftcopyVOILUTSequence") or []:
+        if float(window.WindowWidth) < 1.0 and window.get("VOILUTFunction") != "LINEAR_EXACT":
+            yield f"window width {window.WindowWidth}"
+
+
+def _transformation(image: Dataset, number: int | None) -> Dataset:
+    if number is None:
+        return image
+    shared = (image.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    own = (image.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * number)[number - 1]
+    return group_of(own, shared, "PixelValueTransformationSequence") or image
+
+
+def _graphics(ds: Dataset, given: Inspection) -> Iterator[str]:
+    known = slices_by_key(given.conclusion)
+    _, rows, columns = given.conclusion.volume.geometry.shape
+    drawn: dict[int, list[NDArray[np.float64]]] = {}
+    for annotation in ds.GraphicAnnotationSequence:
+        (image,) = annotation.ReferencedImageSequence
+        index = known[key_of(image)]
+        for item in annotation.get("GraphicObjectSequence") or []:
+            points = np.array([float(v) for v in item.GraphicData]).reshape(-1, 2)
+            least, most = _POINTS[item.GraphicType]
+            if not least <= len(points) <= most or int(item.NumberOfGraphicPoints) != len(points):
+                yield f"a {item.GraphicType} of {len(points)} points"
+            if (
+                item.GraphicAnnotationUnits != "PIXEL"
+                or item.GraphicDimensions != 2
+                or item.get("GraphicFilled") == "Y"
+            ):
+                yield "a graphic is not in pixels, or filled"
+            if points.min() < 0 or points[:, 0].max() > columns or points[:, 1].max() > rows:
+                yield "a graphic leaves the image"
+            drawn.setdefault(index, []).append(_around(points) if item.GraphicType == "CIRCLE" else points)
+    for index in {known[key_of(item)] for a in ds.GraphicAnnotationSequence for item in a.ReferencedImageSequence}:
+        yield from _along(index, drawn.get(index, []), given)
+
+
+def _along(index: int, graphics: Sequence[NDArray[np.float64]], given: Inspection) -> Iterator[str]:
+    """Each thing that was found on a slice has a graphic along it, and each outline lies on something."""
+    shape = given.conclusion.volume.geometry.shape
+    limits = np.array([shape[2], shape[1]], dtype=np.float64)
+    places = [edge.places for edge in edges_on(index, given.conclusion, given.profile)]
+    edges = [np.clip(one[:, ::-1] + 0.5, 0.0, limits) for one in places]
+    for edge in edges:
+        if not any(_share_near(points, edge) >= _DRAWN for points in graphics):
+            yield f"something on slice {index + 1} is not drawn"
+    for points in graphics:
+        if not any(_share_near(points, edge) >= _DRAWN for edge in (*edges, *_hottest(index, given))):
+            yield f"a graphic on slice {index + 1} lies along nothing"
+
+
+def _hottest(index: int, given: Inspection) -> Iterator[NDArray[np.float64]]:
+    for heat_map in given.conclusion.heat_maps:
+        plane = heat_map.values[index]
+        if float(plane.max()) == float(heat_map.values.max()):
+            yield np.argwhere(plane == plane.max())[:, ::-1].astype(np.float64) + 0.5
+
+
+def _around(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Four places of a circle that is given by its centre and a place on it."""
+    radius = float(np.linalg.norm(points[1] - points[0]))
+    around: NDArray[np.float64] = points[0] + radius * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    return around
+
+
+def _share_near(points: NDArray[np.float64], edge: NDArray[np.float64]) -> float:
+    """Share of points (column, row) that are near one of an edge."""
+    near = [bool((np.abs(edge - point).max(axis=1) <= _NEAR_PX).any()) for point in points]
+    return float(np.mean(near))

@@ -1,0 +1,66 @@
+"""Gate checks of SEG frames on projection and ultrasound images: pixel on pixel, and millimetres only where stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from worker.domain.findings import Conclusion
+from worker.results.gate_seg_reading import Frame, Vector
+
+_SAME_SPACING = 1e-3
+"""Largest relative difference of pixel spacings."""
+
+
+def plane_problems(frame: Frame, image: Dataset, conclusion: Conclusion) -> Iterator[str]:
+    """Compare a frame with the image, or frame of it, that it was made from (PS3.3 A.51.5.1)."""
+    number = frame.source[1]
+    frames = int(image.get("NumberOfFrames") or 1)
+    if number is not None and not 1 <= number <= frames:
+        yield f"names frame {number} of an image of {frames}"
+    if number is None and frames > 1:
+        yield f"does not say which of {frames} frames of its image it belongs to"
+    if frame.position is not None or frame.orientation is not None:
+        yield "claims a place in the patient that its image does not have"
+    if not conclusion.volume.has_spacing:
+        if frame.spacing is not None:
+            yield "claims a pixel spacing that is not known"
+        return
+    spacing = np.array(conclusion.volume.geometry.spacing_mm[1:])
+    if frame.spacing is None or not np.allclose(frame.spacing, spacing, rtol=_SAME_SPACING):
+        yield "has another pixel spacing than the volume"
+    stated = list(stated_spacings(image))
+    if not any(np.allclose(spacing, one, rtol=_SAME_SPACING) for one in stated):
+        yield "has a pixel spacing that its image does not state"
+
+
+def stated_spacings(image: Dataset) -> Iterator[Vector]:
+    """Every pixel spacing (row, column, in mm) that a projection or ultrasound image states, whatever it is of.
+
+    In the patient (PS3.3 10.7.1.1), at the detector (C.8.11.4), there divided by the magnification, of a scanned film
+    (C.8.6.2), or of the regions of an ultrasound image (C.8.5.5).
+    """
+    magnification = float(image.get("EstimatedRadiographicMagnificationFactor") or 1.0)
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        value = image.get(keyword)
+        if value:
+            spacing = np.array([float(v) for v in value])
+            yield spacing
+            yield spacing / magnification
+    for region in image.get("SequenceOfUltrasoundRegions") or []:
+        # Physical units 3 are centimetres.
+        if (
+            int(region.get("PhysicalUnitsXDirection") or 0) == 3
+            and int(region.get("PhysicalUnitsYDirection") or 0) == 3
+        ):
+            yield 10 * np.abs([float(region.PhysicalDeltaY), float(region.PhysicalDeltaX)])
+    for groups in (
+        image.get("SharedFunctionalGroupsSequence") or [],
+        image.get("PerFrameFunctionalGroupsSequence") or [],
+    ):
+        for item in groups:
+            for measures in item.get("PixelMeasuresSequence") or []:
+                if measures.get("PixelSpacing"):
+                    yield np.array([float(v) for v in measures.PixelSpacing])

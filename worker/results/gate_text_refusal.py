@@ -1,0 +1,97 @@
+"""Gate checks of statements that a series was not analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+
+from worker.domain.findings import Refusal
+from worker.domain.profile import Audience, Profile
+from worker.domain.result import Check, ResultContext, ResultKind
+from worker.results.audiences import audiences_of, context_for
+from worker.results.gate_content import evidence_problems, nameless_or_empty
+from worker.results.gate_header import header_checks
+from worker.results.gate_kos import note_checks, predecessor_check
+from worker.results.gate_reading import EvidenceHeaders, Parsed, checked, children, content_items
+from worker.results.gate_text import finding_items, form_problems
+
+
+class Rules(Protocol):
+    """What each destination is to get, and how large an object may be: those of the gate."""
+
+    @property
+    def maximum_object_bytes(self) -> int:
+        """A larger object does not pass."""
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """By destination."""
+
+    @property
+    def standard(self) -> Profile:
+        """Of the others."""
+
+
+def refusal_checks(ds: Dataset, refusal: Refusal, evidence: EvidenceHeaders) -> Iterator[Check]:
+    """Yield the checks of one document; those of its header (``header_checks``) are beside them."""
+    series = {
+        uid
+        for uid, header in evidence.by_instance.items()
+        if str(header.SeriesInstanceUID) == refusal.series_instance_uid
+    }
+    yield checked("refusal-form", "TID 2000, 18748-4", lambda: form_problems(ds))
+    yield checked("refusal-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
+    yield checked("refusal-references", "evidence complete", lambda: evidence_problems(ds, [], evidence, series))
+    yield checked("refusal-statements", "the reason, and nothing about the images", lambda: _statements(ds, refusal))
+
+
+def _statements(ds: Dataset, refusal: Refusal) -> Iterator[str]:
+    said = [str(item.TextValue) for item in finding_items(ds)]
+    if said != [f"Not analysed, because: {refusal.reason}", f"Code: {refusal.code}"]:
+        yield "the reason is not stated, or something else is"
+    texts = [str(item.TextValue) for section in children(ds, "121076") for item in section.ContentSequence]
+    if not any(words.startswith("AI DRAFT, not verified") for words in texts):
+        yield "the text does not say that it is an AI draft"
+    if not any(refusal.algorithm.model.digest in words for words in texts):
+        yield "the text does not name the model"
+    if any(item.ValueType == "IMAGE" for item in content_items(ds)):
+        yield "an image, though nothing was analysed"
+
+
+def set_checks(
+    objects: Sequence[Parsed], refusal: Refusal, evidence: EvidenceHeaders, context: ResultContext, rules: Rules
+) -> Iterator[Check]:
+    """Yield the checks of everything that was made of a refusal."""
+    audiences = audiences_of(context.destinations, rules.profiles, standard=rules.standard)
+    wanting = [audience for audience in audiences if audience.profile.refusals]
+    yield checked(
+        "objects",
+        "a text for each profile that wants it, then the notes",
+        lambda: _order(objects, wanting, several=len(audiences) > 1, notes=len(context.withdrawals)),
+    )
+    texts = [one for one in objects if one.item.kind is ResultKind.SR]
+    for one, audience in zip(texts, wanting, strict=False):
+        limit = rules.maximum_object_bytes
+        yield from header_checks(one.item, one.dataset, evidence, audience.profile, name="text", maximum_bytes=limit)
+        yield from refusal_checks(one.dataset, refusal, evidence)
+        yield predecessor_check("text", one.dataset, context_for(context, audience))
+    plain = replace(rules.standard, character_set="ISO_IR 192")
+    notes = [one for one in objects if one.item.kind is ResultKind.KOS]
+    for one, withdrawal in zip(notes, context.withdrawals, strict=False):
+        limit = rules.maximum_object_bytes
+        yield from header_checks(one.item, one.dataset, evidence, plain, name="kos", maximum_bytes=limit)
+        yield from note_checks(one.dataset, withdrawal, [each.dataset for each in objects], evidence)
+
+
+def _order(objects: Sequence[Parsed], wanting: Sequence[Audience], *, several: bool, notes: int) -> Iterator[str]:
+    kinds = [one.item.kind for one in objects]
+    if kinds != [ResultKind.SR] * len(wanting) + [ResultKind.KOS] * notes:
+        yield f"objects {[kind.value for kind in kinds]}, expected {len(wanting)} texts and {notes} notes"
+    if len({one.item.sop_instance_uid for one in objects}) != len(objects):
+        yield "two objects share a SOP Instance UID"
+    for one, audience in zip(objects, wanting, strict=False):
+        if one.item.destinations != (audience.destinations if several else None):
+            yield "a text is addressed to others than those who want it"
