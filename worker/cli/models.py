@@ -1,4 +1,4 @@
-"""``models``: what is installed, and whether it is sound."""
+"""``models``: what is installed, whether it is sound, and how a new one begins."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from worker.cli import console
+from worker.cli import console, models_import, models_make
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.wiring import offline
 
-app = typer.Typer(help="Model packages: list them, check them.", no_args_is_help=True)
+app = typer.Typer(help="Model packages: list, check, begin and describe them.", no_args_is_help=True)
+app.command("new")(models_make.new)
+app.command("card")(models_make.card)
+app.add_typer(models_import.app, name="import")
 
 
 @app.command("list")
@@ -38,7 +41,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
             made.add_row(
                 str(package.identity),
                 Text(package.manifest.package.title),
-                package.manifest.input.modality,
+                ", ".join(package.manifest.reference.modalities),
                 package.identity.digest[:12],
                 str(package.folder),
             )

@@ -33,6 +33,9 @@ CODED = {
 and the name with ``Value`` behind it the code values (``AnatomicRegion`` = Chest, ``AnatomicRegionValue`` = 51185008).
 """
 
+_WITHIN = {"ViewCodeSequence": ("ViewModifierCodeSequence", "ViewModifier")}
+"""Code sequences in the items of others: magnification, spot compression, implant displaced (PS3.3 C.8.11.7)."""
+
 _CHARSET_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _PLAIN_TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
@@ -133,10 +136,19 @@ def _coded(dataset: Dataset) -> Attributes:
     found: Attributes = {}
     for sequence, name in CODED.items():
         items = items_of(dataset, sequence) if sequence in dataset else []
-        for suffix, keyword in (("", "CodeMeaning"), ("Value", "CodeValue")):
-            values = tuple(value for item in items for value in dict(_plain(item)).get(keyword, ()))
-            if values:
-                found[name + suffix] = values
+        found.update(_codes(items, name))
+        if sequence in _WITHIN:
+            inner, inner_name = _WITHIN[sequence]
+            found.update(_codes([code for item in items for code in items_of(item, inner)], inner_name))
+    return found
+
+
+def _codes(items: list[Dataset], name: str) -> Attributes:
+    found: Attributes = {}
+    for suffix, keyword in (("", "CodeMeaning"), ("Value", "CodeValue")):
+        values = tuple(value for item in items for value in dict(_plain(item)).get(keyword, ()))
+        if values:
+            found[name + suffix] = values
     return found
 
 

@@ -10,15 +10,23 @@ import struct
 from dataclasses import dataclass
 
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JFIF, _ADOBE = 0xE0, 0xEE
+_LOSSY = frozenset({0xC0, 0xC1, 0xC2})
+"""Frames of the DCT processes: only these have a colour transform that nobody wrote down (JFIF)."""
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _J2K_START = b"\xff\x4f\xff\x51"
+_CODING_STYLE = 0xFF52
 _START_OF_TILE = 0xFF90
 _END_OF_J2K = 0xFFD9
 
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """Size and sample format of a compressed image. ``complete`` is False when its end is missing."""
+    """Size and sample format of a compressed image. ``complete`` is False when its end is missing.
+
+    ``transformed`` says whether its colours are luminance and chrominance: in JPEG that is how they come out of the
+    decoder, in JPEG 2000 the decoder undoes it. None: it does not say.
+    """
 
     rows: int
     columns: int
@@ -26,6 +34,7 @@ class Codestream:
     precision: int
     signed: bool
     complete: bool
+    transformed: bool | None = None
 
 
 def read_jpeg(data: bytes) -> Codestream | None:
@@ -36,6 +45,8 @@ def read_jpeg(data: bytes) -> Codestream | None:
     if data[:2] != b"\xff\xd8":
         return None
     position = 2
+    adobe: int | None = None
+    jfif = False
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             return None
@@ -49,8 +60,16 @@ def read_jpeg(data: bytes) -> Codestream | None:
                 return None
             precision, rows, columns, components = struct.unpack_from(">BHHB", data, position + 4)
             complete = data.find(b"\xff\xd9", position) >= 0
-            return Codestream(rows, columns, components, precision, signed=False, complete=complete)
+            names = data[position + 10 : position + 10 + 3 * components : 3]
+            transformed = _jpeg_transform(adobe, names, jfif=jfif and marker in _LOSSY)
+            return Codestream(
+                rows, columns, components, precision, signed=False, complete=complete, transformed=transformed
+            )
         else:
+            payload = data[position + 4 : position + 18]
+            if marker == _ADOBE and payload.startswith(b"Adobe") and data[position + 2 : position + 4] >= b"\0\x0e":
+                adobe = data[position + 15]
+            jfif = jfif or (marker == _JFIF and payload.startswith(b"JFIF\0"))
             position += 2 + struct.unpack_from(">H", data, position + 2)[0]
     return None
 
@@ -73,7 +92,29 @@ def read_jpeg2000(data: bytes) -> Codestream | None:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
         complete=_tiles_complete(data, start + 2, tiles),
+        transformed=_multiple_component_transform(data, start + 2),
     )
+
+
+def _jpeg_transform(adobe: int | None, names: bytes, *, jfif: bool) -> bool | None:
+    """What Adobe's marker, the names of the components and JFIF say about the colours, in this order of trust."""
+    if adobe in (0, 1):
+        return adobe == 1
+    if names == b"RGB":
+        return False
+    return True if jfif else None
+
+
+def _multiple_component_transform(data: bytes, position: int) -> bool | None:
+    """The transform of the COD marker (ISO/IEC 15444-1 A.6.1)."""
+    while position + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, position)
+        if marker == _CODING_STYLE:
+            return bool(data[position + 8]) if position + 9 <= len(data) else None
+        if marker == _START_OF_TILE or marker < 0xFF30:
+            return None
+        position += 2 + length
+    return None
 
 
 def _tiles_complete(data: bytes, position: int, tiles: int) -> bool:

@@ -9,6 +9,7 @@ from statistics import median
 from worker.decode.attributes import Attributes, attributes_of, floats, integer
 from worker.decode.bounded import ReadLimits
 from worker.decode.geometry import axes_of, groups_of_orientation, median_spacing_mm, name_of_orientation
+from worker.decode.kinds import intent_of
 from worker.decode.outcomes import UnreadableInstanceError
 from worker.decode.parsing import parse, reading
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader, SeriesSummary, StoredInstance
@@ -66,6 +67,7 @@ def wrong_instance(name: str) -> UnreadableInstanceError:
 
 def header_of(instance: StoredInstance, attributes: Attributes) -> InstanceHeader:
     """Put the numbers that everybody needs beside the attributes."""
+    attributes = {**implied(instance, attributes), **attributes}
     orientation = floats(attributes, "ImageOrientationPatient")
     position = floats(attributes, "ImagePositionPatient")
     frame_of_reference = attributes.get("FrameOfReferenceUID", ("",))[0]
@@ -79,6 +81,19 @@ def header_of(instance: StoredInstance, attributes: Attributes) -> InstanceHeade
         image_orientation_patient=orientation[:6] if orientation and len(orientation) >= 6 else None,
         image_position_patient=(position[0], position[1], position[2]) if position and len(position) >= 3 else None,
     )
+
+
+def implied(instance: StoredInstance, attributes: Attributes) -> Attributes:
+    """What an image says without an attribute, so that a rule can ask for it.
+
+    Number of Frames is 1 for single-frame images; Presentation Intent Type is that of the SOP class (a digital X-ray
+    or mammogram for processing is another class than the one for presentation, PS3.4 B.5).
+    """
+    found: Attributes = {"NumberOfFrames": ("1",)} if "Rows" in attributes else {}
+    intent = intent_of(instance.header.sop_class_uid)
+    if intent:
+        found["PresentationIntentType"] = (intent,)
+    return found
 
 
 def _summary(group: list[InstanceHeader]) -> SeriesSummary:

@@ -33,6 +33,11 @@ class Rescale:
         values += np.float32(self.intercept)
         return values
 
+    def span(self, low: int, high: int) -> tuple[float, float]:
+        """Lowest and highest value that the stored values from ``low`` to ``high`` can become."""
+        ends = sorted((low * self.slope + self.intercept, high * self.slope + self.intercept))
+        return ends[0], ends[1]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupTable:
@@ -47,6 +52,12 @@ class LookupTable:
         index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.values) - 1)
         mapped: NDArray[np.float32] = self.values[index]
         return mapped
+
+    def span(self, low: int, high: int) -> tuple[float, float]:
+        """Lowest and highest value that the stored values from ``low`` to ``high`` can become."""
+        ends = np.clip(np.array([low, high]) - self.first, 0, len(self.values) - 1)
+        reached = self.values[ends[0] : ends[1] + 1]
+        return float(reached.min()), float(reached.max())
 
 
 ModalityTransform = Rescale | LookupTable | None

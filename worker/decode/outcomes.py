@@ -25,6 +25,7 @@ OUTCOMES: dict[str, str] = {
     "codestream-mismatch": "The compressed image and the header disagree on size, bits or components.",
     "decoder-failed": "The decoder rejects the compressed image.",
     "bad-modality-lut": "Rescale or Modality LUT cannot be applied.",
+    "bad-palette": "The palette of a colour image cannot be applied.",
     "memory-budget-exceeded": "The pixels would need more memory than this process may use.",
     # volumes
     "no-images": "The series has no image.",
@@ -41,6 +42,7 @@ OUTCOMES: dict[str, str] = {
     "varying-spacing": "The distance of neighbouring planes varies.",
     "irregular-positions": "Planes are shifted sideways irregularly.",
     "gantry-tilt-too-large": "Planes are shifted sideways more than any gantry tilts.",
+    "several-images": "Projections or ultrasound images of different sizes, or several runs of frames.",
     "no-hounsfield-units": "A CT image has no rescale: its values are not Hounsfield units.",
 }
 

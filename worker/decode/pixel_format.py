@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from worker.decode.attributes import Attributes, integer
 from worker.decode.outcomes import PixelDataError
 
-_GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+PALETTE = "PALETTE COLOR"
+HALVED = "YBR_FULL_422"
+"""Natively, two neighbours of a row share their chrominance."""
+TRANSFORMED = frozenset({"YBR_ICT", "YBR_RCT"})
+"""Colour transforms that are part of JPEG 2000."""
+COLOUR = {"RGB": 3, "YBR_FULL": 3, HALVED: 3, "YBR_ICT": 3, "YBR_RCT": 3, PALETTE: 1}
+"""Photometric interpretations that have a luminance, with their samples per pixel (PS3.3 C.7.6.3.1.2)."""
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """Grey pixels: one sample, 8, 16 or 32 bits allocated.
+    """Stored pixels of 8, 16 or 32 bits allocated: one sample, or three of a colour.
 
+    ``planar`` says that the samples are stored one plane after another (Planar Configuration 1).
     ``padding`` is the closed range of stored values that mean "no image here" (Pixel Padding Value and Range Limit,
     PS3.3 C.7.5.1.1.2), already in the sign of the pixels.
     """
@@ -28,6 +36,9 @@ class PixelFormat:
     signed: bool
     inverted: bool
     padding: tuple[int, int] | None
+    photometric: str = ""
+    samples: int = 1
+    planar: bool = False
 
     @property
     def pixels(self) -> int:
@@ -36,12 +47,13 @@ class PixelFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Stored bytes of one frame."""
-        return self.pixels * self.bits_allocated // 8
+        """Stored bytes of one frame, when it is not compressed."""
+        samples = 2 if self.photometric == HALVED else self.samples
+        return self.pixels * samples * self.bits_allocated // 8
 
 
 def pixel_format_of(attributes: Attributes, *, name: str) -> PixelFormat:
-    """Read and check the Image Pixel module.
+    """Read and check the Image Pixel module of a grey image.
 
     Parameters
     ----------
@@ -55,15 +67,67 @@ def pixel_format_of(attributes: Attributes, *, name: str) -> PixelFormat:
     PixelDataError
         ``colour-image`` or ``unsupported-pixel-format``.
     """
-    photometric = attributes.get("PhotometricInterpretation", ("",))[0]
-    samples = integer(attributes, "SamplesPerPixel") or 1
-    if samples != 1 or photometric not in (*_GREY, ""):
+    photometric, samples = _colours(attributes)
+    if samples != 1 or photometric not in (*GREY, ""):
         raise PixelDataError(
             f"Instance {name} is a colour image ({photometric or 'no photometric interpretation'}, {samples} samples "
             "per pixel); one grey value per pixel was expected.",
             next_step="Exclude such series by a rule: models take modality values.",
             code="colour-image",
         )
+    return _checked(attributes, name=name)
+
+
+def colour_format_of(attributes: Attributes, *, name: str) -> PixelFormat:
+    """Read and check the Image Pixel module of a colour image.
+
+    Raises
+    ------
+    PixelDataError
+        ``unsupported-pixel-format``.
+    """
+    photometric, samples = _colours(attributes)
+    if COLOUR.get(photometric) != samples:
+        raise PixelDataError(
+            f"Instance {name} has the photometric interpretation {photometric or 'none'} and {samples} samples per "
+            f"pixel; expected are MONOCHROME1, MONOCHROME2 or {PALETTE} with one, or RGB, YBR_FULL, {HALVED}, YBR_ICT "
+            "or YBR_RCT with three.",
+            next_step="Exclude such series by a rule, or have the sender's software checked.",
+            code="unsupported-pixel-format",
+        )
+    format_ = _checked(attributes, name=name)
+    if format_.signed and samples == 3:
+        raise _unsupported(name, "signed colours")
+    return format_
+
+
+def require_native(format_: PixelFormat, *, name: str) -> None:
+    """Check what only uncompressed pixels cannot be.
+
+    Raises
+    ------
+    PixelDataError
+        ``unsupported-pixel-format``.
+    """
+    if format_.photometric in TRANSFORMED:
+        raise _unsupported(name, f"{format_.photometric}, which is made by JPEG 2000 alone, without compression")
+    if format_.photometric == HALVED and (format_.columns % 2 or format_.planar or format_.bits_allocated != 8):
+        raise _unsupported(name, f"{HALVED} with an odd number of columns, one plane per sample, or not 8 bits")
+
+
+def is_colour(attributes: Attributes) -> bool:
+    """Whether the pixels are no grey values."""
+    photometric, samples = _colours(attributes)
+    return samples != 1 or photometric not in (*GREY, "")
+
+
+def _colours(attributes: Attributes) -> tuple[str, int]:
+    return attributes.get("PhotometricInterpretation", ("",))[0], integer(attributes, "SamplesPerPixel") or 1
+
+
+def _checked(attributes: Attributes, *, name: str) -> PixelFormat:
+    """What grey and colour images have in common."""
+    photometric, samples = _colours(attributes)
     numbers = {
         keyword: integer(attributes, keyword)
         for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
@@ -88,6 +152,9 @@ def pixel_format_of(attributes: Attributes, *, name: str) -> PixelFormat:
         signed=representation == 1,
         inverted=photometric == "MONOCHROME1",
         padding=_padding(attributes, allocated, signed=representation == 1),
+        photometric=photometric,
+        samples=samples,
+        planar=samples > 1 and integer(attributes, "PlanarConfiguration") == 1,
     )
 
 

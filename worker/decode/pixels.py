@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.decode.attributes import Attributes, attributes_of
 from worker.decode.bounded import ReadLimits
-from worker.decode.codecs import DECODABLE, NATIVE, Words, decode_frame
-from worker.decode.encapsulation import UNDEFINED_LENGTH, encoded_frames, pixel_element_of, require_pixels
+from worker.decode.codecs import Words
+from worker.decode.encapsulation import require_pixels
 from worker.decode.modality import ModalityTransform, transforms_of
 from worker.decode.outcomes import MemoryBudgetError, PixelDataError
 from worker.decode.parsing import ParsedInstance, parse, reading
-from worker.decode.pixel_format import has_embedded_overlay, pixel_format_of
+from worker.decode.pixel_format import PixelFormat, has_embedded_overlay, pixel_format_of
+from worker.decode.stored import StoredFrames, require_decodable
 from worker.domain.study import StoredInstance
 
 CT_PADDING_HU = -1024.0
@@ -84,8 +85,17 @@ def require_budget(needed_bytes: int, budget_bytes: int, *, what: str) -> None:
         )
 
 
+class Polarity(Enum):
+    """What the values of a MONOCHROME1 image, of which the lowest is displayed white, become."""
+
+    AS_MEASURED = "as measured"
+    """They stay: a display inverts them (cross-sectional images: a value has a meaning)."""
+    AS_DISPLAYED = "as displayed"
+    """They are inverted within the range of stored values, so that they grow with brightness (projections)."""
+
+
 class InstancePixels:
-    """Random access to the frames of one parsed instance; a context manager that holds its file open.
+    """Random access to the frames of one parsed grey instance; a context manager that holds its file open.
 
     Parameters
     ----------
@@ -93,6 +103,8 @@ class InstancePixels:
         The instance.
     attributes:
         Its attributes, of ``attributes_of``.
+    polarity:
+        What MONOCHROME1 means.
 
     Raises
     ------
@@ -100,17 +112,13 @@ class InstancePixels:
         At once, when the pixel data does not hold what the header says.
     """
 
-    def __init__(self, parsed: ParsedInstance, attributes: Attributes) -> None:
+    def __init__(
+        self, parsed: ParsedInstance, attributes: Attributes, *, polarity: Polarity = Polarity.AS_MEASURED
+    ) -> None:
         name = parsed.name
         require_pixels(parsed)
         self.format = pixel_format_of(attributes, name=name)
-        uid = parsed.transfer_syntax_uid
-        if uid not in DECODABLE:
-            raise PixelDataError(
-                f"Instance {name} has the transfer syntax {uid}, which is not decoded here.",
-                next_step="Have the sender convert it, for example to JPEG 2000 or uncompressed.",
-                code="unsupported-transfer-syntax",
-            )
+        require_decodable(parsed)
         with reading(name):
             self.transforms: tuple[ModalityTransform, ...] = transforms_of(
                 parsed.dataset, frames=self.format.frames, name=name
@@ -119,25 +127,21 @@ class InstancePixels:
         self._is_ct = attributes.get("Modality", ("",))[0] == "CT"
         self._overlay = has_embedded_overlay(frozenset(parsed.dataset.keys()))
         self._notes: dict[str, None] = {}
-        self._source: BinaryIO = parsed.open()
-        try:
-            self._element = pixel_element_of(parsed, self._source)
-            self._encoded = None if uid in NATIVE else encoded_frames(
-                parsed, self._source, self._element, frames=self.format.frames
-            )  # fmt: skip
-            if self._encoded is None:
-                self._require_length()
-        except BaseException:
-            self._source.close()
-            raise
-        if self.format.inverted:
+        self._inverts = self.format.inverted and polarity is Polarity.AS_DISPLAYED
+        self._frames = StoredFrames(parsed, self.format)
+        if self._inverts:
+            self._notes[
+                "the images are MONOCHROME1: the values were inverted within the range of stored values, so that "
+                "they grow with brightness"
+            ] = None
+        elif self.format.inverted:
             self._notes["the images are MONOCHROME1: the values are as measured, a display would invert them"] = None
 
     def __enter__(self) -> InstancePixels:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._source.close()
+        self._frames.close()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -146,10 +150,16 @@ class InstancePixels:
 
     def frame(self, index: int) -> NDArray[np.float32]:
         """Modality values of one frame (from 0): shape (row, column), float32."""
-        words = self._native(index) if self._encoded is None else self._decoded(index, self._encoded)
+        words = self._frames.words(index)
+        if words.remark:
+            self._notes[words.remark] = None
         stored, padding = self._stored(words)
         transform = self.transforms[index]
         values = stored.astype(np.float32) if transform is None else transform.apply(stored)
+        if self._inverts:
+            low, high = stored_range(self.format)
+            ends = (float(low), float(high)) if transform is None else transform.span(low, high)
+            np.subtract(np.float32(sum(ends)), values, out=values)
         if padding is not None and padding.any():
             values[padding] = self._instead_of_padding(values, padding)
         return values
@@ -170,15 +180,8 @@ class InstancePixels:
             padding = (whole == low) if low == high else (whole >= low) & (whole <= high)
         if format_.bits_stored >= words.bits:
             return whole, padding
+        kept = stored_values(words, format_, name=self._parsed.name)
         shift = format_.high_bit + 1 - format_.bits_stored
-        if shift + format_.bits_stored > words.bits:
-            raise PixelDataError(
-                f"The compressed images of instance {self._parsed.name} have {words.bits} bits, and its header puts "
-                f"the pixels below bit {format_.high_bit}.",
-                next_step="Have the sender's software checked: one of the two is wrong.",
-                code="codestream-mismatch",
-            )
-        kept = _in_sign(words.values >> words.values.dtype.type(shift), format_.bits_stored, signed=format_.signed)
         if not self._overlay:
             self._note_stray_bits(whole, kept, shift, padding)
         return kept, padding
@@ -199,57 +202,27 @@ class InstancePixels:
                 "they were masked (PS3.5 8.1.1)"
             ] = None
 
-    def _native(self, index: int) -> Words:
-        format_, parsed = self.format, self._parsed
-        self._source.seek(self._element.offset + index * format_.frame_bytes)
-        if format_.bits_allocated == 8 and self._element.vr == b"OW" and not parsed.little_endian:
-            data = self._swapped_bytes(index)
-        else:
-            data = self._source.read(format_.frame_bytes)
-        order = "<" if parsed.little_endian else ">"
-        values = np.frombuffer(data, dtype=f"{order}u{format_.bits_allocated // 8}")
-        return Words(values.reshape(format_.rows, format_.columns), format_.bits_allocated)
 
-    def _swapped_bytes(self, index: int) -> bytes:
-        """Bytes that were written as big endian 16-bit words (PS3.5 A.3, OW with 8 bits allocated)."""
-        start = index * self.format.frame_bytes
-        first = start - start % 2
-        self._source.seek(self._element.offset + first)
-        length = self.format.frame_bytes + start % 2
-        words = np.frombuffer(self._source.read(length + length % 2), dtype=">u2")
-        return words.astype("<u2").tobytes()[start % 2 :][: self.format.frame_bytes]
-
-    def _decoded(self, index: int, encoded: list[bytes]) -> Words:
-        words = decode_frame(
-            encoded[index],
-            transfer_syntax_uid=self._parsed.transfer_syntax_uid,
-            expected=self.format,
-            name=self._parsed.name,
+def stored_values(words: Words, format_: PixelFormat, *, name: str) -> NDArray[np.integer]:
+    """The stored bits of each word in their sign, whatever stands in the others (PS3.5 8.1.1)."""
+    if format_.bits_stored >= words.bits:
+        return _in_sign(words.values, words.bits, signed=format_.signed)
+    shift = format_.high_bit + 1 - format_.bits_stored
+    if shift + format_.bits_stored > words.bits:
+        raise PixelDataError(
+            f"The compressed images of instance {name} have {words.bits} bits, and its header puts the pixels below "
+            f"bit {format_.high_bit}.",
+            next_step="Have the sender's software checked: one of the two is wrong.",
+            code="codestream-mismatch",
         )
-        if words.remark:
-            self._notes[words.remark] = None
-        return words
+    return _in_sign(words.values >> words.values.dtype.type(shift), format_.bits_stored, signed=format_.signed)
 
-    def _require_length(self) -> None:
-        """Native pixels: exactly Rows x Columns x Frames, and a byte to make it even (PS3.5 8.1.1)."""
-        element, format_ = self._element, self.format
-        expected = format_.frame_bytes * format_.frames
-        self._source.seek(0, 2)
-        present = self._source.tell() - element.offset
-        announced = present if element.length == UNDEFINED_LENGTH else element.length
-        what = f"{format_.frames} frames of {format_.rows} x {format_.columns} at {format_.bits_allocated} bits"
-        if element.length == UNDEFINED_LENGTH or announced > expected + expected % 2:
-            raise PixelDataError(
-                f"Instance {self._parsed.name} has {announced} bytes of pixels; {what} take {expected}.",
-                next_step="Have the sender's software checked: rows, columns or frames are wrong.",
-                code="pixel-length-mismatch",
-            )
-        if min(present, announced) < expected:
-            raise PixelDataError(
-                f"Instance {self._parsed.name} has {min(present, announced)} bytes of pixels; {what} take {expected}.",
-                next_step="Send the instance again.",
-                code="truncated-pixel-data",
-            )
+
+def stored_range(format_: PixelFormat) -> tuple[int, int]:
+    """Lowest and highest number that the stored bits can hold."""
+    if format_.signed:
+        return -(1 << (format_.bits_stored - 1)), (1 << (format_.bits_stored - 1)) - 1
+    return 0, (1 << format_.bits_stored) - 1
 
 
 def _in_sign(words: NDArray[np.unsignedinteger], bits: int, *, signed: bool) -> NDArray[np.integer]:

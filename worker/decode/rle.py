@@ -13,12 +13,12 @@ class TooLongError(ValueError):
 
 
 def decode_rle(data: bytes, *, pixels: int, bytes_per_pixel: int) -> NDArray[np.uint8]:
-    """Decode one frame of one sample per pixel.
+    """Decode one frame.
 
     Returns
     -------
     NDArray[np.uint8]
-        Shape (pixels, bytes_per_pixel), least significant byte first.
+        Shape (pixels, bytes_per_pixel), least significant byte first; of several samples the last one first.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""From a series to a volume in patient coordinates."""
+"""From a series to a volume: in patient coordinates, or of pictures that have none."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from worker.decode.attributes import text_of
 from worker.decode.bounded import ReadLimits
 from worker.decode.headers import wrong_instance
+from worker.decode.kinds import are_pictures
 from worker.decode.modality import ModalityTransform
 from worker.decode.outcomes import VolumeError
 from worker.decode.parsing import ParsedInstance, parse, reading
+from worker.decode.pictures import picture_volume
 from worker.decode.pixels import CT_PADDING_HU, MEMORY_BUDGET_BYTES, InstancePixels, require_budget
 from worker.decode.planes import Plane, planes_of
 from worker.decode.stacking import stack
@@ -45,13 +48,14 @@ class VolumeReader:
         self._limits = limits or ReadLimits()
 
     def volume(self, series: SeriesSummary) -> Volume:
-        """Decode every plane, ordered along the slice normal.
+        """Decode every plane, ordered along the slice normal; of projections and ultrasound, every frame.
 
         Returns
         -------
         Volume
             Slices ascend along the normal (row direction x column direction). Rows and columns are as stored: nothing
-            is flipped, the affine says where they point.
+            is flipped, the affine says where they point. Which series are pictures, whose slices are frames without a
+            place in the patient, says ``kinds``; what they become, ``pictures``.
 
         Raises
         ------
@@ -67,6 +71,12 @@ class VolumeReader:
         require_budget(needed, self._budget_bytes, what=f"series {uid}")
 
         parsed = [self._parse(header) for header in images]
+        aside = len(series.headers) - len(images)
+        extra = (f"{aside} objects of the series have no pixels and were left out",) if aside else ()
+        if are_pictures(images):
+            pictures = picture_volume(images, parsed, series=uid)
+            log.info("volume-decoded", extra={"series_instance_uid": uid, "slices": len(pictures.slices)})
+            return replace(pictures, notes=(*pictures.notes, *extra))
         planes: list[Plane] = []
         for index, (header, instance) in enumerate(zip(images, parsed, strict=True)):
             with reading(instance.name):
@@ -75,8 +85,6 @@ class VolumeReader:
         stacked = stack(planes, series=uid, same_pixels=decoder.same_pixels)
         voxels = decoder.decode(stacked.planes)
         decoder.note_undeclared_padding(voxels)
-        aside = len(series.headers) - len(images)
-        extra = (f"{aside} objects of the series have no pixels and were left out",) if aside else ()
         frame_of_reference = stacked.planes[0].frame_of_reference_uid
         log.info("volume-decoded", extra={"series_instance_uid": uid, "slices": len(stacked.planes)})
         return Volume(

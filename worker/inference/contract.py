@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydicom.datadict import keyword_dict
@@ -86,26 +86,64 @@ class Bounds(Strict):
         return f"{self.minimum:g} to {self.maximum:g}"
 
 
+Modality = Annotated[str, Field(pattern="^[A-Z0-9_]{1,16}$")]
+"""A defined term of Modality (0008,0060)."""
+SpaceName = Literal["patient", "plane", "pixels"]
+"""What the coordinates of an image mean: ``worker.domain.volume.Space``."""
+
+
 class InputContract(Strict):
     """What a series must be.
 
-    ``slices`` (count) and ``slice_spacing_mm`` are asked of the headers by routing, and of the volume once more
-    before the run. ``per_study`` limits how many series of a study are analysed (the best by score).
+    ``modality`` is one or several. ``slices`` (or frames: their count) and ``slice_spacing_mm`` are asked of the
+    headers by routing, and of the volume once more before the run. ``spaces``: "patient" for cross-sectional images,
+    "plane" for projection and ultrasound images with a known pixel spacing, "pixels" for those without; only
+    cross-sectional images have a slice spacing. ``per_study`` limits how many series of a study are analysed (the best
+    by score).
     """
 
-    modality: Annotated[str, Field(pattern="^[A-Z0-9_]{1,16}$")]
+    modality: Modality | Annotated[tuple[Modality, ...], Field(min_length=1)]
     slices: Bounds
-    slice_spacing_mm: Bounds
+    slice_spacing_mm: Bounds | None = None
+    spaces: Annotated[tuple[SpaceName, ...], Field(min_length=1)] = ("patient",)
     conditions: tuple[Condition, ...] = ()
     preferences: tuple[Preference, ...] = ()
     per_study: Annotated[int, Field(ge=1)] = 1
     allow_derived: bool = False
 
+    @model_validator(mode="after")
+    def _spaced(self) -> InputContract:
+        if self.spaces == ("patient",) and self.slice_spacing_mm is None:
+            raise ValueError("slice_spacing_mm is missing; cross-sectional images need bounds for it")
+        if "patient" not in self.spaces and self.slice_spacing_mm is not None:
+            raise ValueError("slice_spacing_mm is stated, but images that are no stack of slices have none")
+        return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that it may be."""
+        return (self.modality,) if isinstance(self.modality, str) else self.modality
+
     def to_conditions(self) -> tuple[routing.Condition, ...]:
         """Everything that routing must ask, the plainest first."""
+        spacing = self.slice_spacing_mm
         return (
-            routing.OneOf("Modality", (self.modality,)),
+            routing.OneOf("Modality", self.modalities),
             routing.Between("slice_count", self.slices.minimum, self.slices.maximum),
-            routing.Between("slice_spacing_mm", self.slice_spacing_mm.minimum, self.slice_spacing_mm.maximum),
+            *(() if spacing is None else (routing.Between("slice_spacing_mm", spacing.minimum, spacing.maximum),)),
             *(condition.to_domain() for condition in self.conditions),
         )
+
+
+class NamedInput(InputContract):
+    """One of several series that a model needs; the first of the list is the reference, whose grid findings lie on.
+
+    The others are sampled onto the reference's grid: by their patient coordinates when they share its Frame of
+    Reference; else ``registration`` says whether a rigid registration may be made ("rigid", which needs the extra
+    ``registration``) or the study is refused ("never"). ``outside`` stands where a series has no image.
+    """
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
+    registration: Literal["never", "rigid"] = "never"
+    interpolation: Literal["linear", "nearest"] = "linear"
+    outside: float = 0.0

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from scipy import ndimage
 
 from worker.domain.errors import NotApplicableError
+from worker.domain.findings import QualityStatement
 from worker.domain.volume import Geometry, Volume
 from worker.inference.contract import Bounds
 from worker.inference.steps.image import Float, Image, Mask
@@ -145,8 +146,25 @@ class ValueRange(Strict):
             raise refuse(f"The brightest values are {high:.0f}; expected {self.high}.", "value-range")
 
 
+class Spacing(Strict):
+    """The distance of slices, and of pixels within a slice (the larger of both directions), in mm."""
+
+    guard: Literal["spacing"]
+    slices_mm: Bounds | None = None
+    pixels_mm: Bounds | None = None
+
+    def check(self, volume: Volume) -> None:
+        """Raise NotApplicableError (``spacing``) with the distance that was found; nothing is said without spacing."""
+        slices, rows, columns = volume.geometry.spacing_mm
+        if self.slices_mm is not None and volume.in_patient_space and not self.slices_mm.hold(round(slices, 3)):
+            raise refuse(f"The slices are {slices:.2f} mm apart; expected {self.slices_mm}.", "spacing")
+        pixels = max(rows, columns)
+        if self.pixels_mm is not None and volume.has_spacing and not self.pixels_mm.hold(round(pixels, 3)):
+            raise refuse(f"The pixels are {pixels:.2f} mm apart; expected {self.pixels_mm}.", "spacing")
+
+
 InputGuard = Annotated[
-    VolumeOfRangeInsideBody | Extent | NotConstant | ValueRange,
+    VolumeOfRangeInsideBody | Extent | NotConstant | ValueRange | Spacing,
     Field(discriminator="guard"),
 ]
 """Asked of the volume before the run."""
@@ -199,8 +217,24 @@ ResultGuard = Annotated[SegmentVolume | SegmentRatio, Field(discriminator="guard
 """Asked of the finding after the run."""
 
 
+class QualityLimit(Strict):
+    """A limit that does not refuse: where ``check`` would, the result says so in the whole sentence ``says``."""
+
+    check: InputGuard
+    says: Annotated[str, Field(min_length=1, max_length=1024)]
+
+    def statement(self, volume: Volume) -> QualityStatement | None:
+        """The statement, where the check would refuse; its code is the check's."""
+        try:
+            self.check.check(volume)
+        except NotApplicableError as refusal:
+            return QualityStatement(code=refusal.code, text=self.says)
+        return None
+
+
 class Guards(Strict):
-    """What refuses an input, and what refuses a result."""
+    """What refuses an input, what refuses a result, and what limits a result that is made."""
 
     input: Annotated[tuple[InputGuard, ...], Field(min_length=1)]
     result: tuple[ResultGuard, ...] = ()
+    quality: tuple[QualityLimit, ...] = ()

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from worker.domain.errors import ConfigurationError
-from worker.inference.nets import Net, Tensor
+from worker.inference.nets import AnyNet, ListTensor, OutputTensor, Tensor
 
-_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)"}
+_TYPES = {
+    "float32": "tensor(float)",
+    "float16": "tensor(float16)",
+    "int64": "tensor(int64)",
+    "int32": "tensor(int32)",
+}
 
 
 class FileTensor(Protocol):
@@ -27,7 +32,7 @@ class FileTensor(Protocol):
         """Its dimensions."""
 
 
-def check_tensors(net: Net, *, inputs: Sequence[FileTensor], outputs: Sequence[FileTensor], file: str) -> None:
+def check_tensors(net: AnyNet, *, inputs: Sequence[FileTensor], outputs: Sequence[FileTensor], file: str) -> None:
     """Compare names, types, ranks and sizes.
 
     Raises ConfigurationError (``net-input-mismatch``, ``net-output-mismatch``) that says what the manifest states and
@@ -37,21 +42,24 @@ def check_tensors(net: Net, *, inputs: Sequence[FileTensor], outputs: Sequence[F
     _check(net.input, inputs, what="input", file=file)
     if others:
         raise _mismatch("input", file, f"it needs further inputs that the manifest does not fill: {', '.join(others)}")
-    _check(net.output, outputs, what="output", file=file)
+    for output in net.outputs:
+        _check(output, outputs, what="output", file=file)
 
 
-def _check(stated: Tensor, tensors: Sequence[FileTensor], *, what: str, file: str) -> None:
+def _check(stated: Tensor | OutputTensor | ListTensor, tensors: Sequence[FileTensor], *, what: str, file: str) -> None:
     named = {tensor.name: tensor for tensor in tensors}
     if stated.name not in named:
         has = ", ".join(f'"{name}"' for name in named)
         raise _mismatch(what, file, f'the manifest names {what} "{stated.name}", the file has {has}')
     found = named[stated.name]
+    lists = isinstance(stated, ListTensor)  # how long a list can be is the file's own affair
     if found.type != _TYPES[stated.dtype]:
         raise _mismatch(
             what, file, f'{what} "{stated.name}" is {stated.dtype} in the manifest, {found.type} in the file'
         )
     if len(found.shape) != len(stated.shape) or not all(
-        _agree(has, says) for has, says in zip(found.shape, stated.shape, strict=True)
+        _agree(has, says) or (lists and isinstance(says, str))
+        for has, says in zip(found.shape, stated.shape, strict=True)
     ):
         raise _mismatch(
             what,

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from worker.domain.errors import ConfigurationError
-from worker.inference.contract import InputContract
+from worker.inference.contract import InputContract, NamedInput
+from worker.inference.description import Bias, Evaluation, Licence, Sentence
 from worker.inference.guards import Guards
-from worker.inference.modes import LocaliseThenSegment, Mode
+from worker.inference.manifest_checks import disagreements
+from worker.inference.modes import Mode
 from worker.inference.outputs import CodeEntry, Name, Outputs, Threshold
 from worker.inference.steps import (
-    AboveThreshold,
-    ClipKept,
-    ClipPercentiles,
     DecisionStep,
     MaskStep,
     PostprocessingStep,
     PreprocessingStep,
     ScoreStep,
 )
-from worker.inference.strict import Strict, nearest, problems
+from worker.inference.strict import Strict, problems
+from worker.inference.weights_entry import CustomSteps, Hardware, WeightsEntry
 
 SCHEMA_VERSION = 1
-Sentence = Annotated[str, Field(min_length=1)]
+REFERENCE = "image"
+"""What a single input is called."""
 
 
 class Identity(Strict):
@@ -45,30 +47,14 @@ class AlgorithmEntry(Strict):
     family: CodeEntry = CodeEntry(value="123110", scheme="DCM", meaning="Artificial Intelligence")
 
 
-class WeightsEntry(Strict):
-    """A file of weights inside the package folder, pinned by its content."""
-
-    id: Name
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=255)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class Licence(Strict):
-    """Under which terms the weights may be used; ``spdx`` is an SPDX identifier or expression."""
-
-    spdx: Sentence
-    notice: Sentence
-
-
-class Hardware(Strict):
-    """What a run needs beside the operating system and Python: a fixed part and a part per voxel of the source."""
-
-    memory_mb: Annotated[int, Field(ge=1)]
-    memory_bytes_per_voxel: Annotated[int, Field(ge=1)] = 24
+def _one_or_several(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": ["input"]}, {"required": ["inputs"]}]
 
 
 class Manifest(Strict):
     """A model package: everything that is needed to run the model, to write its result, and to judge it."""
+
+    model_config = ConfigDict(json_schema_extra=_one_or_several)
 
     schema_version: Literal[1]
     package: Identity
@@ -76,17 +62,35 @@ class Manifest(Strict):
     intended_use: Sentence
     not_for: Annotated[tuple[Sentence, ...], Field(min_length=1)]
     limits: Annotated[tuple[Sentence, ...], Field(min_length=1)]
+    bias: tuple[Bias, ...] = ()
     training_data: Sentence
+    evaluation: tuple[Evaluation, ...] = ()
     licence: Licence
     weights: Annotated[tuple[WeightsEntry, ...], Field(min_length=1)]
     hardware: Hardware
-    input: InputContract
+    input: InputContract | None = None
+    inputs: Annotated[tuple[NamedInput, ...], Field(min_length=2, max_length=16)] | None = None
     guards: Guards
+    custom: CustomSteps | None = None
     preprocessing: tuple[PreprocessingStep, ...]
     inference: Mode
-    postprocessing: Annotated[tuple[PostprocessingStep, ...], Field(min_length=1)]
+    postprocessing: tuple[PostprocessingStep, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     outputs: Outputs
+
+    @property
+    def contracts(self) -> Mapping[str, InputContract]:
+        """Every input by name; the first is the reference, on whose grid the findings lie."""
+        if self.inputs is not None:
+            return {one.name: one for one in self.inputs}
+        if self.input is None:
+            raise ValueError("a manifest without input and inputs cannot have been parsed")
+        return {REFERENCE: self.input}
+
+    @property
+    def reference(self) -> InputContract:
+        """What the series must be on whose grid the findings lie."""
+        return next(iter(self.contracts.values()))
 
     @property
     def score_steps(self) -> tuple[ScoreStep, ...]:
@@ -94,9 +98,9 @@ class Manifest(Strict):
         return tuple(step for step in self.postprocessing if isinstance(step, ScoreStep))
 
     @property
-    def decision(self) -> DecisionStep:
-        """The step that turns scores into labels on the source's grid."""
-        return next(step for step in self.postprocessing if isinstance(step, DecisionStep))
+    def decision(self) -> DecisionStep | None:
+        """The step that turns scores into labels on the source's grid; None for a model without segments."""
+        return next((step for step in self.postprocessing if isinstance(step, DecisionStep)), None)
 
     @property
     def mask_steps(self) -> tuple[MaskStep, ...]:
@@ -105,88 +109,12 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _agrees(self) -> Manifest:
-        found = [
-            *_weights_disagree(self),
-            *_postprocessing_disagrees(self),
-            *_channels_disagree(self),
-            *_kept_disagree(self),
-            *_segments_disagree(self),
-        ]
+        if (self.input is None) == (self.inputs is None):
+            raise ValueError("expected either input (one series) or inputs (several), and not both")
+        found = disagreements(self)
         if found:
             raise ValueError("; ".join(found))
         return self
-
-
-def _weights_disagree(manifest: Manifest) -> list[str]:
-    known = [entry.id for entry in manifest.weights]
-    used = {net.weights for net in manifest.inference.nets()}
-    found = [f'weights "{i}" are listed twice' for i in sorted({i for i in known if known.count(i) > 1})]
-    found += [f'inference uses weights "{i}", which are not listed{nearest(i, known)}' for i in sorted(used - {*known})]
-    found += [f'weights "{i}" are listed but no net uses them' for i in sorted({*known} - used)]
-    return found
-
-
-def _postprocessing_disagrees(manifest: Manifest) -> list[str]:
-    steps = manifest.postprocessing
-    decisions = [i for i, step in enumerate(steps) if isinstance(step, DecisionStep)]
-    if len(decisions) != 1:
-        return [f"postprocessing needs exactly one argmax or threshold step; found {len(decisions)}"]
-    found = [
-        f"postprocessing[{i}]: {step.step} works on scores and must come before {steps[decisions[0]].step}"
-        for i, step in enumerate(steps)
-        if isinstance(step, ScoreStep) and i > decisions[0]
-    ]
-    found += [
-        f"postprocessing[{i}]: {step.step} works on labels and must come after {steps[decisions[0]].step}"
-        for i, step in enumerate(steps)
-        if isinstance(step, MaskStep) and i < decisions[0]
-    ]
-    decision = steps[decisions[0]]
-    names = [threshold.name for threshold in manifest.thresholds]
-    wanted = decision.threshold if isinstance(decision, AboveThreshold) else None
-    if wanted is not None and wanted not in names:
-        found.append(f'postprocessing[{decisions[0]}]: threshold "{wanted}" is not listed{nearest(wanted, names)}')
-    found += [f'threshold "{name}" is listed but no step uses it' for name in names if name != wanted]
-    return found
-
-
-def _channels_disagree(manifest: Manifest) -> list[str]:
-    count = manifest.inference.answer().output.shape[1]
-    if isinstance(count, str):
-        return []
-    return [
-        f"outputs.segments[{i}]: channel {segment.channel} does not exist; the output has {count} (from 0)"
-        for i, segment in enumerate(manifest.outputs.segments)
-        if segment.channel >= count
-    ]
-
-
-def _kept_disagree(manifest: Manifest) -> list[str]:
-    common = manifest.preprocessing
-    mode = manifest.inference
-    chains = [("preprocessing", common)]
-    if isinstance(mode, LocaliseThenSegment):
-        chains.append(("inference.localiser.preprocessing", mode.localiser.preprocessing))
-        chains.append(("inference.segmenter.preprocessing", mode.segmenter.preprocessing))
-    kept: set[str] = set()
-    found = []
-    for where, chain in chains:
-        for index, step in enumerate(chain):
-            if isinstance(step, ClipKept) and step.kept not in kept:
-                found.append(f'{where}[{index}]: nothing was kept as "{step.kept}" before{nearest(step.kept, kept)}')
-            if isinstance(step, ClipPercentiles) and step.keep_as is not None:
-                kept.add(step.keep_as)
-    return found
-
-
-def _segments_disagree(manifest: Manifest) -> list[str]:
-    labels = [segment.label for segment in manifest.outputs.segments]
-    return [
-        f'guards.result[{i}]: there is no segment "{label}"{nearest(label, labels)}'
-        for i, guard in enumerate(manifest.guards.result)
-        for label in guard.segments
-        if label not in labels
-    ]
 
 
 def parse_manifest(content: bytes) -> Manifest:

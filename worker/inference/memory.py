@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from worker.domain.errors import PermanentError
 from worker.domain.volume import Geometry
-from worker.inference.manifest import Hardware
+from worker.inference.nets import AnyNet, Net
+from worker.inference.steps.image import Image
+from worker.inference.weights_entry import Hardware
 
 MEBIBYTE = 1 << 20
 
@@ -27,3 +29,39 @@ def check_memory(hardware: Hardware, geometry: Geometry, *, limit_bytes: int) ->
             code="memory-limit",
         )
     return needed
+
+
+def check_answer_memory(net: AnyNet, image: Image, *, copies: int, limit_bytes: int) -> None:
+    """Refuse, before the run, an image whose score map alone would not fit.
+
+    Parameters
+    ----------
+    net:
+        The net whose answer is kept whole; one that does not answer a map, or does not say how many channels it has,
+        is not judged.
+    image:
+        What goes into the inference mode.
+    copies:
+        How many such maps live at a time.
+    limit_bytes:
+        The limit of the whole run.
+
+    Raises
+    ------
+    PermanentError
+        ``memory-limit``.
+    """
+    if not isinstance(net, Net) or net.rates or net.output_grid != "input":
+        return
+    channels = net.output.shape[1]
+    if not isinstance(channels, int):
+        return
+    needed = image.values.nbytes + 4 * channels * image.values[0].size * copies
+    if needed > limit_bytes:
+        shape = " x ".join(str(n) for n in image.values.shape[1:])
+        raise PermanentError(
+            f"The scores of {channels} channels on {shape} voxels need {needed // MEBIBYTE} MB; "
+            f"the limit is {limit_bytes // MEBIBYTE} MB.",
+            next_step="Raise the memory limit of inference if the machine has the memory.",
+            code="memory-limit",
+        )

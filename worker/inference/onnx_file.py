@@ -6,13 +6,20 @@ The ``onnx`` package belongs to the export extra. What must be known here is lit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from worker.domain.errors import ConfigurationError
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 """Operator sets of the ONNX standard. Anything else would need a library of operators, which is code."""
+
+LOWEST_OPSET = 7
+"""ONNX Runtime promises to run models from this operator set on."""
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+"""Operators whose answer differs from run to run."""
 
 _DEEPEST = 64
 _EXTERNAL = 1
@@ -26,6 +33,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
 }
 
 
@@ -40,6 +48,8 @@ class OnnxSummary:
     """Domains of functions that the file itself defines."""
     external: int = 0
     """Number of tensors whose data lie in another file."""
+    locations: set[str] = field(default_factory=set)
+    """Names of these files."""
 
 
 def summarize(content: bytes) -> OnnxSummary:
@@ -54,21 +64,52 @@ def summarize(content: bytes) -> OnnxSummary:
     return summary
 
 
-def check_hygiene(content: bytes, *, file: str) -> OnnxSummary:
+def check_hygiene(content: bytes, *, file: str, external: Collection[str] = ()) -> OnnxSummary:
     """Refuse what a model file must not bring.
+
+    ``external`` names the files beside it that the manifest pins by their own SHA-256.
 
     Raises
     ------
     ConfigurationError
-        ``not-onnx``; ``external-data`` (weights outside the file are not covered by its SHA-256);
-        ``custom-operators`` (operators of a domain that is neither standard nor defined in the file).
+        ``not-onnx``; ``external-data`` (weights outside the file that nothing pins, or that are pinned and not used);
+        ``custom-operators`` (operators of a domain that is neither standard nor defined in the file);
+        ``opset-unsupported``; ``random-operators``.
     """
     summary = summarize(content)
-    if summary.external:
+    unlisted = summary.locations - set(external) if summary.external else set()
+    if unlisted or (summary.external and not summary.locations):
         raise ConfigurationError(
             f"{file} keeps {summary.external} tensors in another file, which its SHA-256 does not cover.",
-            next_step="Save it as one file: onnx.save_model(model, path, save_as_external_data=False).",
+            next_step="Save it as one file: onnx.save_model(model, path, save_as_external_data=False). Or list each "
+            "file under external of these weights, with its SHA-256.",
             code="external-data",
+        )
+    unused = set(external) - summary.locations
+    if unused:
+        raise ConfigurationError(
+            f"The manifest lists external data of {file} that it does not use: {', '.join(sorted(unused))}.",
+            next_step="Remove it from external, or export the model again.",
+            code="external-data",
+        )
+    _check_operators(summary, file=file)
+    return summary
+
+
+def _check_operators(summary: OnnxSummary, *, file: str) -> None:
+    opset = summary.opsets.get("", summary.opsets.get("ai.onnx", LOWEST_OPSET))
+    if opset < LOWEST_OPSET:
+        raise ConfigurationError(
+            f"{file} is written for operator set {opset}; at least {LOWEST_OPSET} is needed.",
+            next_step="Export it anew, for operator set 17 for example.",
+            code="opset-unsupported",
+        )
+    random = sorted({name for domain, name in summary.operators if domain in ALLOWED_DOMAINS} & RANDOM)
+    if random:
+        raise ConfigurationError(
+            f"{file} draws random numbers ({', '.join(random)}): two runs would not give the same.",
+            next_step="Export the net for inference, without sampling.",
+            code="random-operators",
         )
     foreign = sorted({d for d, _ in summary.operators} - ALLOWED_DOMAINS - summary.functions)
     if foreign:
@@ -78,7 +119,6 @@ def check_hygiene(content: bytes, *, file: str) -> OnnxSummary:
             next_step="Export it with standard operators only.",
             code="custom-operators",
         )
-    return summary
 
 
 def _not_onnx(why: str) -> ConfigurationError:
@@ -97,9 +137,11 @@ def _visit(kind: str, message: memoryview, summary: OnnxSummary, *, depth: int) 
             numbers[number] = value
         elif number in _MESSAGES.get(kind, {}):
             _visit(_MESSAGES[kind][number], value, summary, depth=depth + 1)
-        elif (kind, number) in {("node", 4), ("node", 7), ("opset", 1), ("function", 10)}:
+        elif (kind, number) in {("node", 4), ("node", 7), ("opset", 1), ("function", 10), ("entry", 1), ("entry", 2)}:
             texts[number] = bytes(value).decode("utf-8")
-    if kind == "node":
+    if kind == "entry" and texts.get(1) == "location":
+        summary.locations.add(texts.get(2, ""))
+    elif kind == "node":
         summary.operators.add((texts.get(7, ""), texts.get(4, "")))
     elif kind == "opset":
         summary.opsets[texts.get(1, "")] = numbers.get(2, 0)

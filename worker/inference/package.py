@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,8 +12,9 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Rule
 from worker.domain.study import Digest
-from worker.inference.manifest import Manifest, WeightsEntry, parse_manifest
+from worker.inference.manifest import Manifest, parse_manifest
 from worker.inference.onnx_file import check_hygiene
+from worker.inference.weights_entry import WeightsEntry
 
 MANIFEST = "manifest.toml"
 LONGEST_MANIFEST_BYTES = 1 << 20
@@ -23,11 +24,17 @@ LARGEST_WEIGHTS_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A verified file of weights."""
+    """A verified file of weights. ``external`` are the files beside it that hold tensors of it, by name."""
 
     path: Path
     sha256: Digest
     size_bytes: int
+    external: Mapping[str, Weights] = field(default_factory=dict)
+
+    @property
+    def whole_bytes(self) -> int:
+        """Its size with all external data."""
+        return self.size_bytes + sum(one.size_bytes for one in self.external.values())
 
     def read(self) -> bytes:
         """The bytes, verified once more: what is hashed is what runs.
@@ -55,7 +62,7 @@ class Package:
 
     def to_rule(self, destinations: tuple[str, ...] = ()) -> Rule:
         """The default routing rule: the manifest's input contract, under the model's name."""
-        contract = self.manifest.input
+        contract = self.manifest.reference
         return Rule(
             name=self.identity.name,
             model=self.identity.name,
@@ -75,7 +82,7 @@ def load_package(folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_B
     ConfigurationError
         ``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``; ``weights-outside`` (a link that leads out
         of the folder), ``weights-missing``, ``weights-too-large``, ``weights-hash-mismatch``; ``not-onnx``,
-        ``external-data``, ``custom-operators``.
+        ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``not-supported``.
     """
     path = folder / MANIFEST
     try:
@@ -94,9 +101,22 @@ def load_package(folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_B
             code="manifest-invalid",
         )
     manifest = parse_manifest(content)
+    _check_supported(manifest)
     weights = {entry.id: _verified(folder, entry, largest_weights_bytes) for entry in manifest.weights}
     identity = ModelIdentity(manifest.package.name, manifest.package.version, _digest(content, weights))
     return Package(folder, manifest, identity, MappingProxyType(weights))
+
+
+def _check_supported(manifest: Manifest) -> None:
+    """Refuse what the manifest may say and this version cannot do yet: never a result that leaves it out."""
+    wanted = {"inputs": manifest.inputs is not None, "custom": manifest.custom is not None}
+    for key, stated in wanted.items():
+        if stated:
+            raise ConfigurationError(
+                f'The manifest has "{key}", which this version of Overread cannot run yet.',
+                next_step="Update Overread, or make a package that does without.",
+                code="not-supported",
+            )
 
 
 def _digest(content: bytes, weights: Mapping[str, Weights]) -> Digest:
@@ -108,11 +128,27 @@ def _digest(content: bytes, weights: Mapping[str, Weights]) -> Digest:
 
 
 def _verified(folder: Path, entry: WeightsEntry, largest: int) -> Weights:
+    inner = entry.file.rpartition("/")[0]
+    external = {
+        one.file: _found(folder, f"{inner}/{one.file}" if inner else one.file, one.sha256, largest)
+        for one in entry.external
+    }
+    plain = _found(folder, entry.file, entry.sha256, largest)
+    weights = Weights(plain.path, plain.sha256, plain.size_bytes, MappingProxyType(external))
+    if weights.whole_bytes > largest:
+        raise _too_large(entry.file, weights.whole_bytes, largest)
+    check_hygiene(weights.read(), file=entry.file, external=external)
+    for one in external.values():
+        one.read()
+    return weights
+
+
+def _found(folder: Path, file: str, sha256: str, largest: int) -> Weights:
     root = folder.resolve()
-    path = (folder / entry.file).resolve()
+    path = (folder / file).resolve()
     if not path.is_relative_to(root):
         raise ConfigurationError(
-            f"Weights file {entry.file} leads out of the package folder.",
+            f"Weights file {file} leads out of the package folder.",
             next_step="Put the file itself into the folder, not a link.",
             code="weights-outside",
         )
@@ -121,14 +157,16 @@ def _verified(folder: Path, entry: WeightsEntry, largest: int) -> Weights:
     except OSError as error:
         raise _missing(path, error) from error
     if size > largest:
-        raise ConfigurationError(
-            f"Weights file {entry.file} has {size} bytes; at most {largest} are allowed.",
-            next_step="Raise the limit for weights if this model is really so large.",
-            code="weights-too-large",
-        )
-    weights = Weights(path, Digest(entry.sha256), size)
-    check_hygiene(weights.read(), file=entry.file)
-    return weights
+        raise _too_large(file, size, largest)
+    return Weights(path, Digest(sha256), size)
+
+
+def _too_large(file: str, size: int, largest: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"Weights file {file} has {size} bytes; at most {largest} are allowed.",
+        next_step="Raise the limit for weights if this model is really so large.",
+        code="weights-too-large",
+    )
 
 
 def _missing(path: Path, error: OSError) -> ConfigurationError:

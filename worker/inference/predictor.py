@@ -7,22 +7,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
-
-from worker.domain.errors import ConfigurationError, NotApplicableError, PermanentError
-from worker.domain.findings import Conclusion, Segment, Segmentation
+from worker.domain.errors import ConfigurationError
+from worker.domain.findings import Conclusion
 from worker.domain.model import Algorithm, ModelIdentity
 from worker.domain.volume import Volume
-from worker.inference.guards import check_values
-from worker.inference.measurements import MEASUREMENTS, volumes_ml
-from worker.inference.memory import check_memory
-from worker.inference.nets import Net
+from worker.inference.checks import check_contract, check_not_constant
+from worker.inference.conclude import conclude, decide, quality
+from worker.inference.memory import check_answer_memory, check_memory
+from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
+from worker.inference.nets import AnyNet
 from worker.inference.package import Package
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache
 from worker.inference.steps import preprocess
-from worker.inference.steps.decide import Labels
-from worker.inference.steps.image import Float, Image, Scores
+from worker.inference.steps.answers import Answer
+from worker.inference.steps.image import Float, Image
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +81,9 @@ class PackagePredictor:
         Returns
         -------
         Conclusion
-            One segmentation on the source's grid. Structures without a voxel are in ``absent``, and the segments that
-            are there are numbered 1, 2, 3 ...
+            The findings that the manifest lists: segmentation (on the source's grid; structures without a voxel are in
+            ``absent``, and the segments that are there are numbered 1, 2, 3 ...), detection, classifications,
+            quantifications, heat maps; then statements on the quality of the input.
 
         Raises
         ------
@@ -92,38 +92,50 @@ class PackagePredictor:
         ConfigurationError
             ``model-missing``, and what loading a session raises.
         PermanentError
-            ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``.
+            ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``,
+            ``probability-out-of-range``.
         """
         package = self._registry.pinned(model)
         manifest = package.manifest
         check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes)
         with self._stage("guards"):
-            _check_contract(package, volume)
+            check_contract(manifest.reference, volume)
             for guard in manifest.guards.input:
                 guard.check(volume)
+            limits = quality(manifest, volume)
         # Before the pixels are worked on: a net that cannot be loaded is found out at no cost.
         with self._stage("load"):
             nets = {net: self._sessions.get(package.weights[net.weights], net) for net in manifest.inference.nets()}
         with self._stage("preprocess"):
             image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing)
 
-        def run(net: Net, batch: Float, *, last: bool = True) -> Float:
+        mode = manifest.inference
+        if not isinstance(mode, Cascade | LocaliseThenSegment):  # these cut the image before its map is made
+            copies = 2 if isinstance(mode, Ensemble) else 1
+            check_answer_memory(mode.answer(), image, copies=copies, limit_bytes=self._memory_limit_bytes)
+
+        def run(net: AnyNet, batch: Float, *, last: bool = True) -> Float:
             return nets[net].run(batch, last=last)
 
         with self._stage("inference"):
-            scores = manifest.inference.run(image, run)
+            answer: Answer = mode.run(image, run)
             del image
-            _check_not_constant(scores)
+            check_not_constant(answer)
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
         with self._stage("postprocess"):
             for step in manifest.score_steps:
-                scores = step.apply(scores)  # the name is used again so that only one copy lives
-            labels = _labels(package, scores, volume, moved)
-            del scores
+                answer = step.apply(answer)  # the name is used again so that only one copy lives
+            labels = decide(manifest, answer, volume, moved)
         with self._stage("measure"):
-            segmentation = _segmentation(package, labels, volume)
+            findings = conclude(manifest, answer, labels, volume, moved)
         provider = nets[manifest.inference.answer()].provider
-        return Conclusion(_algorithm(package, moved, provider), volume, (segmentation,))
+        return Conclusion(_algorithm(package, moved, provider=provider), volume, (*findings, *limits))
+
+    def algorithm(self, model: ModelIdentity) -> Algorithm:
+        """What results say of the model, also of one that did not run; ConfigurationError (``model-missing``)."""
+        package = self._registry.pinned(model)
+        moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
+        return _algorithm(package, moved, provider="")
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -158,73 +170,7 @@ def thresholds_of(package: Package, moved: Mapping[str, float]) -> dict[str, flo
     return {name: moved.get(name, threshold.default) for name, threshold in known.items()}
 
 
-def _check_contract(package: Package, volume: Volume) -> None:
-    """What routing has asked of the headers, asked of the pixels' own geometry."""
-    contract = package.manifest.input
-    if volume.modality != contract.modality:
-        raise NotApplicableError(
-            f"Modality is {volume.modality}; the model is for {contract.modality}.", code="modality"
-        )
-    count = volume.geometry.shape[0]
-    if not contract.slices.hold(count):
-        raise NotApplicableError(f"The volume has {count} slices; expected {contract.slices}.", code="slice-count")
-    spacing = volume.geometry.spacing_mm[0]
-    if not contract.slice_spacing_mm.hold(round(spacing, 3)):
-        raise NotApplicableError(
-            f"The slices are {spacing:.2f} mm apart; expected {contract.slice_spacing_mm}.", code="slice-spacing"
-        )
-    check_values(volume.voxels)
-
-
-def _check_not_constant(scores: Scores) -> None:
-    spread = [float(channel.max()) - float(channel.min()) for channel in scores.values]
-    if max(spread) == 0.0:
-        raise PermanentError(
-            "The net's output is the same everywhere: it did not react to the image.",
-            next_step="No result is made. Compare the preprocessing chain with what the net was trained on.",
-            code="output-constant",
-        )
-
-
-def _labels(package: Package, scores: Scores, volume: Volume, thresholds: Mapping[str, float]) -> Labels:
-    manifest = package.manifest
-    numbers = {segment.channel: segment.number for segment in manifest.outputs.segments}
-    labels = manifest.decision.labels(scores, volume.geometry, numbers=numbers, thresholds=thresholds)
-    for mask_step in manifest.mask_steps:
-        labels = mask_step.apply(labels, volume.geometry)
-    return labels
-
-
-def _segmentation(package: Package, labels: Labels, volume: Volume) -> Segmentation:
-    entries = package.manifest.outputs.segments
-    millilitres = volumes_ml(labels, volume.geometry, highest=len(entries))
-    by_label = {entry.label: ml for entry, ml in zip(entries, millilitres, strict=True)}
-    for guard in package.manifest.guards.result:
-        guard.check(by_label)
-    segments: list[Segment] = []
-    renumbered = np.zeros(len(entries) + 1, dtype=labels.dtype)
-    for entry in entries:
-        if by_label[entry.label] == 0:
-            continue
-        number = len(segments) + 1
-        renumbered[entry.number] = number
-        segments.append(
-            Segment(
-                number=number,
-                label=entry.label,
-                category=entry.category.to_domain(),
-                type=entry.type.to_domain(),
-                colour_rgb=entry.colour_rgb,
-                measurements=tuple(MEASUREMENTS[name](by_label[entry.label]) for name in entry.measurements),
-                tracking_identifier=entry.tracking_identifier,
-                laterality=None if entry.laterality is None else entry.laterality.to_domain(),
-            )
-        )
-    absent = tuple(entry.label for entry in entries if by_label[entry.label] == 0)
-    return Segmentation(renumbered[labels] if absent else labels, tuple(segments), absent)
-
-
-def _algorithm(package: Package, thresholds: Mapping[str, float], provider: str) -> Algorithm:
+def _algorithm(package: Package, thresholds: Mapping[str, float], *, provider: str) -> Algorithm:
     parameters = [f"{name}={value:g}" for name, value in thresholds.items()]
     parameters += [f"{name} weights sha256={weights.sha256}" for name, weights in package.weights.items()]
     entry = package.manifest.algorithm

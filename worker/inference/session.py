@@ -16,7 +16,7 @@ from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
 from worker.inference.cpu import cpu_limit
 from worker.inference.io_check import check_tensors
-from worker.inference.nets import Net
+from worker.inference.nets import AnyNet
 from worker.inference.package import Weights
 from worker.inference.steps.image import Float
 
@@ -58,7 +58,7 @@ class SessionSettings:
 class NetSession:
     """One net, loaded. ``provider`` is the execution provider that is really in use."""
 
-    def __init__(self, session: ort.InferenceSession, net: Net, *, provider: str) -> None:
+    def __init__(self, session: ort.InferenceSession, net: AnyNet, *, provider: str) -> None:
         self._session = session
         self._net = net
         self.provider = provider
@@ -70,7 +70,7 @@ class NetSession:
             self._last_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, batch: Float, *, last: bool = True) -> Float:
-        """Run one batch: float32 (batch, channel, ...) in, float32 (batch, channel, ...) out.
+        """Run one batch: float32 (batch, channel, ...) in, float32 (batch, ...) as the net packs it out.
 
         After the ``last`` batch of an image the working memory is given back.
 
@@ -82,7 +82,8 @@ class NetSession:
         fed = np.ascontiguousarray(batch, dtype=np.dtype(self._net.input.dtype))
         try:
             options = self._last_options if last else self._options
-            (answer,) = self._session.run([self._net.output.name], {self._net.input.name: fed}, options)
+            names = [output.name for output in self._net.outputs]
+            answers = self._session.run(names, {self._net.input.name: fed}, options)
         except Exception as error:
             # The runtime's exceptions have no common base but Exception; MemoryError must stay what it is.
             if isinstance(error, MemoryError) or "Failed to allocate memory" in str(error):
@@ -92,10 +93,11 @@ class NetSession:
                 next_step="Compare the preprocessing chain of the manifest with what the net was trained on.",
                 code="inference-failed",
             ) from error
-        result: Float = np.asarray(answer, dtype=np.float32)
+        result = self._net.pack(answers)
         if not np.isfinite(result.sum(dtype=np.float64)) and not np.isfinite(result).all():
             raise PermanentError(
-                f'Output "{self._net.output.name}" of net {self._net.weights} has values that are not finite numbers.',
+                f'Output "{self._net.outputs[0].name}" of net {self._net.weights} has values that are not finite '
+                "numbers.",
                 next_step="No result is made. Report the case to the model's maker.",
                 code="output-not-finite",
             )
@@ -107,11 +109,11 @@ class SessionCache:
 
     def __init__(self, settings: SessionSettings | None = None) -> None:
         self.settings = settings or SessionSettings()
-        self._sessions: OrderedDict[tuple[Digest, Net], tuple[NetSession, int]] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Digest, AnyNet], tuple[NetSession, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._pid: int | None = None
 
-    def get(self, weights: Weights, net: Net) -> NetSession:
+    def get(self, weights: Weights, net: AnyNet) -> NetSession:
         """The session for a net, made when it is first asked for.
 
         Raises
@@ -126,8 +128,8 @@ class SessionCache:
             self._assert_same_process()
             key = (weights.sha256, net)
             if key not in self._sessions:
-                self._make_room(2 * weights.size_bytes)
-                self._sessions[key] = (self._load(weights, net), 2 * weights.size_bytes)
+                self._make_room(2 * weights.whole_bytes)
+                self._sessions[key] = (self._load(weights, net), 2 * weights.whole_bytes)
             self._sessions.move_to_end(key)
             return self._sessions[key][0]
 
@@ -148,10 +150,16 @@ class SessionCache:
             (digest, net), _ = self._sessions.popitem(last=False)
             log.info("session-evicted", extra={"net": net.weights, "sha256": digest})
 
-    def _load(self, weights: Weights, net: Net) -> NetSession:
+    def _load(self, weights: Weights, net: AnyNet) -> NetSession:
         ort = _runtime()
         wanted = available_providers(self.settings)
         options = _session_options(self.settings)
+        # Read into memory first: what was hashed is what runs. The buffers live until the session is made.
+        external = {name: one.read() for name, one in weights.external.items()}
+        if external:
+            buffers = list(external.values())
+            lengths = [len(buffer) for buffer in buffers]
+            options.add_external_initializers_from_files_in_memory(list(external), buffers, lengths)
         try:
             session = ort.InferenceSession(
                 weights.read(),

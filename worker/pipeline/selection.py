@@ -25,6 +25,9 @@ from worker.domain.routing import (
 )
 from worker.domain.study import SeriesSummary
 
+_PICTURES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "US", "IVUS"})
+"""Modalities of projection and ultrasound images."""
+
 _LONGEST_QUOTE = 60
 _LONGEST_SEARCHED = 1024
 """Characters of a value that a regular expression sees: a hostile text must not make a slow pattern slower."""
@@ -154,9 +157,12 @@ def _localizer(series: SeriesSummary) -> str:
 
 def _derived(series: SeriesSummary) -> str:
     # Image Type value 1 DERIVED: pixel values are not original samples (PS3.3 C.7.6.1.1.2): MPR, MIP, subtraction.
+    # What a detector or an ultrasound system makes for presentation is DERIVED as well, and what there is to read:
+    # there value 2 tells it from a screen (PS3.3 C.8.11.3.1.1, C.8.5.6.1.1).
+    pictures = series.modality in _PICTURES
     for header in series.headers:
         types = tuple(value.upper() for value in header.attributes.get("ImageType", ()))
-        if types[:1] == ("DERIVED",):
+        if types[:1] == ("DERIVED",) and not (pictures and types[1:2] == ("PRIMARY",)):
             return f"It is derived, not original (ImageType {_list(types)})."
     return ""
 

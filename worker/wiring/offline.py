@@ -92,7 +92,10 @@ def analyser(settings: Settings, *, installation_id: str, standard: Profile = OH
         )
     )
     predictor: ports.Predictor = PackagePredictor(
-        registry(settings), sessions=sessions, memory_limit_bytes=memory_limit_bytes(settings)
+        registry(settings),
+        sessions=sessions,
+        memory_limit_bytes=memory_limit_bytes(settings),
+        thresholds=settings.models.thresholds,
     )
     encoder: ports.Encoder = DicomEncoder(
         equipment=equipment(settings, installation_id=installation_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from tests import builders
+from tests import builders, picture_builders
 from tests.builders import a_ct_phantom, a_ct_series, a_ct_slice, a_localizer, an_enhanced_ct, stored_instance, write
 
 
@@ -33,6 +34,26 @@ def test_objects_are_valid(tmp_path: Path, make) -> None:
     answer = subprocess.run([dciodvfy(), str(path)], capture_output=True, text=True, check=False)
     errors = [line for line in (answer.stdout + answer.stderr).splitlines() if line.startswith("Error")]
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        picture_builders.a_radiograph,
+        partial(picture_builders.a_radiograph, inverted=True, intent=picture_builders.FOR_PROCESSING),
+        picture_builders.a_mammogram,
+        partial(picture_builders.a_mammogram, magnified=True, intent=picture_builders.FOR_PROCESSING),
+        picture_builders.a_computed_radiograph,
+        picture_builders.an_angiogram,
+        picture_builders.an_ultrasound,
+        partial(picture_builders.an_ultrasound, frames=3),
+        partial(picture_builders.an_ultrasound, photometric="RGB"),
+        partial(picture_builders.an_ultrasound, frames=3, photometric="RGB"),
+    ],
+    ids=str,
+)
+def test_pictures_are_valid(tmp_path: Path, make) -> None:
+    test_objects_are_valid(tmp_path, make)
 
 
 @pytest.mark.parametrize(

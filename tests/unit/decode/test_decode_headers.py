@@ -23,6 +23,7 @@ from tests.builders import (
     stored_instances,
     write,
 )
+from tests.picture_builders import FOR_PROCESSING, a_computed_radiograph, a_mammogram, a_radiograph, an_ultrasound
 from tests.unit.decode.reading import series_of
 from worker.decode.headers import HeaderReader
 from worker.decode.outcomes import UnreadableInstanceError
@@ -108,6 +109,64 @@ def test_functional_groups_become_attributes(tmp_path: Path) -> None:
     assert header.first("ConvolutionKernel") == "STD"
     assert header.attributes["RescaleIntercept"] == ("-1024.0",)
     assert header.attributes["InStackPositionNumber"] == ("1", "2", "3")
+
+
+def test_what_rules_ask_of_a_radiograph(tmp_path: Path) -> None:
+    header = header_of(write(a_radiograph(inverted=True, view_position="LL"), tmp_path / "a.dcm"))
+    assert header.attributes["ViewPosition"] == ("LL",)
+    assert header.attributes["PatientOrientation"] == ("L", "F")
+    assert header.attributes["ImageLaterality"] == ("U",)
+    assert header.attributes["PhotometricInterpretation"] == ("MONOCHROME1",)
+    assert header.attributes["PresentationIntentType"] == ("FOR PRESENTATION",)
+    assert header.attributes["ViewCode"] == ("left lateral",)
+    assert header.attributes["NumberOfFrames"] == ("1",)
+
+
+@pytest.mark.parametrize("intent", ["FOR PRESENTATION", FOR_PROCESSING])
+@pytest.mark.parametrize("said", [True, False])
+def test_presentation_intent_is_known_by_the_class(tmp_path: Path, intent: str, said: bool) -> None:
+    ds = a_mammogram(intent=intent, attributes={} if said else {"PresentationIntentType": None})
+    header = header_of(write(ds, tmp_path / "a.dcm"))
+    assert header.attributes["PresentationIntentType"] == (intent,)
+    assert header.attributes["ImageLaterality"] == ("R",)
+    assert header.attributes["ViewPosition"] == ("CC",)
+
+
+def test_a_class_without_intent_has_none(tmp_path: Path) -> None:
+    assert "PresentationIntentType" not in header_of(write(a_computed_radiograph(), tmp_path / "a.dcm")).attributes
+
+
+def test_view_modifiers_become_attributes(tmp_path: Path) -> None:
+    magnified, plain = (
+        header_of(write(a_mammogram(magnified=one, instance=one), tmp_path / f"{one}.dcm")) for one in (True, False)
+    )
+    assert magnified.attributes["ViewModifier"] == ("Magnification",)
+    assert magnified.attributes["ViewModifierValue"] == ("399163009",)
+    assert "ViewModifier" not in plain.attributes
+    assert plain.attributes["ViewCode"] == ("cranio-caudal",)
+
+
+def test_number_of_frames_is_known_of_every_image(tmp_path: Path) -> None:
+    run, still = (write(an_ultrasound(frames=n, instance=n), tmp_path / f"{n}.dcm") for n in (4, None))
+    assert header_of(run).attributes["NumberOfFrames"] == ("4",)
+    assert header_of(still).attributes["NumberOfFrames"] == ("1",)
+    report = a_ct_slice(attributes={"Rows": None, "Columns": None, "PixelData": None})
+    assert "NumberOfFrames" not in header_of(write(report, tmp_path / "r.dcm")).attributes
+
+
+def test_summary_of_views(tmp_path: Path) -> None:
+    paths = [write(a_mammogram(view=view, instance=view), tmp_path / f"{view}.dcm") for view in ("CC", "MLO")]
+    series = series_of(paths)
+    assert (series.modality, series.orientation, series.slice_count) == ("MG", "unknown", 2)
+    assert sorted(series.values("ViewPosition")) == ["CC", "MLO"]
+
+
+def test_one_view_can_be_taken_out_of_a_series(tmp_path: Path) -> None:
+    paths = [write(a_mammogram(view=view, instance=view), tmp_path / f"{view}.dcm") for view in ("CC", "MLO")]
+    reader = HeaderReader()
+    headers = reader.headers(stored_instances(paths))
+    (series,) = reader.series([header for header in headers if header.first("ViewPosition") == "MLO"])
+    assert (series.slice_count, series.values("ViewPosition")) == (1, ("MLO",))
 
 
 def test_summary_of_a_ct_series(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from worker.domain.study import Digest
 from worker.inference.onnx_file import summarize
 from worker.inference.package import load_package
 from worker.inference.registry import Registry
+from worker.inference.session import SessionCache, SessionSettings
 
 EMPTY = package_data("0" * 64)
 
@@ -109,6 +111,67 @@ def test_data_outside_the_file(tmp_path: Path) -> None:
         model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
     )
     assert "2 tensors" in refused(write_package(tmp_path), "external-data")
+
+
+def with_external_data(folder: Path, **changes: Any) -> Path:
+    """All tensors in weights.bin; the manifest lists it with its SHA-256 unless ``changes`` say otherwise."""
+    affine_net(folder / "whole.onnx", scale=[0.0, -1.0], bias=[0.0, -500.0])
+    onnx.save_model(onnx.load(folder / "whole.onnx"), folder / "model.onnx", save_as_external_data=True,
+                    location="weights.bin", size_threshold=0)  # fmt: skip
+    digest = hashlib.sha256((folder / "weights.bin").read_bytes()).hexdigest()
+    external = [{"file": "weights.bin", "sha256": digest} | changes]
+    return write_package(folder, changed(package_data("0" * 64), "weights.0.external", external))
+
+
+def test_data_outside_the_file_that_is_pinned_gives_the_same(tmp_path: Path) -> None:
+    package = load_package(with_external_data(tmp_path))
+    voxels = np.random.default_rng(0).normal(-500, 300, size=(2, 1, 4, 5)).astype(np.float32)
+    net = package.manifest.inference.answer()
+    sessions = SessionCache(SessionSettings(threads=1))
+    found = sessions.get(package.weights["main"], net).run(voxels)
+    np.testing.assert_allclose(found[:, 1], -voxels[:, 0] - 500.0, rtol=1e-5)
+    assert package.weights["main"].whole_bytes > package.weights["main"].size_bytes
+
+
+def test_pinned_data_that_was_changed_is_refused(tmp_path: Path) -> None:
+    folder = with_external_data(tmp_path)
+    content = (folder / "weights.bin").read_bytes()
+    (folder / "weights.bin").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "weights.bin" in refused(folder, "weights-hash-mismatch")
+    (folder / "weights.bin").unlink()
+    refused(folder, "weights-missing")
+
+
+def test_pinned_data_that_the_file_does_not_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.bin").write_bytes(b"x")
+    external = [{"file": "other.bin", "sha256": hashlib.sha256(b"x").hexdigest()}]
+    write_package(tmp_path, changed(package_data("0" * 64), "weights.0.external", external))
+    assert "other.bin" in refused(tmp_path, "external-data")
+
+
+def test_an_operator_set_that_nobody_promises_to_run(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Identity", ["image"], ["logits"])]
+    save(tmp_path / "model.onnx", nodes, constants={}, in_shape=[1], out_shape=[1], opsets=(("", 6),))
+    assert "set 6" in refused(write_package(tmp_path), "opset-unsupported")
+
+
+def test_a_net_that_draws_random_numbers(tmp_path: Path) -> None:
+    nodes = [helper.make_node("RandomNormalLike", ["image"], ["logits"])]
+    save(tmp_path / "model.onnx", nodes, constants={}, in_shape=[1], out_shape=[1])
+    assert "RandomNormalLike" in refused(write_package(tmp_path), "random-operators")
+
+
+INPUT = package_data("0" * 64)["input"]
+
+
+def test_what_this_version_cannot_run_yet_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    custom = {"file": "steps.py", "sha256": "a" * 64, "class_name": "Steps"}
+    assert '"custom"' in refused(write_package(tmp_path / "a", package_data("0" * 64) | {"custom": custom}),
+                                 "not-supported")  # fmt: skip
+    data = package_data("0" * 64)
+    del data["input"]
+    data["inputs"] = [INPUT | {"name": "one"}, INPUT | {"name": "two"}]
+    assert '"inputs"' in refused(write_package(tmp_path / "b", data), "not-supported")
 
 
 def test_data_outside_the_file_hidden_in_an_attribute_of_a_subgraph(tmp_path: Path) -> None:

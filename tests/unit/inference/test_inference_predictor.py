@@ -242,6 +242,14 @@ def test_more_memory_than_the_limit(tmp_path: Path) -> None:
     assert "6 x 10 x 12" in message
 
 
+def test_a_score_map_that_cannot_fit_is_refused_before_the_run(tmp_path: Path) -> None:
+    """The manifest's own estimate passes, but its chain makes the image large."""
+    chain = [{"step": "resample_to_shape", "shape": [64, 256, 256], "interpolation": "nearest"}]
+    folder = write_package(tmp_path, changed(EMPTY, "preprocessing", chain))
+    message = refused(folder, VOLUME, PermanentError, "memory-limit", memory_limit_bytes=40 << 20)
+    assert "2 channels on 64 x 256 x 256 voxels" in message
+
+
 def test_a_model_that_is_not_installed_in_that_very_content(tmp_path: Path) -> None:
     registry = Registry([write_package(tmp_path)])
     other = ModelIdentity("toy-ct", "1.2.3", Digest("e" * 64))

@@ -75,6 +75,16 @@ def test_excluded_by_default_and_allowed_on_request(attributes: dict[str, str], 
     assert selection.refusals(every, series) == ()
 
 
+@pytest.mark.parametrize("modality", ["CR", "DX", "MG", "XA", "US"])
+def test_what_a_detector_derives_for_presentation_is_what_there_is_to_read(modality: str) -> None:
+    rule = Rule("r", "lungs", (OneOf("Modality", (modality,)),))
+    shown = a_series(attributes={"Modality": modality, "ImageType": "DERIVED\\PRIMARY"})
+    assert selection.refusals(rule, shown) == ()
+    screen = a_series(attributes={"Modality": modality, "ImageType": "DERIVED\\SECONDARY"})
+    (reason,) = selection.refusals(rule, screen)
+    assert "derived" in reason
+
+
 def test_a_name_that_only_contains_the_letters_is_no_phantom() -> None:
     assert selection.refusals(CHEST, a_series(attributes={"PatientName": "Qadir^Aqaba"})) == ()
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from tests.unit.results import given, projection, reading, reported
-from worker.domain.findings import HeatMap, Segmentation
+from worker.domain.codes import Code
+from worker.domain.findings import HeatMap, Narrative, Segmentation
 from worker.domain.profile import OHIF, SegmentEncoding, Statements
 from worker.domain.regions import Point
+from worker.results.encoder import DicomEncoder
+from worker.results.gate import ResultGate
 
 WORDS_ONLY = replace(OHIF, report=False, segmentation=SegmentEncoding.NONE)
 
@@ -113,3 +116,12 @@ def test_frames_of_a_cine_run(tmp_path) -> None:
     region = reported.a_region("x", Point((3.0, 3.0)), 0)
     (ds,) = reported.texts(cine, reported.detected(cine, region), WORDS_ONLY)
     assert any("in image 1 of 3" in words for words in reported.said(ds))
+
+
+def test_a_draft_of_the_section_that_holds_the_statements(study) -> None:
+    """Findings as DCM 121070 is the section of the statements themselves: the draft is no statement more."""
+    section = Code("121070", "DCM", "Findings")
+    conclusion = reported.only(study, Narrative(section, "There may be a lesion."), reported.PRESENT)
+    objects = DicomEncoder().encode(conclusion, study.evidence, given.CONTEXT)
+    report = ResultGate().check(objects, conclusion, study.evidence, given.CONTEXT)
+    assert report.passed, report.failures

@@ -122,3 +122,9 @@ def test_a_password_of_digits_is_a_password() -> None:
     settings = load(environ={"OVERREAD_FLOWER__PASSWORD": "31415", "OVERREAD_FLOWER__ENABLED": "false"})
     assert settings.flower.password.get_secret_value() == "31415"
     assert settings.flower.enabled is False
+
+
+def test_a_moved_threshold_changes_results(tmp_path: Path) -> None:
+    moved = load(write(tmp_path, "[models.thresholds]\nnodules-chest-ct = { nodule = 0.7 }"), environ={})
+    assert moved.models.thresholds == {"nodules-chest-ct": {"nodule": 0.7}}
+    assert moved.result_digest != load(None, environ={}).result_digest

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.errors import NotApplicableError
-from worker.inference.modes.base import whole
+from worker.inference.modes.base import Kind, whole
 from worker.inference.nets import Net, RunNet
 from worker.inference.steps import PreprocessingStep, preprocess
 from worker.inference.steps.image import Image, Mask, Scores, shape_of
@@ -96,6 +96,11 @@ class LocaliseThenSegment(Strict):
             if len(net.input.shape) != 5 or len(net.output.shape) != 5:
                 raise ValueError("mode localise_then_segment needs inputs and outputs of shape [1, channel, a, b, c]")
         return self
+
+    @property
+    def kind(self) -> Kind:
+        """What it answers."""
+        return "scores"
 
     def nets(self) -> tuple[Net, ...]:
         """The nets that it runs."""

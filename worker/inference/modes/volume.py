@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from worker.inference.modes.base import whole
+from worker.inference.modes.base import Kind, kind_of, same_rank, whole, whole_rated
+from worker.inference.modes.mirror import MirrorAxes, fit, mirrored
 from worker.inference.nets import Net, RunNet
+from worker.inference.steps.answers import Ratings
 from worker.inference.steps.image import Image, Scores
 from worker.inference.strict import Strict
 
@@ -17,12 +19,20 @@ class WholeVolume(Strict):
 
     mode: Literal["volume"]
     net: Net
+    mirror: MirrorAxes = ()
 
     @model_validator(mode="after")
     def _solid(self) -> WholeVolume:
-        if len(self.net.input.shape) != 5 or len(self.net.output.shape) != 5:
+        if len(self.net.input.shape) != 5:
             raise ValueError("mode volume needs input and output of shape [1, channel, a, b, c]")
+        same_rank(self.net)
+        fit(self.mirror, rank=5)
         return self
+
+    @property
+    def kind(self) -> Kind:
+        """What it answers."""
+        return kind_of(self.net)
 
     def nets(self) -> tuple[Net, ...]:
         """The nets that it runs."""
@@ -32,6 +42,7 @@ class WholeVolume(Strict):
         """The net whose output the postprocessing sees."""
         return self.net
 
-    def run(self, image: Image, run: RunNet) -> Scores:
-        """Run ``whole``."""
-        return whole(image, self.net, run)
+    def run(self, image: Image, run: RunNet) -> Scores | Ratings:
+        """Run ``whole`` or ``whole_rated``."""
+        turned = mirrored(run, self.mirror)
+        return whole_rated(image, self.net, turned) if self.net.rates else whole(image, self.net, turned)

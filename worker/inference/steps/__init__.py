@@ -7,12 +7,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from worker.inference.steps.decide import AboveThreshold, Argmax
+from worker.inference.steps.crop import CropToForeground, PadToMultiple, PadToSquare
+from worker.inference.steps.decide import AboveThreshold, Argmax, Hysteresis, LastAbove
 from worker.inference.steps.image import Image
 from worker.inference.steps.intensity import Channels, Clip, ClipKept, ClipPercentiles, ScaleShift, ZScore
 from worker.inference.steps.masks import FillHoles, LargestComponent, MinVolume
+from worker.inference.steps.nnunet import ResampleNnunet
 from worker.inference.steps.orient import Rectify, Reorient
 from worker.inference.steps.resample import CropOrPad, ResampleToGrid, ResampleToShape, ResampleToSpacing
+from worker.inference.steps.scaling import NormaliseChannels, RepeatChannel, ScalePercentiles, WindowLevel
 from worker.inference.steps.scores import Sigmoid, Softmax
 
 PreprocessingStep = Annotated[
@@ -21,13 +24,21 @@ PreprocessingStep = Annotated[
     | ResampleToSpacing
     | ResampleToShape
     | ResampleToGrid
+    | ResampleNnunet
     | CropOrPad
+    | CropToForeground
+    | PadToMultiple
+    | PadToSquare
     | Clip
     | ClipPercentiles
     | ClipKept
     | ZScore
     | ScaleShift
-    | Channels,
+    | WindowLevel
+    | ScalePercentiles
+    | Channels
+    | RepeatChannel
+    | NormaliseChannels,
     Field(discriminator="step"),
 ]
 """From the source to the net: Image in, Image out."""
@@ -35,8 +46,8 @@ PreprocessingStep = Annotated[
 ScoreStep = Softmax | Sigmoid
 """On what the net says: Scores in, Scores out."""
 
-DecisionStep = Argmax | AboveThreshold
-"""From scores on the net's grid to labels on the source's: exactly one in a chain."""
+DecisionStep = Argmax | AboveThreshold | LastAbove | Hysteresis
+"""From scores on the net's grid to labels on the source's: exactly one in a chain that makes segments."""
 
 MaskStep = LargestComponent | FillHoles | MinVolume
 """On the labels, on the source's grid."""

@@ -45,6 +45,15 @@ def regrid(geometry: Geometry, *, shape: tuple[int, int, int], step: NDArray[np.
     return Geometry(shape=shape, affine_lps=np.asarray(geometry.affine_lps @ step, dtype=np.float64))
 
 
+def over_same_field(geometry: Geometry, shape: tuple[int, int, int]) -> Geometry:
+    """The grid of another number of voxels over the same field of view (outer edges coincide)."""
+    step: NDArray[np.float64] = np.eye(4)
+    for axis, (n, m) in enumerate(zip(geometry.shape, shape, strict=True)):
+        step[axis, axis] = n / m
+        step[axis, 3] = (n - 1) / 2 - (n / m) * (m - 1) / 2
+    return regrid(geometry, shape=shape, step=step)
+
+
 def index_map(*, of: Geometry, into: Geometry) -> NDArray[np.float64]:
     """The 4x4 matrix that maps indices of grid ``of`` to fractional indices of grid ``into`` (shear included)."""
     matrix: NDArray[np.float64] = np.linalg.inv(into.affine_lps) @ of.affine_lps

@@ -1,17 +1,25 @@
-"""Steps that change values and leave the grid alone."""
+"""Steps that change values and leave the grid alone: limits, mean and deviation, windows as channels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy import ndimage
 
-from worker.domain.errors import NotApplicableError
-from worker.inference.steps.image import Float, Image
+from worker.domain.errors import ConfigurationError, NotApplicableError
+from worker.inference.steps.image import Float, Image, Mask
 from worker.inference.strict import Strict
 
 Over = Literal["all", "nonzero"]
+Inside = Literal["all", "nonzero", "foreground"]
+"""Over what mean and deviation are taken. "foreground" (nnU-Net): what is not 0 in some channel, and the holes in it;
+only that is changed."""
+Channel = Annotated[int, Field(ge=0)] | None
+"""The one channel that a step works on; None means all together."""
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -45,6 +53,38 @@ def z_score(values: Float, *, over: Over = "all") -> Float:
     return scale_shift(values, scale=1.0 / deviation, shift=-mean / deviation)
 
 
+def foreground(values: Float) -> Mask:
+    """What is not 0 in some channel of (channel, a, b, c), and the holes in it (nnU-Net's ``create_nonzero_mask``)."""
+    found: Mask = ndimage.binary_fill_holes((values != 0).any(axis=0))
+    return found
+
+
+def z_score_inside(values: Float, mask: Mask) -> Float:
+    """As ``z_score``, over a mask (a, b, c) alone; outside of it nothing changes."""
+    result = values.copy()
+    inside = values[:, mask]
+    result[:, mask] = z_score(inside[:, :, None, None])[:, :, 0, 0]
+    return result
+
+
+def on_channel(image: Image, channel: int | None, function: Callable[[Float], Float]) -> Image:
+    """Apply a function (channel, a, b, c) -> the same shape to all channels together, or to one alone.
+
+    Raises ConfigurationError (``channel-missing``) when the image has no such channel.
+    """
+    if channel is None:
+        return image.with_values(function(image.values))
+    if channel >= image.values.shape[0]:
+        raise ConfigurationError(
+            f"A step works on channel {channel}, but the image has {image.values.shape[0]} (from 0).",
+            next_step="Correct the channel in the preprocessing chain of the manifest.",
+            code="channel-missing",
+        )
+    values = image.values.copy()
+    values[channel : channel + 1] = function(image.values[channel : channel + 1])
+    return image.with_values(values)
+
+
 def scale_shift(values: Float, *, scale: float, shift: float) -> Float:
     """``values * scale + shift``."""
     result: Float = values * np.float32(scale)
@@ -67,6 +107,7 @@ class Clip(Strict):
     step: Literal["clip"]
     lower: float
     upper: float
+    channel: Channel = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Clip:
@@ -76,7 +117,7 @@ class Clip(Strict):
 
     def apply(self, image: Image) -> Image:
         """Run ``clip``."""
-        return image.with_values(clip(image.values, lower=self.lower, upper=self.upper))
+        return on_channel(image, self.channel, partial(clip, lower=self.lower, upper=self.upper))
 
 
 class ClipPercentiles(Strict):
@@ -114,14 +155,24 @@ class ClipKept(Strict):
 
 
 class ZScore(Strict):
-    """Zero mean, unit deviation."""
+    """Zero mean, unit deviation: of all channels together, of each by itself, or of one alone."""
 
     step: Literal["z_score"]
-    over: Over = "all"
+    over: Inside = "all"
+    each_channel: bool = False
+    channel: Channel = None
 
     def apply(self, image: Image) -> Image:
-        """Run ``z_score``."""
-        return image.with_values(z_score(image.values, over=self.over))
+        """Run ``z_score``, or ``z_score_inside`` on the foreground."""
+        inside = foreground(image.values) if self.over == "foreground" else None
+        over: Over = "nonzero" if self.over == "nonzero" else "all"
+
+        def normalised(values: Float) -> Float:
+            return z_score(values, over=over) if inside is None else z_score_inside(values, inside)
+
+        if self.each_channel:
+            return image.with_values(np.concatenate([normalised(one[None]) for one in image.values]))
+        return on_channel(image, self.channel, normalised)
 
 
 class ScaleShift(Strict):
@@ -130,10 +181,11 @@ class ScaleShift(Strict):
     step: Literal["scale_shift"]
     scale: float
     shift: float
+    channel: Channel = None
 
     def apply(self, image: Image) -> Image:
         """Run ``scale_shift``."""
-        return image.with_values(scale_shift(image.values, scale=self.scale, shift=self.shift))
+        return on_channel(image, self.channel, partial(scale_shift, scale=self.scale, shift=self.shift))
 
 
 class Window(Strict):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from worker.inference.steps.image import Image, regrid, shape_of
 from worker.inference.steps.sampling import Interpolation, sample, sample_filled
+from worker.inference.steps.spline import smoothed, spline
 from worker.inference.strict import Strict
 
 Alignment = Literal["edges", "centre", "first"]
@@ -19,6 +20,8 @@ Alignment = Literal["edges", "centre", "first"]
 "centre": the middle of the grids, at exactly the wished spacing; "first": the first voxel's centre (SimpleITK, MONAI).
 """
 Keep = Literal["keep"]
+Way = Interpolation | Literal["cubic"]
+"""How values between voxels are found: "cubic" is a cubic B-spline (order 3)."""
 PositiveCount = Annotated[int, Field(ge=1, le=4096)]
 PositiveSpacing = Annotated[float, Field(gt=0)]
 
@@ -27,13 +30,15 @@ def resample_to_spacing(
     image: Image,
     *,
     spacing_mm: tuple[float | Keep, float | Keep, float | Keep],
-    interpolation: Interpolation,
+    interpolation: Way,
     alignment: Alignment = "edges",
+    anti_aliasing: bool = False,
 ) -> Image:
     """Resample along the array's own axes to a spacing in mm ("keep" leaves an axis alone).
 
     The new count of an axis is round(count * spacing / wished), at least 1. Axes keep their direction, so that an
-    oblique or sheared grid stays what it is. There is no smoothing before: linear interpolation of the nearest two.
+    oblique or sheared grid stays what it is. With ``anti_aliasing`` the values are smoothed before along every axis
+    that gets coarser (``spline.smoothed``); without it only the nearest voxels count.
     """
     shape = shape_of(image.values)
     counts = tuple(
@@ -44,22 +49,27 @@ def resample_to_spacing(
         1.0 if wished == "keep" else (n / m if alignment == "edges" else wished / now)
         for n, m, now, wished in zip(shape, counts, image.geometry.spacing_mm, spacing_mm, strict=True)
     )
-    return _resample(image, counts, scales, interpolation=interpolation, alignment=alignment)
+    prepared = smoothed(image, scales) if anti_aliasing else image
+    return _resample(prepared, counts, scales, interpolation=interpolation, alignment=alignment)
 
 
 def resample_to_shape(
     image: Image,
     *,
-    shape: tuple[int, int, int],
-    interpolation: Interpolation,
+    shape: tuple[int | Keep, int | Keep, int | Keep],
+    interpolation: Way,
+    anti_aliasing: bool = False,
 ) -> Image:
-    """Resample to a number of voxels over the same field of view (``torch.nn.functional.interpolate``).
+    """Resample to a number of voxels over the same field of view ("keep" leaves an axis alone).
 
-    "nearest" is torch's "nearest-exact", "linear" its "trilinear" with ``align_corners=False``.
+    "nearest" is "nearest-exact" of ``torch.nn.functional.interpolate``, "linear" its "trilinear" with
+    ``align_corners=False``. ``anti_aliasing`` is that of ``resample_to_spacing``.
     """
     now = shape_of(image.values)
-    scales = tuple(n / m for n, m in zip(now, shape, strict=True))
-    return _resample(image, shape, scales, interpolation=interpolation, alignment="edges")
+    counts = tuple(n if m == "keep" else m for n, m in zip(now, shape, strict=True))
+    scales = tuple(n / m for n, m in zip(now, counts, strict=True))
+    prepared = smoothed(image, scales) if anti_aliasing else image
+    return _resample(prepared, counts, scales, interpolation=interpolation, alignment="edges")
 
 
 def resample_to_grid(
@@ -92,7 +102,7 @@ def _resample(
     counts: tuple[int, ...],
     scales: tuple[float, ...],
     *,
-    interpolation: Interpolation,
+    interpolation: Way,
     alignment: Alignment,
 ) -> Image:
     step: NDArray[np.float64] = np.eye(4)
@@ -101,7 +111,10 @@ def _resample(
         if alignment != "first":  # with equal fields of view, edges and centres coincide together
             step[axis, 3] = (n - 1) / 2 - scale * (m - 1) / 2
     target = (counts[0], counts[1], counts[2])
-    values, _ = sample(image.values, step, target, interpolation=interpolation)
+    if interpolation == "cubic":
+        values = spline(image.values, step, target)
+    else:
+        values, _ = sample(image.values, step, target, interpolation=interpolation)
     return Image(values, regrid(image.geometry, shape=target, step=step), image.kept)
 
 
@@ -143,26 +156,34 @@ class ResampleToSpacing(Strict):
 
     step: Literal["resample_to_spacing"]
     spacing_mm: tuple[PositiveSpacing | Keep, PositiveSpacing | Keep, PositiveSpacing | Keep]
-    interpolation: Interpolation
+    interpolation: Way
     alignment: Alignment = "edges"
+    anti_aliasing: bool = False
 
     def apply(self, image: Image) -> Image:
         """Run ``resample_to_spacing``."""
         return resample_to_spacing(
-            image, spacing_mm=self.spacing_mm, interpolation=self.interpolation, alignment=self.alignment
+            image,
+            spacing_mm=self.spacing_mm,
+            interpolation=self.interpolation,
+            alignment=self.alignment,
+            anti_aliasing=self.anti_aliasing,
         )
 
 
 class ResampleToShape(Strict):
-    """Resample to a number of voxels over the same field of view."""
+    """Resample to a number of voxels over the same field of view; "keep" leaves an axis alone."""
 
     step: Literal["resample_to_shape"]
-    shape: tuple[PositiveCount, PositiveCount, PositiveCount]
-    interpolation: Interpolation
+    shape: tuple[PositiveCount | Keep, PositiveCount | Keep, PositiveCount | Keep]
+    interpolation: Way
+    anti_aliasing: bool = False
 
     def apply(self, image: Image) -> Image:
         """Run ``resample_to_shape``."""
-        return resample_to_shape(image, shape=self.shape, interpolation=self.interpolation)
+        return resample_to_shape(
+            image, shape=self.shape, interpolation=self.interpolation, anti_aliasing=self.anti_aliasing
+        )
 
 
 class CropOrPad(Strict):

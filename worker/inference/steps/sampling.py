@@ -22,6 +22,7 @@ def sample(
     shape: tuple[int, int, int],
     *,
     interpolation: Interpolation,
+    nearest_axis: int | None = None,
 ) -> tuple[Float, Mask | None]:
     """Sample ``values`` at the grid of ``shape`` whose index (i, j, k) lies at index ``matrix @ (i, j, k, 1)``.
 
@@ -35,6 +36,8 @@ def sample(
         Shape of the target grid.
     interpolation:
         "linear" (trilinear) or "nearest"; within the outer half voxel the border value continues.
+    nearest_axis:
+        Axis of the source (0 to 2) along which the nearest voxel is taken, whatever the interpolation.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def sample(
     """
     permutation = _permutation(matrix, shape)
     if permutation is None:
-        return _sample_points(values, matrix, shape, interpolation=interpolation)
+        return _sample_points(values, matrix, shape, interpolation=interpolation, nearest_axis=nearest_axis)
     aligned = values.transpose(0, *(1 + axis for axis in permutation))
     coordinates = [
         matrix[source, target] * np.arange(shape[target], dtype=np.float64) + matrix[source, 3]
@@ -53,7 +56,8 @@ def sample(
     inside = _inside(coordinates, aligned.shape[1:])
     # The axis that shrinks the data most goes first: a tile of a large grid then touches only what it needs.
     for axis in sorted(range(3), key=lambda axis: shape[axis] / aligned.shape[axis + 1]):
-        aligned = _along(aligned, axis + 1, coordinates[axis], interpolation=interpolation)
+        how: Interpolation = "nearest" if permutation[axis] == nearest_axis else interpolation
+        aligned = _along(aligned, axis + 1, coordinates[axis], interpolation=how)
     return aligned, inside
 
 
@@ -130,6 +134,7 @@ def _sample_points(
     shape: tuple[int, int, int],
     *,
     interpolation: Interpolation,
+    nearest_axis: int | None,
 ) -> tuple[Float, Mask | None]:
     """Oblique or sheared against the source: plane by plane, so that coordinates never fill the memory."""
     size = np.asarray(values.shape[1:], dtype=np.float64)
@@ -142,6 +147,8 @@ def _sample_points(
         inside[i] = np.all((points >= -0.5 - _TIE) & (points <= size[:, None] - 0.5 + _TIE), axis=0).reshape(shape[1:])
         if interpolation == "nearest":
             points = np.floor(points + 0.5 + _TIE)
+        elif nearest_axis is not None:
+            points[nearest_axis] = np.floor(points[nearest_axis] + 0.5 + _TIE)
         for channel in range(values.shape[0]):
             order = 1 if interpolation == "linear" else 0
             sampled = ndimage.map_coordinates(values[channel], points, order=order, mode="nearest")

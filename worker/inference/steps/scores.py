@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
+from worker.inference.steps.answers import Answer, Candidates, Ratings
 from worker.inference.steps.image import Float, Scores
 from worker.inference.strict import Strict
 
@@ -32,14 +34,29 @@ def sigmoid(logits: Float) -> Float:
     return result
 
 
+def on_channels(answer: Answer, function: Callable[[Float], Float]) -> Answer:
+    """An answer with ``function`` (channel, a, b, c) -> (channel, a, b, c) applied to what the net says of channels.
+
+    Of boxes the score is the one channel.
+    """
+    match answer:
+        case Scores(values=values, geometry=geometry):
+            return Scores(function(values), geometry)
+        case Ratings(values=values, positions=positions, geometry=geometry, whole=whole):
+            shaped = np.ascontiguousarray(values.T)[:, :, None, None]
+            return Ratings(np.ascontiguousarray(function(shaped)[:, :, 0, 0].T), positions, geometry, whole)
+        case Candidates(boxes=boxes, scores=scores, classes=classes, geometry=geometry):
+            return Candidates(boxes, function(scores[None, :, None, None])[0, :, 0, 0], classes, geometry)
+
+
 class Softmax(Strict):
     """Probabilities over the channels."""
 
     step: Literal["softmax"]
 
-    def apply(self, scores: Scores) -> Scores:
+    def apply(self, answer: Answer) -> Answer:
         """Run ``softmax``."""
-        return Scores(softmax(scores.values), scores.geometry)
+        return on_channels(answer, softmax)
 
 
 class Sigmoid(Strict):
@@ -47,6 +64,6 @@ class Sigmoid(Strict):
 
     step: Literal["sigmoid"]
 
-    def apply(self, scores: Scores) -> Scores:
+    def apply(self, answer: Answer) -> Answer:
         """Run ``sigmoid``."""
-        return Scores(sigmoid(scores.values), scores.geometry)
+        return on_channels(answer, sigmoid)

@@ -1,0 +1,51 @@
+"""Every piece of a manifest that ``docs/add-a-model.md`` shows is one that can be read, with codes of the standard."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from tests.unit.inference.test_inference_scaffold import codes_in, known
+from worker.inference.contract import InputContract, NamedInput
+from worker.inference.guards import QualityLimit
+from worker.inference.modes import Mode
+from worker.inference.outputs import Outputs, Threshold
+from worker.inference.weights_entry import WeightsEntry
+
+PAGE = (Path(__file__).parents[3] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
+PIECES = [
+    tomllib.loads(text.replace("REPLACE", "a" * 64))
+    for text in re.findall(r"```toml manifest\n(.*?)```", PAGE, re.DOTALL)
+]
+READERS: dict[str, TypeAdapter[Any]] = {
+    "inference": TypeAdapter(Mode),
+    "outputs": TypeAdapter(Outputs),
+    "input": TypeAdapter(InputContract),
+    "inputs": TypeAdapter(tuple[NamedInput, ...]),
+    "thresholds": TypeAdapter(tuple[Threshold, ...]),
+    "weights": TypeAdapter(tuple[WeightsEntry, ...]),
+}
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=[f"{i} {'-'.join(piece)}" for i, piece in enumerate(PIECES)])
+def test_a_documented_piece_can_be_read(piece: dict[str, Any]) -> None:
+    for key, value in piece.items():
+        if key == "guards":
+            TypeAdapter(tuple[QualityLimit, ...]).validate_json(json.dumps(value["quality"]))
+        else:
+            READERS[key].validate_json(json.dumps(value))
+    for scheme, value, meaning in codes_in(piece):
+        assert known(scheme, value, meaning), (scheme, value, meaning)
+
+
+def test_the_page_shows_every_kind_of_output_and_mode() -> None:
+    shown = {key for piece in PIECES for key in piece.get("outputs", {})}
+    assert shown >= set(Outputs.model_fields) - {"segments"}
+    modes = {piece["inference"]["mode"] for piece in PIECES if "inference" in piece}
+    assert modes >= {"sliding_window", "ensemble", "cascade", "boxes"}

@@ -1,0 +1,103 @@
+"""From what a net says to findings, by what the manifest says of the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from worker.domain.findings import Finding, QualityStatement, Segment, Segmentation
+from worker.domain.volume import Volume
+from worker.inference.manifest import Manifest
+from worker.inference.measure.segment import measured
+from worker.inference.measure.volume import volumes_ml
+from worker.inference.outputs.case import Case
+from worker.inference.outputs.detections import detection
+from worker.inference.outputs.parts import domain_code
+from worker.inference.steps.answers import Answer
+from worker.inference.steps.decide import Labels
+from worker.inference.steps.image import Scores
+
+
+def decide(manifest: Manifest, answer: Answer, volume: Volume, thresholds: Mapping[str, float]) -> Labels | None:
+    """The label map on the source's grid, numbered as the manifest says; None for a model without segments."""
+    decision = manifest.decision
+    if decision is None:
+        return None
+    if not isinstance(answer, Scores):
+        raise TypeError("a label map needs a score map: the manifest does not allow anything else")
+    numbers = {segment.channel: segment.number for segment in manifest.outputs.segments}
+    labels = decision.labels(answer, volume.geometry, numbers=numbers, thresholds=thresholds)
+    for mask_step in manifest.mask_steps:
+        labels = mask_step.apply(labels, volume.geometry)
+    return labels
+
+
+def conclude(
+    manifest: Manifest, answer: Answer, labels: Labels | None, volume: Volume, thresholds: Mapping[str, float]
+) -> tuple[Finding, ...]:
+    """All findings, in the order of the manifest's kinds.
+
+    Raises
+    ------
+    NotApplicableError
+        A guard, a plausible range or a largest count refuses the result.
+    PermanentError
+        ``probability-out-of-range``.
+    """
+    outputs = manifest.outputs
+    by_label: dict[str, float] = {}
+    if labels is not None:
+        millilitres = volumes_ml(labels, volume.geometry, highest=len(outputs.segments))
+        by_label = {entry.label: ml for entry, ml in zip(outputs.segments, millilitres, strict=True)}
+        for guard in manifest.guards.result:
+            guard.check(by_label)
+    numbers = {entry.label: entry.number for entry in outputs.segments}
+    case = Case(answer, labels, volume, thresholds, numbers, by_label)
+    findings: list[Finding] = []
+    if outputs.detections:
+        found, counts = detection(outputs.detections, case)
+        findings += [found, *counts]
+    findings += [entry.conclude(case) for entry in outputs.classifications]
+    findings += [entry.conclude(case) for entry in outputs.quantifications]
+    findings += [entry.conclude(case) for entry in outputs.heat_maps]
+    if labels is not None:
+        findings.insert(0, _segmentation(manifest, labels, volume, by_label))
+    return tuple(findings)
+
+
+def _segmentation(manifest: Manifest, labels: Labels, volume: Volume, by_label: Mapping[str, float]) -> Segmentation:
+    entries = manifest.outputs.segments
+    boxes = ndimage.find_objects(labels, max_label=len(entries))
+    segments: list[Segment] = []
+    renumbered = np.zeros(len(entries) + 1, dtype=labels.dtype)
+    for entry, box in zip(entries, boxes, strict=True):
+        if box is None:
+            continue
+        number = len(segments) + 1
+        renumbered[entry.number] = number
+        segments.append(
+            Segment(
+                number=number,
+                label=entry.label,
+                category=entry.category.to_domain(),
+                type=entry.type.to_domain(),
+                colour_rgb=entry.colour_rgb,
+                measurements=measured(
+                    entry.measurements, labels[box] == entry.number, box, volume, volume_ml=by_label[entry.label]
+                ),
+                tracking_identifier=entry.tracking_identifier,
+                laterality=domain_code(entry.laterality),
+                site=domain_code(entry.site),
+                evaluations=tuple(one.to_domain() for one in entry.evaluations),
+            )
+        )
+    absent = tuple(entry.label for entry, box in zip(entries, boxes, strict=True) if box is None)
+    return Segmentation(renumbered[labels] if absent else labels, tuple(segments), absent)
+
+
+def quality(manifest: Manifest, volume: Volume) -> tuple[QualityStatement, ...]:
+    """What the manifest wants said of an input that is not refused."""
+    found = (limit.statement(volume) for limit in manifest.guards.quality)
+    return tuple(statement for statement in found if statement is not None)

@@ -1,0 +1,176 @@
+"""What must agree between the keys of a manifest. Each function returns one sentence per disagreement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from worker.inference.modes import Cascade, LocaliseThenSegment
+from worker.inference.nets import Net
+from worker.inference.outputs.detections import BoxesEntry, ComponentsEntry, PeaksEntry
+from worker.inference.outputs.quantifications import ChannelEntry
+from worker.inference.steps import (
+    ClipKept,
+    ClipPercentiles,
+    DecisionStep,
+    MaskStep,
+    PreprocessingStep,
+    ScoreStep,
+)
+from worker.inference.strict import nearest
+
+if TYPE_CHECKING:
+    from worker.inference.manifest import Manifest
+
+_IN_MILLIMETRES = ("resample_to_spacing", "resample_to_grid", "resample_nnunet")
+
+
+def disagreements(manifest: Manifest) -> list[str]:
+    """Everything that does not agree."""
+    return [
+        *_weights(manifest),
+        *_postprocessing(manifest),
+        *_thresholds(manifest),
+        *_kinds(manifest),
+        *_channels(manifest),
+        *_kept(manifest),
+        *_segments(manifest),
+        *_spaces(manifest),
+    ]
+
+
+def chains(manifest: Manifest) -> Iterator[tuple[str, tuple[PreprocessingStep, ...]]]:
+    """Every preprocessing chain with its place, in the order in which they run."""
+    yield "preprocessing", manifest.preprocessing
+    mode = manifest.inference
+    if isinstance(mode, LocaliseThenSegment):
+        yield "inference.localiser.preprocessing", mode.localiser.preprocessing
+        yield "inference.segmenter.preprocessing", mode.segmenter.preprocessing
+    if isinstance(mode, Cascade):
+        yield "inference.first.preprocessing", mode.first.preprocessing
+        yield "inference.second.preprocessing", mode.second.preprocessing
+
+
+def _weights(manifest: Manifest) -> list[str]:
+    known = [entry.id for entry in manifest.weights]
+    used = {net.weights for net in manifest.inference.nets()}
+    found = [f'weights "{i}" are listed twice' for i in sorted({i for i in known if known.count(i) > 1})]
+    found += [f'inference uses weights "{i}", which are not listed{nearest(i, known)}' for i in sorted(used - {*known})]
+    found += [f'weights "{i}" are listed but no net uses them' for i in sorted({*known} - used)]
+    return found
+
+
+def _postprocessing(manifest: Manifest) -> list[str]:
+    steps = manifest.postprocessing
+    decisions = [i for i, step in enumerate(steps) if isinstance(step, DecisionStep)]
+    if not manifest.outputs.segments:
+        return [
+            f"postprocessing[{i}]: {step.step} makes or changes labels, but outputs has no segments"
+            for i, step in enumerate(steps)
+            if not isinstance(step, ScoreStep)
+        ]
+    if len(decisions) != 1:
+        return [f"postprocessing needs exactly one argmax or threshold step; found {len(decisions)}"]
+    found = [
+        f"postprocessing[{i}]: {step.step} works on scores and must come before {steps[decisions[0]].step}"
+        for i, step in enumerate(steps)
+        if isinstance(step, ScoreStep) and i > decisions[0]
+    ]
+    found += [
+        f"postprocessing[{i}]: {step.step} works on labels and must come after {steps[decisions[0]].step}"
+        for i, step in enumerate(steps)
+        if isinstance(step, MaskStep) and i < decisions[0]
+    ]
+    return found
+
+
+def _thresholds(manifest: Manifest) -> list[str]:
+    names = [threshold.name for threshold in manifest.thresholds]
+    used = [
+        (f"postprocessing[{i}]", name)
+        for i, step in enumerate(manifest.postprocessing)
+        if isinstance(step, DecisionStep)
+        for name in step.thresholds()
+    ]
+    used += manifest.outputs.thresholds()
+    wanted = {name for _, name in used}
+    found = [f'{where}: threshold "{name}" is not listed{nearest(name, names)}' for where, name in used
+             if name not in names]  # fmt: skip
+    found += [f'threshold "{name}" is listed but no step uses it' for name in names if name not in wanted]
+    found += [f'threshold "{name}" is listed twice' for name in sorted({n for n in names if names.count(n) > 1})]
+    return found
+
+
+def _kinds(manifest: Manifest) -> list[str]:
+    """Outputs against what the inference mode answers."""
+    kind = manifest.inference.kind
+    outputs = manifest.outputs
+    needs: list[tuple[str, tuple[str, ...]]] = []
+    if outputs.segments:
+        needs.append(("outputs.segments", ("scores",)))
+    needs += [(f"outputs.heat_maps[{i}]", ("scores",)) for i in range(len(outputs.heat_maps))]
+    needs += [(f"outputs.classifications[{i}]", ("scores", "ratings")) for i in range(len(outputs.classifications))]
+    for i, quantification in enumerate(outputs.quantifications):
+        if isinstance(quantification, ChannelEntry):
+            needs.append((f"outputs.quantifications[{i}]", ("scores", "ratings")))
+    for i, detection in enumerate(outputs.detections):
+        if isinstance(detection, PeaksEntry):
+            needs.append((f"outputs.detections[{i}]", ("scores",)))
+        if isinstance(detection, BoxesEntry):
+            needs.append((f"outputs.detections[{i}]", ("boxes",)))
+    words = {"scores": "a score map", "ratings": "numbers about the image", "boxes": "boxes"}
+    return [
+        f"{where} needs {' or '.join(words[one] for one in wanted)}, but inference answers {words[kind]}"
+        for where, wanted in needs
+        if kind not in wanted
+    ]
+
+
+def _channels(manifest: Manifest) -> list[str]:
+    net = manifest.inference.answer()
+    count = net.output.shape[1] if isinstance(net, Net) else 0
+    if isinstance(count, str):
+        return []
+    return [
+        f"{where}: channel {channel} does not exist; the output has {count} (from 0)"
+        for where, channel in manifest.outputs.channels()
+        if channel >= count
+    ]
+
+
+def _kept(manifest: Manifest) -> list[str]:
+    kept: set[str] = set()
+    found = []
+    for where, chain in chains(manifest):
+        for index, step in enumerate(chain):
+            if isinstance(step, ClipKept) and step.kept not in kept:
+                found.append(f'{where}[{index}]: nothing was kept as "{step.kept}" before{nearest(step.kept, kept)}')
+            if isinstance(step, ClipPercentiles) and step.keep_as is not None:
+                kept.add(step.keep_as)
+    return found
+
+
+def _segments(manifest: Manifest) -> list[str]:
+    labels = [segment.label for segment in manifest.outputs.segments]
+    used = [
+        (f"guards.result[{i}]", label) for i, guard in enumerate(manifest.guards.result) for label in guard.segments
+    ]
+    for i, entry in enumerate(manifest.outputs.quantifications):
+        used += [(f"outputs.quantifications[{i}]", label) for label in entry.segments]
+    for i, detection in enumerate(manifest.outputs.detections):
+        if isinstance(detection, ComponentsEntry):
+            used.append((f"outputs.detections[{i}]", detection.segment))
+    return [f'{where}: there is no segment "{label}"{nearest(label, labels)}' for where, label in used
+            if label not in labels]  # fmt: skip
+
+
+def _spaces(manifest: Manifest) -> list[str]:
+    """Steps that need millimetres, against images that have none."""
+    if all("pixels" not in contract.spaces for contract in manifest.contracts.values()):
+        return []
+    return [
+        f'{where}[{index}]: {step.step} needs millimetres, but input.spaces allows "pixels"'
+        for where, chain in chains(manifest)
+        for index, step in enumerate(chain)
+        if step.step in _IN_MILLIMETRES
+    ]

@@ -1,0 +1,36 @@
+"""What an output is concluded from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from worker.domain.volume import Volume
+from worker.inference.steps.answers import Answer
+from worker.inference.steps.decide import Labels
+from worker.inference.steps.image import Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One run: the net's answer after the score steps, the label map, the source, and the thresholds in force.
+
+    ``labels`` are on the source's grid, numbered as the manifest numbers its segments; None for a model without.
+    ``numbers`` and ``volumes_ml`` are by segment label; absent ones have 0 mL.
+    """
+
+    answer: Answer
+    labels: Labels | None
+    volume: Volume
+    thresholds: Mapping[str, float]
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+
+    def mask_of(self, label: str) -> Mask:
+        """Where a segment is, (slice, row, column) of the source."""
+        if self.labels is None:
+            return np.zeros(self.volume.geometry.shape, np.bool_)
+        mask: Mask = self.labels == self.numbers[label]
+        return mask

@@ -1,0 +1,109 @@
+"""Resampling as nnU-Net v2 does it (``resample_data_or_seg_to_spacing``): per slice where slices are far apart."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import ndimage
+
+from worker.inference.steps.image import Float, Image, over_same_field, shape_of
+from worker.inference.strict import Strict
+
+ANISOTROPY_THRESHOLD = 3.0
+Order = Annotated[int, Field(ge=0, le=5)]
+Spacing = Annotated[float, Field(gt=0)]
+Keep = Literal["keep"]
+Separate = Literal["auto", "always", "never"]
+
+
+def low_resolution_axis(
+    now_mm: tuple[float, ...],
+    wished_mm: tuple[float, ...],
+    *,
+    separate: Separate,
+    threshold: float = ANISOTROPY_THRESHOLD,
+) -> int | None:
+    """The axis along which slices are far apart and treated by themselves; None where there is none, or several.
+
+    "auto": when the largest spacing is more than ``threshold`` times the smallest, before or else after resampling.
+    """
+    if separate == "never":
+        return None
+    for spacing in (now_mm, wished_mm):
+        if separate == "always" or max(spacing) / min(spacing) > threshold:
+            axes = [axis for axis, size in enumerate(spacing) if max(spacing) / size == 1]
+            return axes[0] if len(axes) == 1 else None
+    return None
+
+
+def resize(values: NDArray[np.float64], shape: tuple[int, ...], *, order: int) -> NDArray[np.float64]:
+    """``skimage.transform.resize(values, shape, order, mode="edge", anti_aliasing=False)``: clipped to the range."""
+    factors = [wished / has for wished, has in zip(shape, values.shape, strict=True)]
+    zoomed = ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
+    clipped: NDArray[np.float64] = np.clip(zoomed, values.min(), values.max())
+    return clipped
+
+
+def resample_nnunet(
+    values: Float,
+    shape: tuple[int, int, int],
+    *,
+    axis: int | None,
+    order: int = 3,
+    order_z: int = 0,
+) -> Float:
+    """Resample (channel, a, b, c) to ``shape`` over the same field of view.
+
+    With ``axis`` each slice across it is resized by itself with ``order``, then the axis with ``order_z``; else all
+    axes together with ``order``. Every result is clipped to the range of what went in.
+    """
+    if values.shape[1:] == shape:
+        return values
+    result: Float = np.empty((values.shape[0], *shape), dtype=np.float32)
+    for channel, out in zip(values, result, strict=True):
+        exact = channel.astype(np.float64)
+        if axis is None:
+            out[...] = resize(exact, shape, order=order)
+            continue
+        flat = tuple(n for other, n in enumerate(shape) if other != axis)
+        slices = np.stack([resize(one, flat, order=order) for one in np.moveaxis(exact, axis, 0)], axis=axis)
+        if slices.shape[axis] == shape[axis]:
+            out[...] = slices
+            continue
+        scale = slices.shape[axis] / shape[axis]
+        scales = [scale if other == axis else 1.0 for other in range(3)]
+        offsets = [(one - 1) / 2 for one in scales]
+        ndimage.affine_transform(
+            slices, np.array(scales), offset=offsets, output_shape=shape, output=out, order=order_z, mode="nearest"
+        )
+    return result
+
+
+class ResampleNnunet(Strict):
+    """Resample to a spacing in mm as nnU-Net v2 does: cubic, slice by slice where slices are far apart.
+
+    "keep" leaves an axis alone (the slices of the 2d configuration). ``separate`` is nnU-Net's ``force_separate_z``: "auto" is its None.
+    """
+
+    step: Literal["resample_nnunet"]
+    spacing_mm: tuple[Spacing | Keep, Spacing | Keep, Spacing | Keep]
+    order: Order = 3
+    order_z: Order = 0
+    separate: Separate = "auto"
+    anisotropy_threshold: Annotated[float, Field(gt=1)] = ANISOTROPY_THRESHOLD
+
+    def apply(self, image: Image) -> Image:
+        """Run ``resample_nnunet``; the new count of an axis is round(spacing / wished * count)."""
+        now = image.geometry.spacing_mm
+        spacing = tuple(has if one == "keep" else one for has, one in zip(now, self.spacing_mm, strict=True))
+        counts = [
+            max(1, round(has / wished * n))
+            for has, wished, n in zip(now, spacing, shape_of(image.values), strict=True)
+        ]
+        shape = (counts[0], counts[1], counts[2])
+        axis = low_resolution_axis(now, spacing, separate=self.separate, threshold=self.anisotropy_threshold)
+        values = resample_nnunet(image.values, shape, axis=axis, order=self.order, order_z=self.order_z)
+        return Image(values, over_same_field(image.geometry, shape), image.kept)

@@ -1,0 +1,66 @@
+"""What a manifest says of files: weights, their variants and origins, custom steps, and what a run needs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from worker.inference.outputs.parts import Name
+from worker.inference.strict import Strict
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=255)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class ExternalData(Strict):
+    """A file that holds tensors of an ONNX file, beside it, pinned by its content."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class WeightsEntry(Strict):
+    """A file of weights inside the package folder, pinned by its content.
+
+    ``url`` (https) is where the file may be fetched from when it is not in the folder; a site has to allow that.
+    ``external`` lists every further file that holds its tensors. ``precision`` is what it was converted to, and
+    ``precision_note`` what that costs in accuracy.
+    """
+
+    id: Name
+    file: FileName
+    sha256: Sha256
+    url: Annotated[str, Field(pattern=r"^https://[^\s]+$", max_length=2000)] | None = None
+    size_bytes: Annotated[int, Field(ge=1)] | None = None
+    external: tuple[ExternalData, ...] = ()
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision_note: str = ""
+
+    @model_validator(mode="after")
+    def _stated(self) -> WeightsEntry:
+        if self.precision != "fp32" and not self.precision_note:
+            raise ValueError(f"precision_note is missing; say what {self.precision} costs in accuracy against fp32")
+        if self.url is not None and self.size_bytes is None:
+            raise ValueError("size_bytes is missing; weights that are fetched state their size")
+        return self
+
+
+class Hardware(Strict):
+    """What a run needs beside the operating system and Python: a fixed part and a part per voxel of the source."""
+
+    memory_mb: Annotated[int, Field(ge=1)]
+    memory_bytes_per_voxel: Annotated[int, Field(ge=1)] = 24
+    gpu_memory_mb: Annotated[int, Field(ge=1)] | None = None
+    note: str = ""
+
+
+class CustomSteps(Strict):
+    """A Python file of the package with steps of its own; it runs only where the site trusts the file by its digest.
+
+    ``class_name`` is the class in it. See "Custom steps" in docs/add-a-model.md.
+    """
+
+    file: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py$", max_length=64)]
+    sha256: Sha256
+    class_name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)]
