@@ -206,6 +206,7 @@ class Driver:
                 self._nuisance(what)
         time.sleep(one.tail_s)
         self._check_senders()
+        self._system.check()
 
     def _kill(self, victim: str) -> None:
         died = self._system.kill(victim, self._rng)

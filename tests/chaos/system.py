@@ -139,6 +139,11 @@ class System:
             time.sleep(0.05)
         return time.monotonic() - began
 
+    def check(self) -> None:
+        """Raise when it has ended by itself: nobody may have to start it again by hand but those who killed it."""
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"`overread up` ended by itself:\n{self.tail()}")
+
     def answers(self) -> bool:
         """C-ECHO."""
         try:

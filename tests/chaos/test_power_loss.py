@@ -200,7 +200,9 @@ def test_a_listener_starts_on_what_a_power_cut_left(recorded: Recorded, tmp_path
     process = listen(left, port, tmp_path / "log")
     try:
         until(lambda: answers(port), what="the listener answers after a power cut", wait_s=120)
-        until(lambda: '"store-recovered"' in (tmp_path / "log").read_text(), what="it has looked for leftovers", wait_s=60)
+        until(
+            lambda: '"store-recovered"' in (tmp_path / "log").read_text(), what="it has looked for leftovers", wait_s=60
+        )
         with RawPeer(port) as peer:
             peer.open()
             for instance in promised:

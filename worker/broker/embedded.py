@@ -1,7 +1,8 @@
 """A private Redis for installations without a broker: started, watched and stopped by us.
 
 It has no TCP port: a Unix socket in a folder that only this user can enter, and a password besides. What it holds is
-job ids (the database is the truth), yet it keeps them through a crash, so that nothing has to be swept up.
+job ids (the database is the truth), yet it keeps them through a crash, so that nothing has to be swept up. On Linux it
+ends when the thread that started it does, however that ends: start it from a thread that lives as long as it is wanted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from redis.retry import Retry
 
 from worker.broker.binary import find_redis_server
 from worker.broker.configuration import redis_configuration
-from worker.broker.folder import password, private_folder, socket_path
+from worker.broker.folder import listener_on, password, private_folder, socket_path
+from worker.broker.launch import ending_with_us
 from worker.domain.errors import ConfigurationError, TransientError
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class EmbeddedRedis:
     def start(self) -> None:
         """Start, and wait until it answers. Does nothing when it runs already, starts again when it has died.
 
-        What an earlier run left is cleared up: a stale socket, a server whose parent was killed, a torn end of the
+        What an earlier run left is cleared up: a stale socket, a server that outlived its parent, a torn end of the
         append-only file, and an append-only file that cannot be read at all (it is set aside).
 
         Raises
@@ -166,10 +168,9 @@ class EmbeddedRedis:
             self._owner = None
 
     def _end_leftover(self) -> None:
-        """End a server whose parent died: it holds ``server.lock`` as long as it lives.
+        """End a server whose parent died and which did not end with it: it holds ``server.lock`` as long as it lives.
 
-        We own the folder (``owner.lock``), so nobody else counts on that server. It tells its process id only to those
-        who know its password: no other process can be hit.
+        We own the folder (``owner.lock``), so nobody else counts on that server.
         """
         with (self._folder / "server.lock").open("ab") as lock:
             deadline = time.monotonic() + self._start_timeout_s
@@ -178,13 +179,18 @@ class EmbeddedRedis:
                 if time.monotonic() > deadline:
                     raise _in_use(self._folder)
                 if not told and self._ping() is not None:
-                    told = self._terminate_by_its_own_word()
+                    told = self._terminate_whoever_listens()
                 time.sleep(_POLL_S)
         socket_path(self._folder).unlink(missing_ok=True)
 
-    def _terminate_by_its_own_word(self) -> bool:
+    def _terminate_whoever_listens(self) -> bool:
+        """Signal the process that answers on our socket; tells whether there was one that we may signal."""
+        pid = listener_on(socket_path(self._folder))
         try:
-            pid = int(self._client().info("server")["process_id"])
+            if pid is None:
+                pid = int(self._client().info("server")["process_id"])
+            if pid <= 0:
+                return False
             os.kill(pid, signal.SIGTERM)
         except (redis.RedisError, OSError, KeyError, ValueError):
             return False
@@ -206,9 +212,9 @@ class EmbeddedRedis:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             began_at = output.tell()
             # Its own session: Ctrl-C reaches us first, and we stop the broker last. The lock's descriptor goes along,
-            # so the lock lasts as long as the server does, even when we are killed.
+            # so the lock lasts as long as the server does, even when we are killed and it is not.
             self._process = subprocess.Popen(
-                [binary, "-"],
+                [*ending_with_us(), str(binary), "-"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

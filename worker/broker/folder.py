@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 import os
 import secrets
+import socket
 import stat
+import struct
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +19,8 @@ _LONGEST_SOCKET_PATH = 100
 """``sockaddr_un`` holds 108 bytes on Linux, 104 elsewhere, a closing zero included."""
 
 _PASSWORD_BYTES = 32
+_UCRED = struct.Struct("3i")
+"""``struct ucred`` of unix(7): process, user and group."""
 
 
 def private_folder(folder: Path) -> Path:
@@ -66,6 +71,24 @@ def socket_path(folder: Path) -> Path:
         next_step="Choose a data folder with a shorter path.",
         code="broker-folder-unusable",
     )
+
+
+def listener_on(path: Path) -> int | None:
+    """The process that listens on a Unix socket, by the kernel's word; 0 for none, None where the kernel cannot tell.
+
+    0 as well when it is not of our space of process ids: containers that share a folder count theirs each from one,
+    and what a server says of itself may be the id of quite another process here.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(2.0)
+            probe.connect(str(path))
+            pid: int = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0]
+    except OSError:
+        return 0
+    return pid
 
 
 def password(folder: Path) -> str:

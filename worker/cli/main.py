@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "explain:explain",
     "jobs": "jobs:jobs",
     "show": "jobs:show",
+    "view": "view:view",
     "retry": "jobs:retry",
     "cancel": "jobs:cancel",
     "rerun": "jobs:rerun",

@@ -5,22 +5,25 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 PARENT = "OVERREAD_PARENT_PID"
+READY = "READY_FD"
+"""Without our prefix: variables that carry it are configuration."""
 _PR_SET_PDEATHSIG = 1
 _RESTART_FIRST_S = 0.2
-_RESTART_CAP_S = 15.0
-_STEADY_S = 30.0
+LONGEST_PAUSE_S = 15.0
+_STEADY_S = 10.0
 """A child that lived this long was healthy: its next restart is quick again."""
 
 
@@ -38,19 +41,32 @@ def end_with_parent() -> None:
         sys.exit(0)
 
 
+def say_ready() -> None:
+    """In a child whose parent waits for it (``Processes.add`` with ``ready_within_s``): it serves from now on."""
+    pipe = os.environ.pop(READY, "")
+    if pipe:
+        with suppress(OSError):  # the parent waited long enough, or is gone
+            os.write(int(pipe), b"\n")
+        os.close(int(pipe))
+
+
 @dataclass(slots=True)
 class Child:
-    """One process of the system: its name for people, its command, and how often it had to be started again."""
+    """One process of the system: its name for people, its command, and how often it had to be started again.
+
+    ``longest_pause_s`` is how long it is left alone at most, however often it has died.
+    """
 
     name: str
     command: Sequence[str]
     output: Path | None = None
+    longest_pause_s: float = LONGEST_PAUSE_S
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     started_at: float = 0.0
     due_at: float = field(default=0.0)
 
-    def start(self, environment: Mapping[str, str]) -> None:
+    def start(self, environment: Mapping[str, str], *, inherited: Sequence[int] = ()) -> None:
         """Start the process; its output goes to ``output``, or where ours goes."""
         stream = self.output.open("ab") if self.output else None
         try:
@@ -62,6 +78,7 @@ class Child:
                 env={**environment, PARENT: str(os.getpid())},
                 # Ctrl-C in the terminal reaches us alone; we then end the children in order.
                 start_new_session=True,
+                pass_fds=inherited,
             )
         finally:
             if stream is not None:
@@ -76,12 +93,31 @@ class Processes:
         self._environment = dict(environment)
         self._children: list[Child] = []
 
-    def add(self, name: str, *arguments: str, module: str = "worker.cli.main", output: Path | None = None) -> Child:
-        """Start ``python -m worker.cli.main ARGUMENTS`` (or another module) as a child that is watched from now on."""
-        child = Child(name, [sys.executable, "-m", module, *arguments], output)
-        child.start(self._environment)
+    def add(
+        self,
+        name: str,
+        *arguments: str,
+        module: str = "worker.cli.main",
+        output: Path | None = None,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        ready_within_s: float = 0.0,
+    ) -> Child:
+        """Start ``python -m worker.cli.main ARGUMENTS`` (or another module) as a child that is watched from now on.
+
+        With ``ready_within_s``: return when it has said that it serves (``say_ready``), when it has ended, or after
+        that time, so that what is started next does not take the processor away from it.
+        """
+        child = Child(name, [sys.executable, "-m", module, *arguments], output, longest_pause_s)
         self._children.append(child)
-        log.info("process-started", extra={"child": name})
+        if ready_within_s:
+            with _ready_pipe() as (hear, say):
+                child.start({**self._environment, READY: str(say)}, inherited=[say])
+                os.close(say)  # ours: when the child ends without a word, the pipe does as well
+                log.info("process-started", extra={"child": name})
+                select.select([hear], [], [], ready_within_s)
+        else:
+            child.start(self._environment)
+            log.info("process-started", extra={"child": name})
         return child
 
     def watch_once(self) -> None:
@@ -93,7 +129,7 @@ class Processes:
             if child.due_at == 0.0:
                 steady = now - child.started_at > _STEADY_S
                 child.restarts = 1 if steady else child.restarts + 1
-                wait_s = min(_RESTART_CAP_S, _RESTART_FIRST_S * 2.0 ** (child.restarts - 1))
+                wait_s = min(child.longest_pause_s, _RESTART_FIRST_S * 2.0 ** (child.restarts - 1))
                 child.due_at = now + wait_s
                 extra = {"child": child.name, "status": child.process.returncode, "seconds": wait_s}
                 log.warning("process-died", extra=extra)
@@ -121,6 +157,16 @@ class Processes:
                 child.process.wait()
             _kill_session(child)
         self._children.clear()
+
+
+@contextmanager
+def _ready_pipe() -> Iterator[tuple[int, int]]:
+    """A pipe: the end to hear at, and the end that the child gets. Whoever starts the child closes the second."""
+    hear, say = os.pipe()
+    try:
+        yield hear, say
+    finally:
+        os.close(hear)
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

@@ -111,20 +111,29 @@ def stages_table(stages: Sequence[StageTime], title: str = "Stage times") -> Tab
 
 
 def findings_table(summary: str) -> RenderableType:
-    """Findings of a job from its summary (JSON): structure, measurement, value, unit."""
+    """Findings of a job from its summary (JSON): what it is, and its measurements or its statement."""
     data = json.loads(summary)
     made = console.table(
-        f"Findings of {data['model']['name']} {data['model']['version']}", "structure", "what", "value", "unit"
+        f"Findings of {data['model']['name']} {data['model']['version']}", "finding", "what", "value", "unit"
     )
     for finding in data["findings"]:
+        label = Text(str(finding["label"]))
+        # Summaries of older versions have neither kind nor statement.
+        if finding.get("statement"):
+            made.add_row(label, Text(finding.get("kind", "")), Text(str(finding["statement"])), "")
         for measurement in finding["measurements"]:
-            made.add_row(
-                Text(finding["label"]), measurement["name"], f"{measurement['value']:,.1f}", Text(measurement["unit"])
-            )
+            value = _number(measurement["value"])
+            made.add_row(label, Text(str(measurement["name"])), value, Text(str(measurement["unit"])))
+        if not finding["measurements"] and not finding.get("statement"):
+            made.add_row(label, Text(finding.get("kind", "found")), "", "")
     for label in data["absent"]:
         made.add_row(Text(label), "not found", "", "")
     notes = [Text(f"note: {note}", style="dim") for note in data["notes"]]
     return Group(made, *notes)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 def deliveries_table(deliveries: Sequence[Delivery]) -> Table:

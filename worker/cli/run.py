@@ -13,6 +13,7 @@ from rich.text import Text
 
 from worker.cli import console, render
 from worker.cli.options import Config, Json, quiet_logs, settings_for
+from worker.cli.view import BurnedIn, write_page
 from worker.domain.errors import ConfigurationError, NotApplicableError, OverreadError, PermanentError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultContext
@@ -23,7 +24,7 @@ from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import plan
 from worker.pipeline.summary import findings_of
 from worker.settings import Settings
-from worker.wiring import offline
+from worker.wiring import offline, viewing
 
 
 def run(
@@ -31,6 +32,8 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result objects.")] = Path("results"),
     model: Annotated[str, typer.Option("--model", help="Only this model.")] = "",
     profile: Annotated[str, typer.Option("--profile", help="Destination profile of the results.")] = OHIF.name,
+    view: Annotated[bool, typer.Option("--view", help="Write a page on each run as well (HTML).")] = False,
+    burned_in: BurnedIn = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -80,6 +83,9 @@ def run(
                     failed.append(error)
                     continue
                 written.append(_write(analysis, one, output, watch, time.monotonic() - began))
+                if view:
+                    account = viewing.account_of_run(settings, analysis, one, watch.stages, burned_in=burned_in)
+                    written[-1]["view"] = write_page(account, output / f"{_stem(one)}.html")
         if as_json:
             console.print_json({"decisions": decisions, "skipped": skipped, "results": written})
         else:
@@ -100,12 +106,16 @@ def _profile(settings: Settings, name: str) -> Profile:
         ) from error
 
 
+def _stem(planned: PlannedAnalysis) -> str:
+    return f"{planned.model.name}-{planned.key[:12]}"
+
+
 def _write(
     analysis: Analysis, planned: PlannedAnalysis, output: Path, watch: Stopwatch, seconds: float
 ) -> dict[str, object]:
     from worker.pictures.overlay import write_overlay
 
-    stem = f"{planned.model.name}-{planned.key[:12]}"
+    stem = _stem(planned)
     files = []
     for number, encoded in enumerate(analysis.objects, start=1):
         path = output / f"{stem}-{number}-{encoded.kind.value.lower()}.dcm"
@@ -136,5 +146,5 @@ def _show(written: list[dict[str, object]], skipped: list[tuple[Path, str]]) -> 
             value = finding["statement"] if finding["value"] is None else f"{finding['value']:,.1f}"
             made.add_row(finding["structure"], finding["name"], value, finding["unit"])
         console.out.print(made)
-        for path in (*one["files"], one["picture"]):  # type: ignore[misc]
+        for path in (*one["files"], one["picture"], *([one["view"]] if "view" in one else [])):  # type: ignore[misc]
             console.out.print(f"wrote {path}", soft_wrap=True)

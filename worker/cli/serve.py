@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
-import threading
+import time
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from worker.cli import console
-from worker.cli.chores import Background
 from worker.cli.options import Config, Data, settings_for
+from worker.cli.processes import say_ready
 from worker.domain.errors import TransientError
 from worker.tasks.lanes import Lane
 
@@ -24,23 +27,40 @@ SWEEP_CAP_S = 5.0
 
 
 class Stop:
-    """Set by SIGTERM and SIGINT; a second signal ends the process at once."""
+    """Set by SIGTERM and SIGINT; a second signal ends the process at once. Made and asked in the main thread.
+
+    The wait is one on a pipe that the interpreter writes to whenever a signal comes. ``threading.Event`` would not do:
+    a signal that the system hands to another thread does not wake a main thread that waits for a lock, so that the
+    process lives on; and one that comes while the main thread holds the event's own lock would find it held for ever.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._asked = False
+        self._hear, self._wake = os.pipe()
+        os.set_blocking(self._hear, False)
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._event.is_set():
+        if self._asked:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._event.set()
+        self._asked = True
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait; True when it is time to stop."""
-        return self._event.wait(seconds)
+        ends = None if seconds is None else time.monotonic() + seconds
+        while not self._asked:
+            left = None if ends is None else max(0.0, ends - time.monotonic())
+            ready, _, _ = select.select([self._hear], [], [], left)
+            if not ready:
+                break
+            with suppress(BlockingIOError):
+                os.read(self._hear, 512)
+        return self._asked
 
 
 def listen(config: Config = None, data: Data = None) -> None:
@@ -52,6 +72,7 @@ def listen(config: Config = None, data: Data = None) -> None:
         stop = Stop()
         listener = receiving.listener(settings)
         listener.start()
+        say_ready()
         log.info("listening", extra={"address": settings.listener.bind, "port": listener.port})
         stop.wait()
         listener.stop(grace_s=5.0)
@@ -63,6 +84,7 @@ def sweep(config: Config = None, data: Data = None) -> None:
 
     Beside that it asks destinations whether they keep our results, tells others what we keep, and deletes what is old.
     """
+    from worker.cli.chores import Background
     from worker.wiring import chores, sweeping
 
     with console.reporting():

@@ -5,23 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console
 from worker.cli.options import Config, environment, overrides
-from worker.cli.processes import Processes
+from worker.cli.processes import LONGEST_PAUSE_S, Processes
 from worker.cli.serve import Stop
 from worker.domain.errors import ConfigurationError, TransientError
 from worker.observe import logs
 from worker.settings import Settings, load
 from worker.tasks.lanes import Lane
-from worker.wiring import brokers
+
+if TYPE_CHECKING:
+    from worker.broker.embedded import EmbeddedRedis
 
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
+LISTENER_FIRST_S = 10.0
+"""How long everything else waits for the listener: on a busy machine each would take its processor away."""
+LISTENER_PAUSE_S = 1.0
+"""A listener that dies again and again is tried this often: senders wait for nothing else."""
 
 
 class Installation:
@@ -39,16 +45,18 @@ class Installation:
         self._settings = settings
         self._output = output
         self._processes = Processes(environment=environ)
-        self._broker = brokers.embedded(settings)
+        self._broker: EmbeddedRedis | None = None
 
     def start(self) -> None:
-        """Start everything. Raises ConfigurationError for what can be seen to be wrong before that."""
-        from worker.wiring import stores
-
+        """Start everything. Raises ConfigurationError for what can be seen to be wrong."""
+        # The listener first, before our own libraries: a PACS is waiting, and receiving needs neither broker nor
+        # workers. It brings the database to this version as everybody does.
         self._settings.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._add("listener", "listen", longest_pause_s=LISTENER_PAUSE_S, ready_within_s=LISTENER_FIRST_S)
+        from worker.wiring import brokers, stores
+
         stores.prepare(self._settings)
-        # The listener first: a PACS is waiting, and receiving needs neither broker nor workers.
-        self._add("listener", "listen")
+        self._broker = brokers.embedded(self._settings)
         if self._broker is not None:
             self._broker.start()
         self._add("sweeper", "sweep")
@@ -80,9 +88,13 @@ class Installation:
         if self._broker is not None:
             self._broker.stop()
 
-    def _add(self, name: str, *arguments: str) -> None:
+    def _add(
+        self, name: str, *arguments: str, longest_pause_s: float = LONGEST_PAUSE_S, ready_within_s: float = 0.0
+    ) -> None:
         output = self._output / f"{name}.log" if self._output else None
-        self._processes.add(name, *arguments, output=output)
+        self._processes.add(
+            name, *arguments, output=output, longest_pause_s=longest_pause_s, ready_within_s=ready_within_s
+        )
 
 
 def up(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from worker.domain.errors import PermanentError
+from worker.domain.errors import NotApplicableError, PermanentError
 
 OUTCOMES: dict[str, str] = {
     # bytes
@@ -62,5 +62,5 @@ class MemoryBudgetError(PermanentError):
         super().__init__(message, next_step=next_step, code="memory-budget-exceeded")
 
 
-class VolumeError(PermanentError):
+class VolumeError(NotApplicableError):
     """A series cannot be stacked to a volume. ``code`` is of the third group of ``OUTCOMES``."""

@@ -1,4 +1,4 @@
-"""Anti-aliased strokes: drawn in a finer grid, and put on the picture with a dark rim, legible on bright and dark."""
+"""Anti-aliased strokes: drawn in a finer grid, and put on the picture with a rim, legible on bright and dark."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ FINE = 3
 
 RIM_PX = 1.0
 _RIM_OPACITY = 0.6
+_LUMA = (0.299, 0.587, 0.114)
+_DARK = 70.0
 _RIM_MARGIN = RIM_PX + 1.0
 _ARC_POINTS = 96
 _POINT_RADIUS_PX = 6.0
@@ -109,11 +111,13 @@ def line_band(points: NDArray[np.float64], size: tuple[int, int], width_px: floa
 
 
 def stamp(pixels: NDArray[np.uint8], band: Band, colour_rgb: Sequence[int]) -> None:
-    """Put a band on a picture (row, column, 3), in place, in a colour and with a dark rim around it."""
-    ink, rim = _coverage(band.covered), _coverage(grown(band.covered, round(RIM_PX * FINE)))
+    """Put a band on a picture (row, column, 3), in place, in a colour with a rim that is dark around bright colours."""
+    ink = _coverage(band.covered)
+    rim = _coverage(grown(band.covered, round(RIM_PX * FINE))) * np.float32(_RIM_OPACITY)
+    around = 0.0 if float(np.dot(colour_rgb, _LUMA)) >= _DARK else 255.0
     rows, columns = ink.shape[:2]
     part = pixels[band.top : band.top + rows, band.left : band.left + columns]
-    under = part.astype(np.float32) * (1.0 - rim * _RIM_OPACITY)
+    under = part.astype(np.float32) * (1.0 - rim) + np.float32(around) * rim
     drawn = under * (1.0 - ink) + np.array(colour_rgb, dtype=np.float32) * ink
     part[...] = np.rint(drawn).astype(np.uint8)
 

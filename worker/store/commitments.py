@@ -19,7 +19,7 @@ from worker.domain.result import DeliveryId, DeliveryState, ResultObject
 from worker.domain.study import SOPInstanceUID
 from worker.store.database import Database
 from worker.store.jobs import due_in
-from worker.store.outbox import find_delivery, follow, items_of, step
+from worker.store.outbox import LOOKED, find_delivery, follow, items_of, step
 from worker.store.spool import Spool
 from worker.store.tables import commitments, deliveries, delivery_items, jobs, results
 from worker.store.transitions import find, move
@@ -176,7 +176,7 @@ class LedgerCommitments:
             ):
                 return False
             _write_down(connection, delivery_id, transaction_uid, now=now, answer_within_s=0.0)
-            self._answer(connection, delivery_id, transaction_uid, set(found), "looked for by C-FIND", now=now)
+            self._answer(connection, delivery_id, transaction_uid, set(found), LOOKED, now=now)
         return True
 
     def expire_unanswered(self) -> int:

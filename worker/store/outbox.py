@@ -39,6 +39,9 @@ DELIVERY_STEPS: dict[DeliveryState, frozenset[DeliveryState]] = {
 }
 """What may follow what in the life of a delivery."""
 
+LOOKED = "looked for by C-FIND"
+"""How the reason of a delivery begins that was confirmed by a query, not by a promise."""
+
 DEATHS_UNTIL_PARKED = 10
 """A delivery whose worker died this often in a row is parked: it may be what kills them."""
 
@@ -231,8 +234,19 @@ def follow(connection: Connection, job_id: str, committing: frozenset[str], *, n
     if not wanting:
         steps.append((JobState.COMMITTED, "no destination offers storage commitment"))
     elif all(row.state is DeliveryState.COMMITTED for row in wanting):
-        steps.append((JobState.COMMITTED, f"safe-keeping promised by {len(wanting)} destination(s)"))
+        steps.append((JobState.COMMITTED, _confirmed([row.reason for row in wanting])))
     follow_up(connection, job_id, steps, now=now)
+
+
+def _confirmed(reasons: Sequence[str]) -> str:
+    """How safe-keeping was confirmed: by a promise, or only by a look at what is there."""
+    looked = sum(1 for reason in reasons if reason.startswith(LOOKED))
+    said = []
+    if promised := len(reasons) - looked:
+        said.append(f"safe-keeping promised by {promised} destination(s)")
+    if looked:
+        said.append(f"confirmed by a query of {looked} destination(s)")
+    return "; ".join(said)
 
 
 def find_delivery(connection: Connection, delivery_id: str) -> Row[Any] | None:

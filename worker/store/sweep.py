@@ -163,6 +163,18 @@ class LedgerSweep(Generic[A, D]):
                 update(deliveries).where(deliveries.c.delivery_id.in_(delivery_ids)).values(rung_at=None)
             )
 
+    def forget_rings(self) -> int:
+        """Forget that anything was rung: all that was not claimed is due again at once. Returns how many there were."""
+        forgotten = 0
+        rung = (
+            (jobs, and_(jobs.c.state == JobState.QUEUED, jobs.c.rung_at.is_not(None))),
+            (deliveries, and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.rung_at.is_not(None))),
+        )
+        with self._database.write() as connection:
+            for table, which in rung:
+                forgotten += connection.execute(update(table).where(which).values(rung_at=None)).rowcount
+        return forgotten
+
     def holders(self) -> tuple[str, ...]:
         """Workers that hold a lease now."""
         with self._database.read() as connection:

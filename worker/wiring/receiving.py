@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 
-from worker.domain.errors import OverreadError
+from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.ourselves import MANUFACTURER, MODEL_NAME
 from worker.intake.limits import AccessPolicy, Limits
 from worker.intake.ports import InstanceStore as Custody
@@ -18,6 +19,10 @@ from worker.store.recovery import recover
 from worker.wiring import commitment, stores
 
 log = logging.getLogger(__name__)
+
+PORT_WAIT_S = 5.0
+"""How long the port may still be taken: a listener whose parent was killed closes it a moment later."""
+_PORT_POLL_S = 0.05
 
 
 class Receiving:
@@ -64,15 +69,30 @@ class Receiving:
         return self._listener.port
 
     def start(self) -> None:
-        """Listen; then, beside receiving, put right what a crash left."""
+        """Listen; then, beside receiving, put right what a crash left.
+
+        Raises ConfigurationError (``port-in-use``) when the port is not free after ``PORT_WAIT_S`` either.
+        """
         self._store.start()
-        self._listener.start()
+        self._bind()
         threading.Thread(target=self._recover, name="recovery", daemon=True).start()
 
     def stop(self, *, grace_s: float) -> None:
         """Let associations end within the grace, commit what waits, and close."""
         self._listener.stop(grace_s)
         self._store.close()
+
+    def _bind(self) -> None:
+        ends = time.monotonic() + PORT_WAIT_S
+        while True:
+            try:
+                self._listener.start()
+            except ConfigurationError as error:
+                if error.code != "port-in-use" or time.monotonic() > ends:
+                    raise
+                time.sleep(_PORT_POLL_S)
+            else:
+                return
 
     def _recover(self) -> None:
         try:

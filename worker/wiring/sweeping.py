@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.broker.life import RedisLife
 from worker.pipeline import ports
 from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings
@@ -18,4 +19,11 @@ def sweeper(settings: Settings) -> Sweeper:
     doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
     rules = [bound.rule for bound in offline.bound_rules(settings)]
     timing = settings.assembly.to_domain()
-    return Sweeper(stores.ledger(settings).sweepable, doorbell, timing, rules, is_dead=is_dead)
+    return Sweeper(
+        stores.ledger(settings).sweepable,
+        doorbell,
+        timing,
+        rules,
+        is_dead=is_dead,
+        broker_life=RedisLife(options.url),
+    )

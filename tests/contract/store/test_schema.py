@@ -5,17 +5,19 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select
 
 from tests.contract.store.kit import STUDY
 from worker.domain.errors import ConfigurationError, TransientError
 from worker.store.database import EPOCH, Database, DatabaseDefectError, sqlite_url
-from worker.store.schema import installation_id, migrate
+from worker.store.schema import installation_id, latest_version, migrate
 from worker.store.tables import METADATA, Instant, WireText, Word, instances, studies
 
 
@@ -44,6 +46,25 @@ def test_migrating_again_changes_nothing_and_keeps_the_name(empty_url: str) -> N
     assert str(uuid.UUID(name)) == name
     migrate(database)
     assert installation_id(database) == name
+    database.close()
+
+
+def test_a_start_does_not_wait_for_a_writer(database_url: str) -> None:
+    database, writer = Database(database_url, busy_timeout_s=0.1), Database(database_url)
+    with writer.write():
+        migrate(database)
+    database.close()
+    writer.close()
+
+
+def test_the_version_is_the_last_of_the_scripts(empty_url: str) -> None:
+    database = Database(empty_url)
+    migrate(database)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == latest_version()
+    scripts = ScriptDirectory(str(files("worker.store") / "migrations"))
+    assert scripts.get_current_head() == latest_version()
     database.close()
 
 

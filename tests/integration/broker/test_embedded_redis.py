@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.integration.deliver.peers import free_port
+from worker.broker import launch
 from worker.broker.binary import find_redis_server
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.errors import ConfigurationError, TransientError
@@ -162,25 +163,64 @@ ORPHAN = """
 import os, sys
 from pathlib import Path
 from worker.broker.embedded import EmbeddedRedis
-broker = EmbeddedRedis(Path(sys.argv[1]))
+broker = EmbeddedRedis(Path(sys.argv[1]), binary=Path(sys.argv[2]))
 broker.start()
 print(broker.pid, flush=True)
+sys.stdin.read()
 os.kill(os.getpid(), 9)
 """
 
 
-def test_the_server_of_a_killed_parent_is_replaced(tmp_path: Path) -> None:
-    started = subprocess.run(
-        [sys.executable, "-c", ORPHAN, str(tmp_path / "broker")], cwd=ROOT, stdout=subprocess.PIPE, check=False
+def orphaned(folder: Path, *, binary: Path, last: Callable[[EmbeddedRedis], object]) -> int:
+    """Start a server from a process that dies by SIGKILL after ``last``; returns the server's process id."""
+    command = [sys.executable, "-c", ORPHAN, str(folder), str(binary)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        last(EmbeddedRedis(folder))
+        parent.communicate()
+    assert parent.returncode == -signal.SIGKILL
+    return pid
+
+
+def is_gone(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_the_server_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    pid = orphaned(
+        tmp_path / "broker",
+        binary=find_redis_server(),
+        last=lambda broker: client(broker).rpush("queue", "kept"),
     )
-    assert started.returncode == -signal.SIGKILL
-    orphan = int(started.stdout)
+    until(lambda: is_gone(pid))
+    with EmbeddedRedis(tmp_path / "broker") as broker:
+        assert client(broker).lrange("queue", 0, -1) == [b"kept"]  # it ended in good order
+
+
+def test_the_server_of_a_parent_that_died_first_never_starts(tmp_path: Path) -> None:
+    """The gap between the fork and the request to end with the parent."""
+    said = tmp_path / "said"
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    command = [sys.executable, "-I", "-S", launch.__file__, str(nobody.pid), "/bin/touch", str(said)]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert not said.exists()
+
+
+def test_a_server_that_outlived_its_parent_is_replaced(tmp_path: Path) -> None:
+    stubborn = tmp_path / "redis-server"  # the shell ends with the parent, its child does not
+    stubborn.write_text(f'#!/bin/sh\nexec 3<&0\n{find_redis_server()} "$@" <&3 &\nwait\n', "ascii")
+    stubborn.chmod(0o755)
+    orphaned(tmp_path / "broker", binary=stubborn, last=lambda broker: client(broker).rpush("queue", "kept"))
     broker = EmbeddedRedis(tmp_path / "broker")
-    assert broker.is_answering()  # the orphan
-    client(broker).rpush("queue", "kept")
+    assert broker.is_answering()
+    leftover = int(client(broker).info("server")["process_id"])
     with broker:
-        assert broker.pid not in (None, orphan)
+        assert broker.pid not in (None, leftover)
         assert client(broker).lrange("queue", 0, -1) == [b"kept"]
+    assert is_gone(leftover)
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:

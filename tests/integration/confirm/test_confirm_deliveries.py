@@ -190,6 +190,8 @@ def test_a_look_finds_what_was_kept_and_what_was_not(tmp_path: Path, database_ur
         assert kept(pacs) == ["SEG x1", "SR x1"]
         assert len(pacs.heard) == 2 + forgets
         assert site.outcomes(job_id)[-1] == "looked for by C-FIND: 2 of 2 object(s) confirmed"
+        # Nobody promised anything.
+        assert site.ledger.queries.job(job_id).reason == "confirmed by a query of 1 destination(s)"
 
 
 def test_two_sweepers_ask_once(tmp_path: Path, database_url: str) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker.cli.processes import Processes, end_with_parent
+from worker.cli.processes import Processes, end_with_parent, say_ready
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with said.open("a") as stream:
         stream.write(f"{os.getpid()}\n")
+    if what == "serve":
+        say_ready()
     time.sleep(120)
 
 

@@ -9,7 +9,7 @@ import typer.main
 
 from worker.cli.main import build
 
-HEAVY = ("onnxruntime", "highdicom", "scipy", "celery")
+HEAVY = ("onnxruntime", "highdicom", "scipy", "celery", "alembic", "redis")
 
 
 def test_the_listener_does_not_load_what_only_workers_need() -> None:
@@ -19,6 +19,18 @@ from worker.cli.main import build
 build("listen")
 import worker.wiring.receiving
 print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_listener_is_started_before_libraries_are_loaded() -> None:
+    """``up`` starts it with what it has loaded itself until then: next to nothing."""
+    program = f"""
+import sys
+from worker.cli.main import build
+build("up")
+print([name for name in {(*HEAVY, "sqlalchemy", "pydicom", "pynetdicom", "numpy")!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -66,6 +66,27 @@ def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(processes: Proce
     assert not Path(f"/proc/{lines(said)[0]}").exists()
 
 
+def test_what_serves_is_waited_for(processes: Processes, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    processes.add("first", "serve", str(said), module=MODULE, ready_within_s=60)
+    assert len(lines(said)) == 1
+    processes.stop(grace_s=10)
+
+
+def test_what_ends_without_serving_is_not_waited_for(processes: Processes, tmp_path: Path) -> None:
+    child = processes.add("wrong", "config", str(tmp_path / "said"), module=MODULE, ready_within_s=100_000)
+    assert child.process is not None
+    assert child.process.wait(60) == os.EX_CONFIG
+    processes.stop()
+
+
+def test_what_never_says_that_it_serves_holds_up_nobody_for_ever(processes: Processes, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    processes.add("mute", "stay", str(said), module=MODULE, ready_within_s=0.1)
+    wait(lambda: len(lines(said)) == 1)
+    processes.stop(grace_s=10)
+
+
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     said = tmp_path / "said"
     parent = subprocess.Popen([sys.executable, "-m", MODULE, "parent", str(said)], cwd=ROOT)

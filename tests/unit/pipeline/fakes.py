@@ -223,6 +223,7 @@ class FakeSweepable:
     dues: tuple[Due, ...] = ()
     held: tuple[str, ...] = ()
     unrung: list[Due] = field(default_factory=list)
+    rings_forgotten: int = 0
     completed: list[str] = field(default_factory=list)
 
     def arriving(self) -> tuple[StudyActivity, ...]:
@@ -244,6 +245,10 @@ class FakeSweepable:
 
     def unring(self, due: Sequence[Due]) -> None:
         self.unrung.extend(due)
+
+    def forget_rings(self) -> int:
+        self.rings_forgotten += 1
+        return 1
 
     def due(self, *, limit: int) -> tuple[Due, ...]:
         return self.dues[:limit]

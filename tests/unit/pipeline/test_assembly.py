@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -91,6 +92,25 @@ def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
     bell = FakeDoorbell()
     assert Sweeper(ledger, bell, TIMING, []).sweep().rung == 1
     assert bell.rung == [due]
+
+
+@pytest.mark.parametrize(
+    ("lives", "forgotten"),
+    [
+        (("a", "a", "a"), 1),  # our own start
+        (("a", "a", "b", "b"), 2),  # the broker's
+        (("a", "", "a"), 1),  # it was away, and remembers
+        (("", "", "a", "a"), 2),  # nobody knows what it remembers
+        (("", "", ""), 1),  # a broker that does not tell
+    ],
+)
+def test_a_broker_that_began_anew_is_rung_at_once_for_all_that_waits(lives: Sequence[str], forgotten: int) -> None:
+    told = iter(lives)
+    ledger = FakeSweepable()
+    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], broker_life=lambda: next(told))
+    for _ in lives:
+        sweeper.sweep()
+    assert ledger.rings_forgotten == forgotten
 
 
 def test_what_a_dead_worker_held_is_taken_back_once_its_parent_could_say_why() -> None:

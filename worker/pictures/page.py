@@ -1,0 +1,93 @@
+"""A page on one analysis, complete in itself: what was found, on what, by what, and where it went.
+
+Pictures and words come from the encoded objects, that is from what the radiologist gets; where an object is gone, from
+what the ledger noted, and the page says so. No patient name, number or date is on it: nothing here reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+
+from PIL import Image
+
+from worker import __version__
+from worker.domain.result import ResultKind
+from worker.pictures import page_sections as sections
+from worker.pictures.account import Account
+from worker.pictures.markup import Child, Markup, document, joined, picture, tag
+from worker.pictures.page_style import STYLE
+from worker.pictures.read_back import ReadBack, read_back
+from worker.pictures.scene import DRAFT, Scene
+from worker.pictures.sheets import Style, montage, planes, projection
+
+_STYLE = Style(tile_px=340, columns=4, slices=12)
+
+
+def page_of(account: Account) -> str:
+    """Write the page (HTML)."""
+    contents = [
+        (one.kind, one.sop_instance_uid, one.content)
+        for one in account.objects
+        # A key image is made of the pixels of its source.
+        if one.content is not None and not (account.hidden and one.kind is ResultKind.SC)
+    ]
+    said = read_back(contents, account.volume)
+    maker = _maker(account, said)
+    body: list[Child] = [
+        tag("div", f"{DRAFT}. For the person who checks the system, not for diagnosis.", class_="banner", role="alert"),
+        tag("h1", maker),
+        sections.overview(account),
+        sections.notices(account, said.problems),
+        sections.findings(account, said),
+        _section("Pictures", _pictures(account, said, maker)),
+        sections.objects(account),
+        sections.gate(account.checks),
+        sections.deliveries(account),
+        sections.timeline(account),
+        sections.provenance(account, said),
+        tag("footer", f"Overread {__version__}. {DRAFT}."),
+    ]
+    return document(f"{maker} - {DRAFT}", STYLE, body)
+
+
+def _maker(account: Account, said: ReadBack) -> str:
+    titles = [title for title, _ in sorted(said.algorithms) if title]
+    return f"{account.title or (titles or [account.model.name])[0]}, version {account.model.version}"
+
+
+def _pictures(account: Account, said: ReadBack, maker: str) -> Iterator[Markup]:
+    if account.volume is not None and not account.hidden:
+        yield from _drawn(said.scene(account.volume, maker))
+    elif account.older_picture is not None and not account.hidden:
+        with Image.open(BytesIO(account.older_picture)) as older:
+            yield _figure(
+                older.convert("RGB"),
+                "Drawn when the job ran, from what the model itself said; not from the result objects.",
+            )
+    else:
+        yield tag("p", "There is nothing to draw: see the notices above.")
+    for n, image in enumerate(said.key_images, start=1):
+        image.thumbnail((720, 720))
+        yield _figure(image, f"Key image {n}, as it was encoded for viewers that show no segmentations.")
+
+
+def _drawn(scene: Scene) -> Iterator[Markup]:
+    found = bool(scene.structures or scene.marks or scene.heats)
+    what = "What the result objects show, on the analysed images." if found else "The result objects mark nothing here."
+    letters = " Letters: directions in the patient." if scene.volume.in_patient_space else ""
+    yield _figure(montage(scene, _STYLE), f"{what}{letters}")
+    cut = planes(scene, _STYLE)
+    if cut is not None:
+        yield _figure(cut, "Three planes through the largest structure; the short lines at the edges show where.")
+    projected = projection(scene, _STYLE)
+    if projected is not None:
+        yield _figure(projected, "Projections through the whole volume, with everything that was found in colour.")
+
+
+def _figure(image: Image.Image, caption: str) -> Markup:
+    return tag("figure", picture(image, caption), tag("figcaption", caption))
+
+
+def _section(title: str, children: Iterator[Markup]) -> Markup:
+    return tag("section", tag("h2", title), joined(children))
