@@ -22,7 +22,7 @@ CharacterSet = Literal[
 class ProfileEntry(Section):
     """A profile of the site. What is not given is that of the profile that it is based on."""
 
-    name: Name
+    name: Name = Field(description="What destinations call it.")
     based_on: Name = Field(OHIF.name, description="A built-in profile (ohif, slicer, weasis, plain) or an earlier one.")
     segmentation: SegmentEncoding | None = Field(None, description="SEG as binary, labelmap, fractional, or none.")
     report: bool | None = Field(None, description="Send the TID 1500 measurement report.")

@@ -215,7 +215,9 @@ SEEDED = {
     "a label that nobody described": (
         MAP, pixels(lambda stack: stack.__setitem__((0, 0, 0), 77)), "seg-placement",
     ),
-    "one voxel gone": (MAP, pixels(lambda stack: stack.__setitem__(first_set(stack), 0)), "segment-1-geometry"),
+    "one voxel gone": (
+        MAP, pixels(lambda stack: stack.__setitem__(tuple(np.argwhere(stack == 1)[0]), 0)), "segment-1-geometry",
+    ),
     "flipped": (
         MAP, pixels(lambda stack: stack.__setitem__(slice(None), stack[:, :, ::-1].copy())), "segment-1-geometry",
     ),
