@@ -85,7 +85,8 @@ def resample_nnunet(
 class ResampleNnunet(Strict):
     """Resample to a spacing in mm as nnU-Net v2 does: cubic, slice by slice where slices are far apart.
 
-    "keep" leaves an axis alone (the slices of the 2d configuration). ``separate`` is nnU-Net's ``force_separate_z``: "auto" is its None.
+    "keep" leaves an axis alone (the slices of the 2d configuration). ``separate`` is nnU-Net's
+    ``force_separate_z``: "auto" is its None.
     """
 
     step: Literal["resample_nnunet"]
@@ -100,8 +101,7 @@ class ResampleNnunet(Strict):
         now = image.geometry.spacing_mm
         spacing = tuple(has if one == "keep" else one for has, one in zip(now, self.spacing_mm, strict=True))
         counts = [
-            max(1, round(has / wished * n))
-            for has, wished, n in zip(now, spacing, shape_of(image.values), strict=True)
+            max(1, round(has / wished * n)) for has, wished, n in zip(now, spacing, shape_of(image.values), strict=True)
         ]
         shape = (counts[0], counts[1], counts[2])
         axis = low_resolution_axis(now, spacing, separate=self.separate, threshold=self.anisotropy_threshold)

@@ -13,11 +13,12 @@ from worker.inference.steps.sampling import Interpolation, sample, sample_filled
 from worker.inference.steps.spline import smoothed, spline
 from worker.inference.strict import Strict
 
-Alignment = Literal["edges", "centre", "first"]
+Alignment = Literal["edges", "centre", "first", "first_and_last"]
 """What of the old and the new grid coincides.
 
 "edges": the fields of view (torch and skimage; the spacing then differs from the wished one by rounding);
-"centre": the middle of the grids, at exactly the wished spacing; "first": the first voxel's centre (SimpleITK, MONAI).
+"centre": the middle of the grids, at exactly the wished spacing; "first": the first voxel's centre (SimpleITK);
+"first_and_last": the same with as many voxels as reach the last one's centre (MONAI).
 """
 Keep = Literal["keep"]
 Way = Interpolation | Literal["cubic"]
@@ -36,13 +37,15 @@ def resample_to_spacing(
 ) -> Image:
     """Resample along the array's own axes to a spacing in mm ("keep" leaves an axis alone).
 
-    The new count of an axis is round(count * spacing / wished), at least 1. Axes keep their direction, so that an
+    The new count of an axis is round(count * spacing / wished), at least 1 (for "first_and_last"
+    round((count - 1) * spacing / wished + 1)). Axes keep their direction, so that an
     oblique or sheared grid stays what it is. With ``anti_aliasing`` the values are smoothed before along every axis
     that gets coarser (``spline.smoothed``); without it only the nearest voxels count.
     """
     shape = shape_of(image.values)
+    ends = 1 if alignment == "first_and_last" else 0
     counts = tuple(
-        n if wished == "keep" else max(1, round(n * now / wished))
+        n if wished == "keep" else max(1, round((n - ends) * now / wished + ends))
         for n, now, wished in zip(shape, image.geometry.spacing_mm, spacing_mm, strict=True)
     )
     scales = tuple(
@@ -108,7 +111,10 @@ def _resample(
     step: NDArray[np.float64] = np.eye(4)
     for axis, (n, m, scale) in enumerate(zip(shape_of(image.values), counts, scales, strict=True)):
         step[axis, axis] = scale
-        if alignment != "first":  # with equal fields of view, edges and centres coincide together
+        if alignment not in (
+            "first",
+            "first_and_last",
+        ):  # else edges and centres coincide together
             step[axis, 3] = (n - 1) / 2 - scale * (m - 1) / 2
     target = (counts[0], counts[1], counts[2])
     if interpolation == "cubic":

@@ -1,0 +1,229 @@
+"""Import of a trained nnU-Net v2, and its comparison with nnU-Net's own predictor."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.findings import Conclusion
+from worker.domain.volume import Volume
+from worker.importing import nnunet_manifest, package_folder
+from worker.importing.frameworks import need, quiet
+from worker.importing.images import axes_of, labels_back, oriented, to_itk
+from worker.importing.labels import read_codes, segments
+from worker.importing.nnunet_folder import TrainedModel, read_results
+from worker.importing.onnx_export import export
+from worker.importing.package_folder import Imported, Naming
+from worker.importing.parity import NetParity, Parity, compare_labels, compare_scores
+from worker.importing.ports import Runtime, Said
+
+FRAMEWORK = "nnU-Net v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a results folder is imported, and how. ``axes``: towards what the training files' axes run."""
+
+    folds: tuple[str, ...] = ()
+    checkpoint: str = "checkpoint_final.pth"
+    axes: str = "SPL"
+    trust: bool = False
+
+
+def import_nnunet(
+    results: Path,
+    target: Path,
+    naming: Naming,
+    wanted: Wanted,
+    *,
+    runtime: Runtime,
+    case: Volume | None = None,
+    said: Said = lambda _: None,
+) -> Imported:
+    """Make the package ``target/naming.name`` of a results folder.
+
+    With ``case`` both run on it, and the report holds Dice per class; without, only the nets are compared.
+
+    Raises
+    ------
+    ConfigurationError
+        What ``read_results``, ``export`` and ``read_codes`` raise; ``folder-exists``.
+    NotApplicableError
+        The case is none that the package takes.
+    """
+    said("reading the checkpoints")
+    model = read_results(
+        results, folds=wanted.folds, checkpoint=wanted.checkpoint, axes=wanted.axes, trust=wanted.trust
+    )
+    table = {} if naming.codes is None else read_codes(naming.codes, labels=tuple(model.channels.values()))
+    outputs = segments(model.channels, table)
+    modality = nnunet_manifest.modality(model, naming.modality)
+    chain = nnunet_manifest.steps(model)
+    folder = package_folder.new_folder(target, naming)
+    weights = {}
+    for fold, parameters in zip(model.folds, model.parameters, strict=True):
+        said(f"writing ONNX of fold {fold}")
+        model.network.load_state_dict(parameters)
+        file = f"fold-{fold}.onnx"
+        digest = export(model.network, folder / file, shape=nnunet_manifest.input_shape(model))
+        weights[f"fold-{fold}"] = (file, digest)
+    manifest = {
+        **package_folder.frame(
+            naming,
+            framework=FRAMEWORK,
+            weights=weights,
+            memory_mb=nnunet_manifest.memory_mb(model),
+            per_voxel=16 + 12 * model.heads,
+        ),
+        "input": _contract(model, modality),
+        "guards": {"input": [{"guard": "not_constant"}]},
+        "preprocessing": chain,
+        "inference": nnunet_manifest.inference(model, tuple(weights)),
+        "postprocessing": [nnunet_manifest.decision(model)],
+    }
+    todo = _todo(model, results, outputs.open_labels)
+    package_folder.write_manifest(
+        folder, package_folder.with_segments(manifest, outputs.entries), comments=_comments(outputs.open_labels)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        runnable = package_folder.provisional_copy(folder, Path(scratch) / naming.name, manifest, outputs.entries)
+        nets = _compare_nets(model, tuple(weights), runnable, runtime, said)
+        parity = Parity(FRAMEWORK, _versions(), tuple(nets))
+        if case is not None:
+            parity = _compare_case(model, case, runnable, parity, runtime, said, Path(scratch))
+    package_folder.write_card(folder, naming, origin=_origin(model), parity=parity, todo=todo)
+    return Imported(folder, runtime.problem(folder), todo, parity)
+
+
+def _compare_nets(
+    model: TrainedModel, weights: Sequence[str], folder: Path, runtime: Runtime, said: Said
+) -> list[NetParity]:
+    (torch,) = need("torch")
+    shape = (1, 1, *model.patch)
+    batch = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found = []
+    for name, parameters in zip(weights, model.parameters, strict=True):
+        said(f"comparing {name} with torch")
+        model.network.load_state_dict(parameters)
+        with torch.no_grad():
+            framework = model.network(torch.from_numpy(batch)).numpy()
+        found += compare_scores(framework, runtime.scores(folder, name, batch), weights=name)
+    return found
+
+
+def _compare_case(
+    model: TrainedModel, case: Volume, folder: Path, parity: Parity, runtime: Runtime, said: Said, scratch: Path
+) -> Parity:
+    said("running the package on the case")
+    numbers = {number: label for number, (_, label) in enumerate(sorted(model.channels.items()), start=1)}
+    ours = labels_of(runtime.conclude(folder, case), numbers)
+    said("running nnU-Net on the case")
+    theirs = _by_segment(model, nnunet_labels(model, case, scratch))
+    classes = compare_labels(theirs, ours, labels=numbers)
+    return Parity(
+        parity.framework,
+        parity.versions,
+        parity.nets,
+        case.geometry.shape,
+        tuple(round(one, 4) for one in case.geometry.spacing_mm),
+        tuple(classes),
+    )
+
+
+def labels_of(conclusion: Conclusion, numbers: Mapping[int, str]) -> NDArray[np.integer[Any]]:
+    """The label map of a conclusion with the manifest's numbers (a conclusion counts only what it found)."""
+    by_title = {" ".join(label.replace("_", " ").split()).capitalize()[:60]: n for n, label in numbers.items()}
+    labels: NDArray[np.integer[Any]] = np.zeros(conclusion.volume.geometry.shape, np.int32)
+    for segmentation in conclusion.segmentations:
+        for segment in segmentation.segments:
+            tracked = segment.tracking_identifier.removeprefix("AI ")
+            labels[segmentation.labels == segment.number] = by_title.get(segment.label) or by_title[tracked]
+    return labels
+
+
+def nnunet_labels(model: TrainedModel, case: Volume, scratch: Path) -> NDArray[np.integer[Any]]:
+    """What nnU-Net's own predictor says, reader and export included, on the grid of the case."""
+    torch, sitk, predict = need("torch", "SimpleITK", "nnunetv2.inference.predict_from_raw_data")
+    source = to_itk(case)
+    turned = oriented(source, model.file_axes)
+    path = scratch / "case_0000.nii.gz"
+    sitk.WriteImage(turned, str(path))
+    with quiet():
+        predictor = predict.nnUNetPredictor(
+            tile_step_size=0.5, use_gaussian=True, use_mirroring=bool(model.mirror), device=torch.device("cpu"),
+            perform_everything_on_device=False, allow_tqdm=False,
+        )  # fmt: skip
+        predictor.manual_initialization(
+            model.network, model.plans, model.settings, list(model.parameters), dict(model.dataset), model.trainer,
+            model.mirror or None,
+        )  # fmt: skip
+        values, properties = model.plans.image_reader_writer_class().read_images([str(path)])
+        found = predictor.predict_single_npy_array(values, properties)
+    return labels_back(np.asarray(found).astype(np.uint16), turned, axes_of(source))
+
+
+def _by_segment(model: TrainedModel, found: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """nnU-Net's numbers as those of the segments: of regions the order in which they are written."""
+    channels = sorted(model.channels)
+    values = list(model.dataset["regions_class_order"]) if model.has_regions else channels
+    numbers: NDArray[np.integer[Any]] = np.zeros_like(found)
+    for number, value in enumerate(values, start=1):
+        numbers[found == value] = number
+    return numbers
+
+
+def _contract(model: TrainedModel, modality: str) -> dict[str, Any]:
+    return {
+        "modality": modality,
+        "slices": {"minimum": 8},
+        "slice_spacing_mm": {"maximum": nnunet_manifest.largest_slice_spacing_mm(model)},
+    }
+
+
+def _todo(model: TrainedModel, results: Path, open_labels: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    if open_labels:
+        found.append(f"Codes of {', '.join(open_labels)}: fill in category and type, or import again with --codes.")
+    found.append("The words in CAPITALS in manifest.toml: use, training data, licence, manufacturer.")
+    found.append("The input contract and the guards: body part, protocol, plausible volumes.")
+    if not model.axes_known:
+        found.append(
+            f'The axes of the training files: nnU-Net does not store them; "{model.file_axes}" was taken (--axes).'
+        )
+    if next(results.parent.rglob("postprocessing.pkl"), None) is not None:
+        found.append("nnU-Net's postprocessing.pkl was not carried over; add largest_component where it removes parts.")
+    if model.has_regions:
+        found.append("Regions lie inside each other: each segment is a region without those that are written after it.")
+    return tuple(found)
+
+
+def _comments(open_labels: Sequence[str]) -> dict[str, str]:
+    comments = {
+        "schema_version": "Everything in CAPITALS is to be replaced. `overread models check` explains what is wrong.",
+        "input": "TO DO: which series it may run on: body part, protocol, contrast.",
+        "guards.input": "TO DO: further guards, and guards.result with plausible volumes.",
+        "preprocessing": "As nnU-Net prepares images; a change here gives other results than in training.",
+    }
+    if open_labels:
+        comments["outputs.segments"] = (
+            "TO DO: codes of " + ", ".join(open_labels) + ".\nPS3.16 CID 7150 (category) and 7151 (type)."
+        )
+    return comments
+
+
+def _origin(model: TrainedModel) -> str:
+    return (
+        f"Imported from {FRAMEWORK}: configuration {model.configuration}, folds {', '.join(model.folds)}, trainer "
+        f"{model.trainer}. One ONNX file for each fold; the mean of their logits counts."
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("nnunetv2", "torch", "onnxruntime")}

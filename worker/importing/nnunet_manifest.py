@@ -1,0 +1,132 @@
+"""A trained nnU-Net as the keys of a manifest: the same chain, the same windows, the same way back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.domain.errors import ConfigurationError
+from worker.importing.nnunet_folder import TrainedModel
+from worker.importing.onnx_export import INPUT, OUTPUT
+
+_EPSILON = 1e-8
+_MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PET": "PT"}
+
+
+def steps(model: TrainedModel) -> list[dict[str, Any]]:
+    """Preprocessing: turn, crop to what is not 0, normalise, resample (``DefaultPreprocessor.run_case_npy``)."""
+    return [
+        {"step": "reorient", "axes": model.axes},
+        {"step": "crop_to_foreground"},
+        *_normalisation(model),
+        _resampling(model),
+    ]
+
+
+def inference(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
+    """Windows with even steps and Gaussian weights, mirrored as in training; folds by the mean of their logits."""
+    flat = len(model.patch) == 2
+    shape: list[int | str] = ["N" if flat else 1]
+    window = {
+        "mode": "sliding_window",
+        "window": list(model.patch),
+        "overlap": 0.5,
+        "placement": "even_step",
+        "weighting": "gaussian_filter",
+        "batch": 4 if flat else 1,
+        "mirror": list(model.mirror),
+        "net": {
+            "weights": weights[0],
+            "input": {"name": INPUT, "shape": [*shape, 1, *model.patch]},
+            "output": {"name": OUTPUT, "shape": [*shape, model.heads, *model.patch]},
+        },
+    }
+    if len(weights) == 1:
+        return window
+    return {"mode": "ensemble", "weights": list(weights), "activation": "none", "of": window}
+
+
+def input_shape(model: TrainedModel) -> list[int | str]:
+    """Of the exported net."""
+    return ["N" if len(model.patch) == 2 else 1, 1, *model.patch]
+
+
+def decision(model: TrainedModel) -> dict[str, Any]:
+    """From logits to labels on the source (``convert_predicted_logits_to_segmentation_with_correct_shape``)."""
+    how = model.settings.configuration["resampling_fn_probabilities_kwargs"]
+    apart = how.get("force_separate_z") is None and how.get("order_z", 0) == 0
+    nearest = {"nearest_axis": "auto"} if apart else {}
+    if model.has_regions:  # a probability of one half is a logit of 0
+        return {"step": "last_above", "value": 0.0, "interpolation": "linear", **nearest}
+    return {"step": "argmax", "interpolation": "linear", **nearest}
+
+
+def modality(model: TrainedModel, stated: str = "") -> str:
+    """The modality of the input: as stated, or by the channel's name.
+
+    Raises ConfigurationError (``modality-unknown``) when neither says it.
+    """
+    name = model.inputs[0].upper()
+    found = stated or _MODALITIES.get(name, "MR" if name in ("T1", "T2", "T1C", "T1CE", "FLAIR", "DWI", "ADC") else "")
+    if not found:
+        raise ConfigurationError(
+            f'The modality of channel "{model.inputs[0]}" is not known.',
+            next_step="Say it with --modality (CT, MR, PT).",
+            code="modality-unknown",
+        )
+    return found
+
+
+def largest_slice_spacing_mm(model: TrainedModel) -> float:
+    """Twice the median slice spacing of the training images, rounded up: a cautious limit for the input contract."""
+    spacing = model.plans.plans.get("original_median_spacing_after_transp") or model.spacing_mm
+    first = model.plans.transpose_backward[0]
+    return float(math.ceil(2 * float(spacing[first])))
+
+
+def memory_mb(model: TrainedModel) -> int:
+    """A cautious estimate of what a run needs beside the image: weights twice, and the activations of one batch."""
+    weights = 4 * sum(int(one.numel()) for one in model.network.parameters())
+    features = model.settings.network_arch_init_kwargs.get("features_per_stage", [32])[0]
+    batch = 4 if len(model.patch) == 2 else 1
+    activations = math.prod(model.patch) * int(features) * 4 * batch * 8
+    return 400 + (2 * weights + activations >> 20)
+
+
+def _normalisation(model: TrainedModel) -> list[dict[str, Any]]:
+    scheme = model.settings.normalization_schemes[0]
+    masked = model.settings.use_mask_for_norm[0]
+    match scheme:
+        case "CTNormalization":
+            known: Mapping[str, float] = model.plans.foreground_intensity_properties_per_channel["0"]
+            deviation = max(float(known["std"]), _EPSILON)
+            return [
+                {"step": "clip", "lower": float(known["percentile_00_5"]), "upper": float(known["percentile_99_5"])},
+                {"step": "scale_shift", "scale": 1.0 / deviation, "shift": -float(known["mean"]) / deviation},
+            ]
+        case "ZScoreNormalization":
+            return [{"step": "z_score", "over": "foreground" if masked else "all"}]
+        case "NoNormalization":
+            return []
+        case "RescaleTo01Normalization":
+            return [{"step": "scale_percentiles", "lower": 0.0, "upper": 100.0}]
+        case _:
+            raise ConfigurationError(
+                f"This model cannot be carried over exactly: normalization_schemes is {scheme}.",
+                next_step="Supported are CTNormalization, ZScoreNormalization, RescaleTo01Normalization and none.",
+                code="nnunet-unsupported",
+            )
+
+
+def _resampling(model: TrainedModel) -> dict[str, Any]:
+    how = model.settings.configuration["resampling_fn_data_kwargs"]
+    separate = {None: "auto", True: "always", False: "never"}[how.get("force_separate_z")]
+    spacing = model.spacing_mm if len(model.spacing_mm) == 3 else ("keep", *model.spacing_mm)
+    return {
+        "step": "resample_nnunet",
+        "spacing_mm": list(spacing),
+        "order": int(how.get("order", 3)),
+        "order_z": int(how.get("order_z", 0)),
+        "separate": separate,
+    }

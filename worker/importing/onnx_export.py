@@ -1,0 +1,63 @@
+"""From a torch module to an ONNX file that the worker takes: standard operators, float32, all weights inside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from worker.domain.errors import ConfigurationError
+from worker.importing.frameworks import need, quiet
+
+OPSET = 17
+INPUT, OUTPUT = "image", "logits"
+
+
+def export(net: Any, path: Path, *, shape: Sequence[int | str]) -> str:
+    """Write ``path`` and return its SHA-256.
+
+    Parameters
+    ----------
+    net:
+        A ``torch.nn.Module`` (or a scripted one): one tensor in, one tensor out.
+    path:
+        The file to write.
+    shape:
+        Of the input; a word for an axis that varies (only the batch: everything else is fixed as it is traced).
+
+    Raises
+    ------
+    ConfigurationError
+        ``not-exportable`` when the exporter of torch does not know an operator of the net.
+    """
+    torch, onnx = need("torch", "onnx")
+    example = torch.zeros([2 if isinstance(size, str) else size for size in shape], dtype=torch.float32)
+    free = {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
+    try:
+        with quiet(), torch.no_grad():
+            torch.onnx.export(
+                net.eval(),
+                (example,),
+                path,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: free, OUTPUT: {0: free[0]}} if 0 in free else None,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        raise ConfigurationError(
+            f"The net cannot be written as ONNX: {str(error).splitlines()[0][:300]}",
+            next_step="Export it with torch.onnx.export in your own environment, then import the ONNX file.",
+            code="not-exportable",
+        ) from error
+    return sha256_of(path)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+"""The report that a package says the same as the framework that trained it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TARGET_DICE = 0.999
+FILE = "parity.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NetParity:
+    """One ONNX file against the framework's net, on the same input.
+
+    ``largest_difference`` is that of any score of the channel; ``largest_score`` is the framework's, to compare with.
+    """
+
+    weights: str
+    channel: int
+    largest_difference: float
+    largest_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassParity:
+    """One class on one case: voxels that each says, voxels that differ, and Dice (1 when both say nothing)."""
+
+    label: str
+    voxels_framework: int
+    voxels_package: int
+    voxels_different: int
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Everything that was compared. ``versions`` name the framework and the libraries that ran."""
+
+    framework: str
+    versions: Mapping[str, str]
+    nets: tuple[NetParity, ...]
+    case_shape: tuple[int, ...] = ()
+    case_spacing_mm: tuple[float, ...] = ()
+    classes: tuple[ClassParity, ...] = ()
+
+    @property
+    def lowest_dice(self) -> float | None:
+        """Of all classes that either says; None without a case, or when neither finds anything."""
+        found = [one.dice for one in self.classes if one.voxels_framework or one.voxels_package]
+        return min(found, default=None)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None when no case was compared, or nothing was found in it."""
+        return None if self.lowest_dice is None else self.lowest_dice >= TARGET_DICE
+
+
+def compare_scores(framework: NDArray[np.float32], package: NDArray[np.float32], *, weights: str) -> list[NetParity]:
+    """Both (batch, channel, ...)."""
+    return [
+        NetParity(
+            weights,
+            channel,
+            float(np.abs(framework[:, channel] - package[:, channel]).max()),
+            float(np.abs(framework[:, channel]).max()),
+        )
+        for channel in range(framework.shape[1])
+    ]
+
+
+def compare_labels(
+    framework: NDArray[np.integer[Any]], package: NDArray[np.integer[Any]], *, labels: Mapping[int, str]
+) -> list[ClassParity]:
+    """Both (slice, row, column), with the same numbers."""
+    found = []
+    for number, label in labels.items():
+        one, other = framework == number, package == number
+        both, total = int((one & other).sum()), int(one.sum()) + int(other.sum())
+        dice = 2 * both / total if total else 1.0
+        found.append(ClassParity(label, int(one.sum()), int(other.sum()), int((one ^ other).sum()), dice))
+    return found
+
+
+def write_report(parity: Parity, folder: Path) -> Path:
+    """``parity.json`` in the package folder."""
+    data = {
+        **asdict(parity), "target_dice": TARGET_DICE, "lowest_dice": parity.lowest_dice, "reached": parity.reached,
+    }  # fmt: skip
+    path = folder / FILE
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def as_markdown(parity: Parity) -> str:
+    """The report as a section of the package's README."""
+    versions = ", ".join(f"{name} {version}" for name, version in parity.versions.items())
+    lines = [f"## Parity with {parity.framework}", "", f"Compared with {versions}.", ""]
+    lines += _table(
+        ("weights", "channel", "largest difference of a score", "largest score"),
+        [(n.weights, n.channel, f"{n.largest_difference:.2e}", f"{n.largest_score:.3g}") for n in parity.nets],
+    )
+    if not parity.classes:
+        return "\n".join([*lines, "", "No case was compared: run the import with `--case`.", ""])
+    shape = " x ".join(map(str, parity.case_shape))
+    spacing = " x ".join(f"{one:g}" for one in parity.case_spacing_mm)
+    lines += ["", f"On a case of {shape} voxels of {spacing} mm, from the image to the labels on its grid:", ""]
+    lines += _table(
+        ("class", "voxels, framework", "voxels, package", "different", "Dice"),
+        [(c.label, c.voxels_framework, c.voxels_package, c.voxels_different, f"{c.dice:.6f}") for c in parity.classes],
+    )
+    verdict = {None: "Nothing was found in it by either: take another case.", True: "Reached.", False: "NOT reached."}
+    return "\n".join(
+        [*lines, "", f"Target: Dice of at least {TARGET_DICE} for every class. {verdict[parity.reached]}", ""]
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    marks = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    return marks + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]

@@ -1,0 +1,29 @@
+"""What importers need of the other rooms, in their own words; ``wiring`` fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.findings import Conclusion
+from worker.domain.volume import Volume
+
+Said = Callable[[str], None]
+"""Told what is being done now, for people who wait."""
+
+
+class Runtime(Protocol):
+    """The worker's own way to run a package."""
+
+    def problem(self, folder: Path) -> str:
+        """What is wrong with a package folder, as `models check` says it; empty for a sound one."""
+
+    def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a net of a package says of one batch."""
+
+    def conclude(self, folder: Path, volume: Volume) -> Conclusion:
+        """What a package concludes about a volume."""

@@ -1,0 +1,110 @@
+"""Importers of models, with the worker's own inference to compare with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.decode.files import instances_from_folder
+from worker.decode.headers import HeaderReader
+from worker.decode.volumes import VolumeReader
+from worker.domain.errors import ConfigurationError, NotApplicableError
+from worker.domain.findings import Conclusion
+from worker.domain.volume import Volume
+from worker.importing.images import read_nifti
+from worker.importing.package_folder import Imported, Naming
+from worker.importing.ports import Runtime
+from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of, vision_to_onnx
+from worker.inference.package import MANIFEST, load_package
+from worker.inference.predictor import PackagePredictor
+from worker.inference.registry import Registry
+from worker.inference.scaffold import Family, write_package_skeleton
+from worker.inference.session import SessionCache
+from worker.settings import Settings
+from worker.wiring import offline
+
+
+class PackageRuntime:
+    """Runs packages that are not installed (yet): the importers' port Runtime."""
+
+    def problem(self, folder: Path) -> str:
+        """What `models check` says of it."""
+        return offline.check_packages(Settings(), [folder])[0].error
+
+    def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run one net of the package."""
+        package = load_package(folder)
+        net = next(one for one in package.manifest.inference.nets() if one.weights == weights)
+        return SessionCache().get(package.weights[weights], net).run(batch, last=True)
+
+    def conclude(self, folder: Path, volume: Volume) -> Conclusion:
+        """Run the package."""
+        registry = Registry([folder])
+        if registry.broken:
+            raise registry.broken[0].error
+        return PackagePredictor(registry).predict(registry.packages[0].identity, volume)
+
+
+def runtime() -> Runtime:
+    """The worker's own inference."""
+    return PackageRuntime()
+
+
+def package_of_onnx(file: Path, target: Path, naming: Naming, family: Family) -> Imported:
+    """A package of a family with these weights; names and shapes of the net are those of the file."""
+    tensors = tensors_of(file)
+    folder = write_package_skeleton(target / naming.name, family, name=naming.name, weights=file)
+    path = folder / MANIFEST
+    path.write_text(guided(path.read_text(encoding="utf-8"), tensors), encoding="utf-8")
+    todo = (
+        "Everything in CAPITALS in manifest.toml.",
+        "Preprocessing, as in training; what the outputs mean, with their codes; the input contract and the guards.",
+        "A parity test and a golden case of your own: weights alone say nothing about what must happen before them.",
+    )
+    return Imported(folder, PackageRuntime().problem(folder), todo)
+
+
+def package_of_script(file: Path, target: Path, naming: Naming, family: Family, *, shape: str) -> Imported:
+    """The same of a TorchScript file; ``shape`` is that of its input ("N,1,96,96,96")."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        script_to_onnx(file, path, shape=parse_shape(shape))
+        return package_of_onnx(path, target, naming, family)
+
+
+def package_of_vision(
+    net: str,
+    target: Path,
+    naming: Naming,
+    family: Family,
+    *,
+    weights: Path,
+    classes: int,
+    shape: str,
+    trust: bool,
+) -> Imported:
+    """The same of a net of torchvision with weights of one's own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        vision_to_onnx(net, path, weights=weights, classes=classes, shape=parse_shape(shape), trust=trust)
+        return package_of_onnx(path, target, naming, family)
+
+
+def read_case(path: Path, *, modality: str) -> Volume:
+    """A case to compare on: a folder of DICOM files (its largest series), or a NIfTI file.
+
+    Raises ConfigurationError (``case-missing``, ``case-unreadable``), and what reading a series raises.
+    """
+    if path.is_file() and not path.name.lower().endswith(".dcm"):
+        return read_nifti(path, modality=modality)
+    if not path.exists():
+        raise ConfigurationError(f"There is no {path}.", next_step="Name a folder or a file.", code="case-missing")
+    instances, _ = instances_from_folder(path)
+    reader = HeaderReader()
+    series = reader.series(reader.headers(instances))
+    if not series:
+        raise NotApplicableError(f"{path} has no DICOM images.", next_step="Name another folder.", code="no-images")
+    return VolumeReader().volume(max(series, key=lambda one: one.slice_count))
