@@ -1,0 +1,151 @@
+"""nnU-Net: the package says on unseen images what nnU-Net's own predictor says."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from tests.builders import a_ct_series
+from tests.integration.importing.train_nnunet import a_body
+from worker.domain.errors import ConfigurationError
+from worker.importing.nnunet import Wanted, import_nnunet
+from worker.importing.package_folder import Imported, Naming
+from worker.importing.parity import TARGET_DICE
+from worker.inference.package import load_package
+from worker.wiring import importing
+
+pytestmark = [pytest.mark.export, pytest.mark.slow, pytest.mark.timeout(900)]
+
+CT_2D = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__2d"
+CT_3D = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_fullres"
+REGIONS = "Dataset002_Regions/nnUNetTrainer__nnUNetPlans__3d_fullres"
+FULL = ("configurations", "3d_fullres")
+CODES = """
+[whole]
+category = { value = "49755003", scheme = "SCT", meaning = "Morphologically Abnormal Structure" }
+type = { value = "52988006", scheme = "SCT", meaning = "Lesion" }
+[core]
+category = { value = "49755003", scheme = "SCT", meaning = "Morphologically Abnormal Structure" }
+type = { value = "6574001", scheme = "SCT", meaning = "Necrosis" }
+"""
+
+
+def a_dicom_case(folder: Path) -> Path:
+    """Unseen: another seed, another spacing than in training."""
+    values, _ = a_body((26, 52, 58), seed=77, modality="CT")
+    a_ct_series(folder, hu=values.astype(np.int16), spacing_mm=(2.5, 1.4, 1.6))
+    return folder
+
+
+def a_nifti_case(path: Path) -> Path:
+    """Unseen, and stored with other axes: columns towards the right, rows upwards."""
+    values, _ = a_body((24, 50, 56), seed=99, modality="MRI")
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((1.3, 1.4, 2.6))
+    sitk.WriteImage(sitk.DICOMOrient(image, "RSA"), str(path))
+    return path
+
+
+def run(results: Path, target: Path, name: str, case: Path | None = None, **wanted: Any) -> Imported:
+    codes = wanted.pop("codes", None)
+    volume = None if case is None else importing.read_case(case, modality="MR")
+    return import_nnunet(
+        results, target, Naming(name, codes=codes), Wanted(**wanted), runtime=importing.runtime(), case=volume
+    )
+
+
+def require_equal(made: Imported) -> None:
+    assert made.parity is not None
+    for net in made.parity.nets:
+        assert net.largest_difference < 1e-3 * max(1.0, net.largest_score), net
+    assert any(one.voxels_framework > 100 for one in made.parity.classes), "a constant answer proves nothing"
+    for one in made.parity.classes:
+        sys.stdout.write(f"{one}\n")
+        assert one.dice >= TARGET_DICE, one
+    assert json.loads((made.folder / "parity.json").read_text())["reached"] is True
+    assert "Reached." in (made.folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("results", "folds"), [(CT_2D, 1), (CT_3D, 1)])
+def test_on_unseen_dicom_it_says_what_nnunet_says(trained: Path, tmp_path: Path, results: str, folds: int) -> None:
+    made = run(trained / results, tmp_path, "organs-ct", a_dicom_case(tmp_path / "case"))
+    require_equal(made)
+    assert made.problem == ""  # both labels are in the table of anatomy
+    package = load_package(made.folder)
+    assert len(package.weights) == folds
+    assert [segment.label for segment in package.manifest.outputs.segments] == ["Liver", "Kidney left"]
+    assert package.manifest.outputs.segments[1].laterality is not None
+
+
+def test_regions_and_other_axes_are_those_of_nnunet(trained: Path, tmp_path: Path) -> None:
+    codes = tmp_path / "codes.toml"
+    codes.write_text(CODES, encoding="utf-8")
+    made = run(trained / REGIONS, tmp_path, "lesion-mr", a_nifti_case(tmp_path / "case.nii.gz"), codes=codes)
+    require_equal(made)
+    assert made.problem == ""
+    assert load_package(made.folder).manifest.reference.modality == "MR"
+
+
+def test_without_codes_the_package_is_refused_until_a_person_has_filled_them_in(trained: Path, tmp_path: Path) -> None:
+    made = run(trained / REGIONS, tmp_path, "lesion-mr")
+    assert "outputs.segments[0].type.value" in made.problem
+    assert "whole, core" in made.todo[0]
+    assert "# TO DO: codes of whole, core" in (made.folder / "manifest.toml").read_text()
+    assert made.parity is not None
+    assert made.parity.reached is None
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(trained / CT_2D, copy)
+    (copy / "fold_0/checkpoint_final.pth").write_bytes(pickle.dumps(Mischief(str(tmp_path / "ran")), protocol=2))
+    with pytest.raises(ConfigurationError) as refused:
+        run(copy, tmp_path, "mischief")
+    assert refused.value.code in ("checkpoint-needs-trust", "checkpoint-unreadable")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "mischief").exists()
+
+
+class Mischief:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path(self.path),)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "code"),
+    [
+        ("plans.json", (*FULL, "previous_stage", "3d_lowres"), "nnunet-unsupported"),
+        ("plans.json", (*FULL, "resampling_fn_data", "resample_torch_simple"), "nnunet-unsupported"),
+        ("plans.json", (*FULL, "architecture", "network_class_name", "os.system"), "architecture-needs-trust"),
+        ("plans.json", (*FULL, "normalization_schemes", ["RGBTo01Normalization"]), "nnunet-unsupported"),
+        ("dataset.json", ("channel_names", {"0": "T1", "1": "T2"}), "nnunet-unsupported"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_carried_over_exactly_is_refused(
+    trained: Path, tmp_path: Path, file: str, change: tuple[Any, ...], code: str
+) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(trained / CT_3D, copy)
+    content = json.loads((copy / file).read_text())
+    here = content
+    for key in change[:-2]:
+        here = here[key]
+    here[change[-2]] = change[-1]
+    (copy / file).write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError) as refused:
+        run(copy, tmp_path, "changed")
+    assert refused.value.code == code
+    assert not (tmp_path / "changed").exists()

@@ -1,0 +1,188 @@
+"""Train tiny nnU-Nets on phantoms, by nnU-Net's own planner, preprocessor and trainer: minutes become seconds.
+
+python tests/integration/importing/train_nnunet.py FOLDER CASE ...     (CASES names them)
+
+Prints nothing. The results folders are FOLDER/results/Dataset00n_NAME/nnUNetTrainer__nnUNetPlans__CONFIGURATION.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained: on which dataset, in which configuration, and how many folds."""
+
+    number: int
+    modality: str
+    configuration: str
+    labels: dict[str, Any]
+    regions: tuple[int, ...] = ()
+    folds: tuple[int, ...] = (0,)
+    steps: int = 20
+
+
+ORGANS = {"background": 0, "liver": 1, "kidney_left": 2}
+REGIONS = {"background": 0, "whole": [1, 2], "core": [2]}
+CASES = {
+    "ct-2d": Case(1, "CT", "2d", ORGANS, steps=40),
+    "ct-3d": Case(1, "CT", "3d_fullres", ORGANS),
+    "mr-regions": Case(2, "MRI", "3d_fullres", REGIONS, regions=(1, 2)),
+}
+
+
+def a_body(shape: tuple[int, int, int], seed: int, *, modality: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and labels (slice, row, column): a large ellipsoid, and in its neighbourhood a small one."""
+    rng = np.random.default_rng(seed)
+    k, i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    body = (i / 0.8) ** 2 + (j / 0.9) ** 2 < 1
+    shift = rng.uniform(-0.12, 0.12, 6)
+    large = ((k - shift[0]) / 0.7) ** 2 + ((i - shift[1]) / 0.45) ** 2 + ((j + 0.3 - shift[2]) / 0.4) ** 2 < 1
+    small = ((k - shift[3]) / 0.5) ** 2 + ((i - shift[4]) / 0.3) ** 2 + ((j - 0.45 - shift[5]) / 0.25) ** 2 < 1
+    if modality == "MRI":
+        small = ((k - shift[0]) / 0.4) ** 2 + ((i - shift[1]) / 0.25) ** 2 + ((j + 0.3 - shift[2]) / 0.2) ** 2 < 1
+        values = np.where(small, 700.0, np.where(large, 450.0, np.where(body, 200.0, 0.0)))
+        values[body] += rng.normal(0, 20, int(body.sum()))
+        values[:, :3] = values[:, -2:] = 0.0
+    else:
+        values = np.where(small, 250.0, np.where(large, 120.0, np.where(body, 20.0, -1000.0)))
+        values = values + rng.normal(0, 15, shape)
+    return np.round(values).astype(np.float32), np.where(small, 2, np.where(large, 1, 0)).astype(np.uint8)
+
+
+def write_raw(folder: Path, case: Case) -> None:
+    """The raw data set, as nnU-Net wants it."""
+    (folder / "imagesTr").mkdir(parents=True)
+    (folder / "labelsTr").mkdir()
+    for number in range(4):
+        values, labels = a_body((14 + number, 44, 48), seed=number, modality=case.modality)
+        for array, path in ((values, f"imagesTr/p{number}_0000.nii.gz"), (labels, f"labelsTr/p{number}.nii.gz")):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((1.5, 1.5, 5.0) if case.modality == "CT" else (1.6, 1.5, 2.0))
+            sitk.WriteImage(image, str(folder / path))
+    stated: dict[str, Any] = {
+        "channel_names": {"0": case.modality},
+        "labels": case.labels,
+        "numTraining": 4,
+        "file_ending": ".nii.gz",
+    }
+    if case.regions:
+        stated["regions_class_order"] = list(case.regions)
+    (folder / "dataset.json").write_text(json.dumps(stated), encoding="utf-8")
+
+
+def plan(name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
+    """Fingerprint and plans, in this process; narrow nets."""
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+    preprocessed.mkdir(parents=True)
+    found = [
+        DatasetFingerprintExtractor.analyze_case(
+            [str(raw / f"imagesTr/p{n}_0000.nii.gz")], str(raw / f"labelsTr/p{n}.nii.gz"), SimpleITKIO, 5000
+        )
+        for n in range(4)
+    ]
+    values = np.concatenate([one[2][0] for one in found])
+    share = [float(one[4]) for one in found]
+    fingerprint = {
+        "spacings": [[float(x) for x in one[1]] for one in found],
+        "shapes_after_crop": [[int(x) for x in one[0]] for one in found],
+        "foreground_intensity_properties_per_channel": {
+            "0": {
+                "mean": float(values.mean()),
+                "median": float(np.median(values)),
+                "std": float(values.std()),
+                "min": float(values.min()),
+                "max": float(values.max()),
+                "percentile_99_5": float(np.percentile(values, 99.5)),
+                "percentile_00_5": float(np.percentile(values, 0.5)),
+            }
+        },
+        "median_relative_size_after_cropping": float(np.median(share)),
+    }
+    (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint), encoding="utf-8")
+    planner = ExperimentPlanner(name, suppress_transpose=False)
+    planner.UNet_base_num_features = 8
+    planner.UNet_max_features_2d = planner.UNet_max_features_3d = 16
+    # The planner takes it for torch's threads, which cannot be 0.
+    os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112
+    planner.plan_experiment()
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112
+    plans: dict[str, Any] = json.loads((preprocessed / "nnUNetPlans.json").read_text(encoding="utf-8"))
+    plans["configurations"]["2d"]["batch_size"] = 6  # many small steps: a net that has hardly learned has no edges
+    return plans
+
+
+def preprocess(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path) -> None:
+    """Every case by nnU-Net's own preprocessor, and the segmentations where its trainer looks for them."""
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(plans)
+    settings = manager.get_configuration(case.configuration)
+    out = preprocessed / settings.data_identifier
+    out.mkdir(parents=True, exist_ok=True)
+    dataset = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    for n in range(4):
+        DefaultPreprocessor(verbose=False).run_case_save(
+            str(out / f"p{n}"),
+            [str(raw / f"imagesTr/p{n}_0000.nii.gz")],
+            str(raw / f"labelsTr/p{n}.nii.gz"),
+            manager,
+            settings,
+            dataset,
+        )
+    splits = [{"train": [f"p{n}" for n in range(4) if n != held], "val": [f"p{held}"]} for held in range(4)]
+    (preprocessed / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
+    (preprocessed / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
+
+
+def train(plans: dict[str, Any], case: Case, raw: Path) -> None:
+    """A few steps of nnU-Net's own trainer for each fold."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    dataset = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    for fold in case.folds:
+        torch.manual_seed(fold)
+        np.random.seed(fold)  # noqa: NPY002  nnU-Net draws from it
+        trainer = nnUNetTrainer(
+            {**plans, "continue_training": False}, case.configuration, fold, dataset, device=torch.device("cpu")
+        )
+        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, case.steps, 1
+        trainer.run_training()
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    wanted = [CASES[name] for name in sys.argv[2:]]
+    places = {name: str(folder / name.removeprefix("nnUNet_")) for name in
+              ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}  # fmt: skip
+    os.environ |= {**places, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "0"}
+    import torch
+
+    torch.set_num_threads(2)
+    plans: dict[int, dict[str, Any]] = {}
+    for case in wanted:
+        name = f"Dataset{case.number:03d}_{'Organs' if case.number == 1 else 'Regions'}"
+        raw, preprocessed = folder / "raw" / name, folder / "preprocessed" / name
+        if case.number not in plans:
+            write_raw(raw, case)
+            plans[case.number] = plan(name, raw, preprocessed)
+        preprocess(plans[case.number], case, raw, preprocessed)
+        train(plans[case.number], case, raw)
+
+
+if __name__ == "__main__":
+    main()
