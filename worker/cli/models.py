@@ -10,6 +10,7 @@ from rich.text import Text
 
 from worker.cli import console, models_import, models_make
 from worker.cli.options import Config, Json, quiet_logs, settings_for
+from worker.inference.package import Package
 from worker.wiring import offline
 
 app = typer.Typer(help="Model packages: list, check, begin and describe them.", no_args_is_help=True)
@@ -30,24 +31,38 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
             console.print_json(
                 {
                     "models": [
-                        {"model": p.identity, "title": p.manifest.package.title, "folder": p.folder} for p in good
+                        {
+                            "model": p.identity,
+                            "title": p.manifest.package.title,
+                            "folder": p.folder,
+                            "experimental": p.manifest.package.experimental,
+                            "offered": offline.is_offered(p, settings),
+                        }
+                        for p in good
                     ],
                     "broken": [{"folder": b.folder, "reason": b.error.message} for b in broken],
                 }
             )
             return
-        made = console.table("Models", "model", "title", "modality", "digest", "folder")
+        made = console.table("Models", "model", "title", "modality", "state", "digest", "folder")
         for package in good:
             made.add_row(
                 str(package.identity),
                 Text(package.manifest.package.title),
                 ", ".join(package.manifest.reference.modalities),
+                _state(package, offered=offline.is_offered(package, settings)),
                 package.identity.digest[:12],
                 str(package.folder),
             )
         console.out.print(made)
         for one in broken:
             console.out.print(Text(f"broken: {one.folder}: {one.error}", style="red"))
+
+
+def _state(package: Package, *, offered: bool) -> str:
+    if not package.manifest.package.experimental:
+        return "offered"
+    return "experimental, offered" if offered else "experimental, off"
 
 
 @app.command("check")

@@ -47,7 +47,7 @@ def run(
             step = progress.add_task("reading headers", total=None)
             reader = offline.reader(settings)
             instances, skipped = offline.instances_in(folder)
-            rules = [bound for bound in offline.bound_rules(settings) if not model or bound.model.name == model]
+            rules = offline.rules_of(settings, model)
             studies = sorted({one.header.study_instance_uid for one in instances})
             planned: list[PlannedAnalysis] = []
             decisions: list[Decision] = []

@@ -28,6 +28,11 @@ def sections(manifest: Manifest, *, digest: str) -> tuple[Section, ...]:
 
 
 def _sections(manifest: Manifest, digest: str) -> Iterator[Section | None]:
+    if manifest.package.experimental:
+        yield Section("Experimental", (
+            "This model is no product. It runs only where a site lists its name in models.experimental, and every "
+            "result says that it is experimental.",
+        ))  # fmt: skip
     yield Section("Intended use", (manifest.intended_use,))
     yield Section("Not for", bullets=manifest.not_for)
     yield Section("Known limits", bullets=manifest.limits)

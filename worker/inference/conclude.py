@@ -97,7 +97,14 @@ def _segmentation(manifest: Manifest, labels: Labels, volume: Volume, by_label: 
     return Segmentation(renumbered[labels] if absent else labels, tuple(segments), absent)
 
 
+EXPERIMENTAL = QualityStatement(
+    code="experimental-model",
+    text="Experimental model: tried on very few images, validated on none. Not for decisions about a patient.",
+)
+
+
 def quality(manifest: Manifest, volume: Volume) -> tuple[QualityStatement, ...]:
-    """What the manifest wants said of an input that is not refused."""
-    found = (limit.statement(volume) for limit in manifest.guards.quality)
-    return tuple(statement for statement in found if statement is not None)
+    """What limits every result of an experimental model, and what the manifest wants said of this input."""
+    found = [limit.statement(volume) for limit in manifest.guards.quality]
+    said = tuple(statement for statement in found if statement is not None)
+    return (EXPERIMENTAL, *said) if manifest.package.experimental else said

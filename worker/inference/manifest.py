@@ -37,6 +37,10 @@ class Identity(Strict):
     name: Name
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?$", max_length=64)]
     title: Annotated[str, Field(min_length=1, max_length=64)]
+    experimental: Annotated[
+        bool,
+        Field(description="No product: routed to only where the site lists its name in models.experimental."),
+    ] = False
 
 
 class AlgorithmEntry(Strict):

@@ -140,7 +140,14 @@ class Models(Section):
 
     folders: tuple[Path, ...] = Field((), description="Folders that hold model packages, beside the packaged ones.")
     packaged: bool = Field(default=True, description="Offer the model packages that come with Overread.")
-    enabled: tuple[Name, ...] = Field((), description="Names of the models in use; empty: all.")
+    enabled: tuple[Name, ...] = Field((), description="Names of the models in use; empty: all that are no experiment.")
+    experimental: tuple[Name, ...] = Field(
+        (),
+        description=(
+            "Names of the experimental models that may run here, beside the others. No rule and no `enabled` brings "
+            "in an experimental model that is not listed."
+        ),
+    )
     thresholds: dict[Name, dict[str, float]] = Field(
         default_factory=dict,
         description="By model: its thresholds that the site moves, each within the bounds that its manifest states.",

@@ -116,7 +116,8 @@ def _broker(settings: Settings) -> Examined:
 def _models(settings: Settings) -> Iterator[Examined]:
     installed = offline.registry(settings)
     for package in installed.packages:
-        yield Examined(f"model {package.identity}", well=True, detail=package.manifest.package.title)
+        aside = "" if offline.is_offered(package, settings) else " (experimental, not in use)"
+        yield Examined(f"model {package.identity}", well=True, detail=package.manifest.package.title + aside)
     for one in installed.broken:
         yield Examined(f"model {one.folder.name}", well=False, detail=one.error.message, next_step=one.error.next_step)
     if not installed.packages:

@@ -45,19 +45,55 @@ def registry(settings: Settings) -> Registry:
 def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[BoundRule, ...]:
     """The routing table: the site's rules, or one rule for each enabled model when there are none.
 
-    Raises ConfigurationError when a rule, or ``models.enabled``, names a model that is not installed.
+    Experimental models are left out unless ``models.experimental`` names them.
+
+    Raises
+    ------
+    ConfigurationError
+        ``model-missing`` when a rule, ``models.enabled`` or ``models.experimental`` names a model that is not
+        installed; ``model-experimental`` when a rule or ``models.enabled`` names one that is only an experiment here.
     """
     installed = installed or registry(settings)
+    for name in settings.models.experimental:
+        installed.find(name)
     destinations = tuple(entry.name for entry in settings.destinations)
     if settings.rules:
         found = []
         for entry in settings.rules:
-            package = installed.find(entry.model)
+            package = _allowed(installed.find(entry.model), settings)
             found.append(BoundRule(settings.site_rule(entry, _contract(package, destinations)), package.identity))
         return tuple(found)
-    names = settings.models.enabled or tuple(dict.fromkeys(p.identity.name for p in installed.packages))
-    chosen = [installed.find(name) for name in names]
-    return tuple(BoundRule(_contract(package, destinations), package.identity) for package in chosen)
+    names = settings.models.enabled or tuple(p.identity.name for p in installed.packages if is_offered(p, settings))
+    chosen = [_allowed(installed.find(name), settings) for name in (*names, *settings.models.experimental)]
+    unique = {package.identity.name: package for package in chosen}
+    return tuple(BoundRule(_contract(package, destinations), package.identity) for package in unique.values())
+
+
+def rules_of(settings: Settings, model: str = "") -> tuple[BoundRule, ...]:
+    """The routing table, or only its rules for one model.
+
+    Raises ConfigurationError as ``bound_rules`` does, also when ``model`` is not installed or only an experiment here.
+    """
+    installed = registry(settings)
+    if model:
+        _allowed(installed.find(model), settings)
+    return tuple(bound for bound in bound_rules(settings, installed) if not model or bound.model.name == model)
+
+
+def is_offered(package: Package, settings: Settings) -> bool:
+    """False for an experimental model that the site has not asked for by name."""
+    return not package.manifest.package.experimental or package.identity.name in settings.models.experimental
+
+
+def _allowed(package: Package, settings: Settings) -> Package:
+    if not is_offered(package, settings):
+        raise ConfigurationError(
+            f"Model {package.identity} is experimental, and models.experimental does not list it.",
+            next_step=f"Read `overread models card {package.identity.name}`. To run it none the less, add "
+            f'"{package.identity.name}" to models.experimental.',
+            code="model-experimental",
+        )
+    return package
 
 
 def _contract(package: Package, destinations: tuple[str, ...]) -> Rule:

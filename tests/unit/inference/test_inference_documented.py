@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from tests.unit.inference.test_inference_scaffold import codes_in, known
 from worker.inference.contract import InputContract, NamedInput
 from worker.inference.guards import QualityLimit
+from worker.inference.manifest import Identity
 from worker.inference.modes import Mode
 from worker.inference.outputs import Outputs, Threshold
 from worker.inference.weights_entry import WeightsEntry
@@ -24,6 +25,7 @@ PIECES = [
     for text in re.findall(r"```toml manifest\n(.*?)```", PAGE, re.DOTALL)
 ]
 READERS: dict[str, TypeAdapter[Any]] = {
+    "package": TypeAdapter(Identity),
     "inference": TypeAdapter(Mode),
     "outputs": TypeAdapter(Outputs),
     "input": TypeAdapter(InputContract),
