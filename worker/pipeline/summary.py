@@ -38,6 +38,8 @@ def _entries(finding: Finding) -> Iterator[dict[str, Any]]:
             said = finding.presence.value + _probability(finding.probability)
             if finding.operating_point is not None:
                 said += f", threshold {finding.operating_point.threshold:.3g}"
+            # Of several answers that exclude each other, the one that was chosen: without it the row says nothing.
+            said += "".join(f", {one.name.meaning}: {one.value.meaning}" for one in finding.evaluations)
             yield _entry("classification", finding.label, finding.finding, (), said + (", urgent" * finding.urgent))
         case Quantification():
             yield _entry("quantification", finding.label, finding.finding, finding.measurements)

@@ -33,6 +33,7 @@ from worker.inference.manifest import manifest_of
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache, SessionSettings
+from worker.pipeline.summary import findings_of
 
 LESION = {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
 ABNORMAL = {"value": "49755003", "scheme": "SCT", "meaning": "Morphologically Abnormal Structure"}
@@ -152,9 +153,13 @@ def test_the_highest_class_answers_the_question(tmp_path: Path, value: float, pr
     mean_net(tmp_path / "model.onnx", scale=[0.0, 1.0], bias=[0.0, 0.0])
     cut = CUT | {"default": 0.8}
     write_package(tmp_path, rating({"classifications": [HIGHEST]}, thresholds=[cut]))
-    (finding,) = predict(tmp_path, with_plane(dict.fromkeys(range(5), value) | {0: value + 0.01})).findings
+    conclusion = predict(tmp_path, with_plane(dict.fromkeys(range(5), value) | {0: value + 0.01}))
+    (finding,) = conclusion.findings
     assert isinstance(finding, Classification)
     assert finding.presence == presence
+    (said,) = findings_of(conclusion)
+    assert said["statement"].startswith(presence)
+    assert said["statement"].endswith(f", Target Region: {ABNORMAL['meaning']}") is (answer is not None)
     expected = () if answer is None else (
         Evaluation(Code("123014", "DCM", "Target Region"), Code(answer, "SCT", ABNORMAL["meaning"])),
     )  # fmt: skip
