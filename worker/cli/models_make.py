@@ -15,6 +15,7 @@ from worker.domain.errors import ConfigurationError
 from worker.inference.card import markdown, page
 from worker.inference.package import MANIFEST, Package, load_package
 from worker.inference.scaffold import Family, write_package_skeleton
+from worker.settings import Settings
 from worker.wiring import offline
 
 
@@ -55,7 +56,7 @@ def card(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        package = _package(model) or offline.registry(settings).find(model)
+        package = _package(model, settings) or offline.registry(settings).find(model)
         render = page if to is Format.HTML else markdown
         text = render(package.manifest, digest=package.identity.digest)
         if output is None:
@@ -64,9 +65,9 @@ def card(
             output.write_text(text, encoding="utf-8")
 
 
-def _package(model: str) -> Package | None:
+def _package(model: str, settings: Settings) -> Package | None:
     folder = Path(model)
-    return load_package(folder) if (folder / MANIFEST).is_file() else None
+    return load_package(folder, trusted=settings.models.trusted) if (folder / MANIFEST).is_file() else None
 
 
 def _name(name: str) -> str:

@@ -68,6 +68,11 @@ def _sections(manifest: Manifest, digest: str) -> Iterator[Section | None]:
     yield Section("Weights", head=("name", "file", "precision", "SHA-256"), rows=tuple(
         (one.id, one.file, f"{one.precision} {one.precision_note}".strip(), one.sha256) for one in manifest.weights
     ))  # fmt: skip
+    if manifest.custom is not None:
+        yield Section("Python code of its own", bullets=(
+            f"File: {manifest.custom.file}, SHA-256 {manifest.custom.sha256}. It runs only where a site trusts it.",
+            f"Called as: {', '.join(step.method for step in manifest.custom_steps)}.",
+        ))  # fmt: skip
     yield Section("Licence", (f"{manifest.licence.spdx}. {manifest.licence.notice}",))
     yield Section("Identity", bullets=(
         f"Package: {manifest.package.name} {manifest.package.version}.",

@@ -15,12 +15,19 @@ from worker.inference.measure.volume import volumes_ml
 from worker.inference.outputs.case import Case
 from worker.inference.outputs.detections import detection
 from worker.inference.outputs.parts import domain_code
+from worker.inference.steps import CustomCode, CustomOnLabels
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.decide import Labels
 from worker.inference.steps.image import Scores
 
 
-def decide(manifest: Manifest, answer: Answer, volume: Volume, thresholds: Mapping[str, float]) -> Labels | None:
+def decide(
+    manifest: Manifest,
+    answer: Answer,
+    volume: Volume,
+    thresholds: Mapping[str, float],
+    code: CustomCode | None = None,
+) -> Labels | None:
     """The label map on the source's grid, numbered as the manifest says; None for a model without segments."""
     decision = manifest.decision
     if decision is None:
@@ -30,7 +37,10 @@ def decide(manifest: Manifest, answer: Answer, volume: Volume, thresholds: Mappi
     numbers = {segment.channel: segment.number for segment in manifest.outputs.segments}
     labels = decision.labels(answer, volume.geometry, numbers=numbers, thresholds=thresholds)
     for mask_step in manifest.mask_steps:
-        labels = mask_step.apply(labels, volume.geometry)
+        if isinstance(mask_step, CustomOnLabels):
+            labels = mask_step.apply(labels, volume.geometry, code, highest=max(numbers.values()))
+        else:
+            labels = mask_step.apply(labels, volume.geometry)
     return labels
 
 

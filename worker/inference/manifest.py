@@ -17,6 +17,7 @@ from worker.inference.manifest_checks import disagreements
 from worker.inference.modes import Mode
 from worker.inference.outputs import CodeEntry, Name, Outputs, Threshold
 from worker.inference.steps import (
+    CustomStep,
     DecisionStep,
     MaskStep,
     PostprocessingStep,
@@ -110,6 +111,11 @@ class Manifest(Strict):
     def mask_steps(self) -> tuple[MaskStep, ...]:
         """The steps after the decision, on the source's grid."""
         return tuple(step for step in self.postprocessing if isinstance(step, MaskStep))
+
+    @property
+    def custom_steps(self) -> tuple[CustomStep, ...]:
+        """The steps that call the package's own Python file."""
+        return tuple(step for step in (*self.preprocessing, *self.postprocessing) if isinstance(step, CustomStep))
 
     @model_validator(mode="after")
     def _agrees(self) -> Manifest:

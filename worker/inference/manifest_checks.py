@@ -12,6 +12,7 @@ from worker.inference.outputs.quantifications import ChannelEntry
 from worker.inference.steps import (
     ClipKept,
     ClipPercentiles,
+    CustomStep,
     DecisionStep,
     MaskStep,
     PreprocessingStep,
@@ -34,6 +35,7 @@ def disagreements(manifest: Manifest) -> list[str]:
         *_kinds(manifest),
         *_channels(manifest),
         *_kept(manifest),
+        *_custom(manifest),
         *_segments(manifest),
         *_spaces(manifest),
     ]
@@ -147,6 +149,22 @@ def _kept(manifest: Manifest) -> list[str]:
                 found.append(f'{where}[{index}]: nothing was kept as "{step.kept}" before{nearest(step.kept, kept)}')
             if isinstance(step, ClipPercentiles) and step.keep_as is not None:
                 kept.add(step.keep_as)
+    return found
+
+
+def _custom(manifest: Manifest) -> list[str]:
+    """Custom steps against ``[custom]``; only the common chain may have them."""
+    found = [
+        f"{where}[{index}]: custom steps stand in preprocessing and postprocessing only, not in the chain of a stage"
+        for where, chain in chains(manifest)
+        for index, step in enumerate(chain)
+        if isinstance(step, CustomStep) and where != "preprocessing"
+    ]
+    used = manifest.custom_steps
+    if used and manifest.custom is None:
+        found.append(f'step "custom" with method "{used[0].method}" needs [custom], which names the Python file')
+    if manifest.custom is not None and not used:
+        found.append(f"custom names {manifest.custom.file}, but no step calls it")
     return found
 
 

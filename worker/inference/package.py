@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Rule
 from worker.domain.study import Digest
+from worker.inference.custom_file import CustomFile, verified
 from worker.inference.manifest import Manifest, parse_manifest
 from worker.inference.onnx_file import check_hygiene
 from worker.inference.weights_entry import WeightsEntry
@@ -53,12 +54,16 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A model package that is complete and verified. ``weights`` is by the manifest's id."""
+    """A model package that is complete and verified. ``weights`` is by the manifest's id.
+
+    ``custom`` is the package's own Python file, which the site trusts; only the process that runs the model loads it.
+    """
 
     folder: Path
     manifest: Manifest
     identity: ModelIdentity
     weights: Mapping[str, Weights]
+    custom: CustomFile | None = None
 
     def to_rule(self, destinations: tuple[str, ...] = ()) -> Rule:
         """The default routing rule: the manifest's input contract, under the model's name."""
@@ -74,15 +79,21 @@ class Package:
         )
 
 
-def load_package(folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES) -> Package:
-    """Read and verify a package folder.
+def load_package(
+    folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES, trusted: Collection[str] = ()
+) -> Package:
+    """Read and verify a package folder. Nothing of it is run.
+
+    ``trusted`` are the SHA-256 of the Python files (custom steps) that the site lets run.
 
     Raises
     ------
     ConfigurationError
         ``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``; ``weights-outside`` (a link that leads out
         of the folder), ``weights-missing``, ``weights-too-large``, ``weights-hash-mismatch``; ``not-onnx``,
-        ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``not-supported``.
+        ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``custom-missing``,
+        ``custom-outside``, ``custom-too-large``, ``custom-hash-mismatch``, ``custom-not-trusted``, ``custom-invalid``;
+        ``not-supported``.
     """
     path = folder / MANIFEST
     try:
@@ -104,12 +115,17 @@ def load_package(folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_B
     _check_supported(manifest)
     weights = {entry.id: _verified(folder, entry, largest_weights_bytes) for entry in manifest.weights}
     identity = ModelIdentity(manifest.package.name, manifest.package.version, _digest(content, weights))
-    return Package(folder, manifest, identity, MappingProxyType(weights))
+    custom = None
+    if manifest.custom is not None:
+        custom = verified(
+            folder, manifest.custom, manifest.custom_steps, package=manifest.package.name, trusted=trusted
+        )
+    return Package(folder, manifest, identity, MappingProxyType(weights), custom)
 
 
 def _check_supported(manifest: Manifest) -> None:
     """Refuse what the manifest may say and this version cannot do yet: never a result that leaves it out."""
-    wanted = {"inputs": manifest.inputs is not None, "custom": manifest.custom is not None}
+    wanted = {"inputs": manifest.inputs is not None}
     for key, stated in wanted.items():
         if stated:
             raise ConfigurationError(

@@ -13,13 +13,14 @@ from worker.domain.model import Algorithm, ModelIdentity
 from worker.domain.volume import Volume
 from worker.inference.checks import check_contract, check_not_constant
 from worker.inference.conclude import conclude, decide, quality
+from worker.inference.custom_code import CustomModules
 from worker.inference.memory import check_answer_memory, check_memory
 from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
 from worker.inference.nets import AnyNet
 from worker.inference.package import Package
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache
-from worker.inference.steps import preprocess
+from worker.inference.steps import CustomOnScores, preprocess
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.image import Float, Image
 
@@ -65,6 +66,7 @@ class PackagePredictor:
         self._memory_limit_bytes = memory_limit_bytes
         self._moved = {name: dict(values) for name, values in (thresholds or {}).items()}
         self._on_stage = on_stage
+        self._modules = CustomModules()
         for package in registry.packages:
             thresholds_of(package, self._moved.get(package.identity.name, {}))
 
@@ -93,7 +95,7 @@ class PackagePredictor:
             ``model-missing``, and what loading a session raises.
         PermanentError
             ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``,
-            ``probability-out-of-range``.
+            ``probability-out-of-range``; ``custom-not-loadable``, ``custom-step-failed``, ``custom-step-answer``.
         """
         package = self._registry.pinned(model)
         manifest = package.manifest
@@ -106,8 +108,9 @@ class PackagePredictor:
         # Before the pixels are worked on: a net that cannot be loaded is found out at no cost.
         with self._stage("load"):
             nets = {net: self._sessions.get(package.weights[net.weights], net) for net in manifest.inference.nets()}
+            code = None if package.custom is None else self._modules.fresh(package.custom)
         with self._stage("preprocess"):
-            image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing)
+            image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing, code)
 
         mode = manifest.inference
         if not isinstance(mode, Cascade | LocaliseThenSegment):  # these cut the image before its map is made
@@ -124,8 +127,9 @@ class PackagePredictor:
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
         with self._stage("postprocess"):
             for step in manifest.score_steps:
-                answer = step.apply(answer)  # the name is used again so that only one copy lives
-            labels = decide(manifest, answer, volume, moved)
+                # The name is used again so that only one copy lives.
+                answer = step.apply(answer, code) if isinstance(step, CustomOnScores) else step.apply(answer)
+            labels = decide(manifest, answer, volume, moved, code)
         with self._stage("measure"):
             findings = conclude(manifest, answer, labels, volume, moved)
         provider = nets[manifest.inference.answer()].provider
@@ -173,5 +177,7 @@ def thresholds_of(package: Package, moved: Mapping[str, float]) -> dict[str, flo
 def _algorithm(package: Package, thresholds: Mapping[str, float], *, provider: str) -> Algorithm:
     parameters = [f"{name}={value:g}" for name, value in thresholds.items()]
     parameters += [f"{name} weights sha256={weights.sha256}" for name, weights in package.weights.items()]
+    if package.custom is not None:
+        parameters.append(f"custom steps sha256={package.custom.sha256}")
     entry = package.manifest.algorithm
     return Algorithm(package.identity, entry.title, entry.manufacturer, tuple(parameters), provider)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +33,22 @@ class Registry:
         Each is a package itself or holds packages in its sub-folders.
     largest_weights_bytes:
         Limit for each file of weights.
+    trusted:
+        SHA-256 of the packages' Python files that the site lets run; a package that brings another one is broken.
     """
 
-    def __init__(self, folders: Sequence[Path], *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES,
+        trusted: Collection[str] = (),
+    ) -> None:
         packages: dict[tuple[str, str], Package] = {}
         broken: list[BrokenPackage] = []
         for folder in _package_folders(folders):
             try:
-                package = load_package(folder, largest_weights_bytes=largest_weights_bytes)
+                package = load_package(folder, largest_weights_bytes=largest_weights_bytes, trusted=trusted)
                 key = (package.identity.name, package.identity.version)
                 twin = packages.get(key)
                 if twin is not None and twin.identity.digest != package.identity.digest:

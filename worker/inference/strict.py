@@ -114,6 +114,8 @@ def _descend(annotation: Any, part: int | str) -> tuple[Any, bool]:
         return (None if field is None else field.annotation), False
     if members := _union_members(plain):
         return _descend_union(members, part)
+    if get_origin(plain) is dict:
+        return get_args(plain)[1], False
     if get_origin(plain) is tuple:
         arguments = [argument for argument in get_args(plain) if argument is not Ellipsis]
         return arguments[part if isinstance(part, int) and part < len(arguments) else 0], False

@@ -58,7 +58,8 @@ class Hardware(Strict):
 class CustomSteps(Strict):
     """A Python file of the package with steps of its own; it runs only where the site trusts the file by its digest.
 
-    ``class_name`` is the class in it. See "Custom steps" in docs/add-a-model.md.
+    ``class_name`` is the class in it, whose methods the steps ``custom``, ``custom_scores`` and ``custom_labels`` name.
+    See "Custom steps" in docs/add-a-model.md.
     """
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py$", max_length=64)]

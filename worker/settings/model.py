@@ -153,6 +153,14 @@ class Models(Section):
         description="By model: its thresholds that the site moves, each within the bounds that its manifest states.",
     )
 
+    trusted: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
+        (),
+        description=(
+            "SHA-256 of Python files of packages (custom steps) that may run here, with all rights of the worker; "
+            "a package that brings another one is not offered."
+        ),
+    )
+
     @field_validator("folders")
     @classmethod
     def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:

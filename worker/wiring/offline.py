@@ -39,7 +39,7 @@ def packaged_models() -> Path:
 def registry(settings: Settings) -> Registry:
     """The installed model packages; broken ones are named, and do not block the others."""
     folders = [*settings.models.folders, *([packaged_models()] if settings.models.packaged else [])]
-    return Registry(folders)
+    return Registry(folders, trusted=settings.models.trusted)
 
 
 def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[BoundRule, ...]:
@@ -176,12 +176,12 @@ def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[Package
         installed = registry(settings)
         good = [p.folder for p in installed.packages]
         folders = sorted({*good, *(b.folder for b in installed.broken)})
-    return tuple(_check(folder) for folder in folders)
+    return tuple(_check(folder, settings) for folder in folders)
 
 
-def _check(folder: Path) -> PackageReport:
+def _check(folder: Path, settings: Settings) -> PackageReport:
     try:
-        package = load_package(folder)
+        package = load_package(folder, trusted=settings.models.trusted)
         sessions = SessionCache()
         for net in package.manifest.inference.nets():
             sessions.get(package.weights[net.weights], net)

@@ -17,7 +17,8 @@ from worker.inference.guards import QualityLimit
 from worker.inference.manifest import Identity
 from worker.inference.modes import Mode
 from worker.inference.outputs import Outputs, Threshold
-from worker.inference.weights_entry import WeightsEntry
+from worker.inference.steps import PostprocessingStep, PreprocessingStep
+from worker.inference.weights_entry import CustomSteps, WeightsEntry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
 PIECES = [
@@ -32,6 +33,9 @@ READERS: dict[str, TypeAdapter[Any]] = {
     "inputs": TypeAdapter(tuple[NamedInput, ...]),
     "thresholds": TypeAdapter(tuple[Threshold, ...]),
     "weights": TypeAdapter(tuple[WeightsEntry, ...]),
+    "custom": TypeAdapter(CustomSteps),
+    "preprocessing": TypeAdapter(tuple[PreprocessingStep, ...]),
+    "postprocessing": TypeAdapter(tuple[PostprocessingStep, ...]),
 }
 
 

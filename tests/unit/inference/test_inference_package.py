@@ -165,9 +165,6 @@ INPUT = package_data("0" * 64)["input"]
 
 
 def test_what_this_version_cannot_run_yet_is_refused_and_not_left_out(tmp_path: Path) -> None:
-    custom = {"file": "steps.py", "sha256": "a" * 64, "class_name": "Steps"}
-    assert '"custom"' in refused(write_package(tmp_path / "a", package_data("0" * 64) | {"custom": custom}),
-                                 "not-supported")  # fmt: skip
     data = package_data("0" * 64)
     del data["input"]
     data["inputs"] = [INPUT | {"name": "one"}, INPUT | {"name": "two"}]

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from worker.inference.steps.crop import CropToForeground, PadToMultiple, PadToSquare
+from worker.inference.steps.custom import CustomCode, CustomOnImage, CustomOnLabels, CustomOnScores, CustomStep
 from worker.inference.steps.decide import AboveThreshold, Argmax, Hysteresis, LastAbove
 from worker.inference.steps.image import Image
 from worker.inference.steps.intensity import Channels, Clip, ClipKept, ClipPercentiles, ScaleShift, ZScore
@@ -38,27 +39,28 @@ PreprocessingStep = Annotated[
     | ScalePercentiles
     | Channels
     | RepeatChannel
-    | NormaliseChannels,
+    | NormaliseChannels
+    | CustomOnImage,
     Field(discriminator="step"),
 ]
 """From the source to the net: Image in, Image out."""
 
-ScoreStep = Softmax | Sigmoid
+ScoreStep = Softmax | Sigmoid | CustomOnScores
 """On what the net says: Scores in, Scores out."""
 
 DecisionStep = Argmax | AboveThreshold | LastAbove | Hysteresis
 """From scores on the net's grid to labels on the source's: exactly one in a chain that makes segments."""
 
-MaskStep = LargestComponent | FillHoles | MinVolume
+MaskStep = LargestComponent | FillHoles | MinVolume | CustomOnLabels
 """On the labels, on the source's grid."""
 
 PostprocessingStep = Annotated[ScoreStep | DecisionStep | MaskStep, Field(discriminator="step")]
 
 
-def preprocess(image: Image, chain: Iterable[PreprocessingStep]) -> Image:
-    """Run the steps one after another."""
+def preprocess(image: Image, chain: Iterable[PreprocessingStep], code: CustomCode | None = None) -> Image:
+    """Run the steps one after another; ``code`` is what custom steps call."""
     for step in chain:
-        image = step.apply(image)
+        image = step.apply(image, code) if isinstance(step, CustomOnImage) else step.apply(image)
     return image
 
 
@@ -67,6 +69,11 @@ __all__ = [
     "Argmax",
     "ClipKept",
     "ClipPercentiles",
+    "CustomCode",
+    "CustomOnImage",
+    "CustomOnLabels",
+    "CustomOnScores",
+    "CustomStep",
     "DecisionStep",
     "MaskStep",
     "PostprocessingStep",
