@@ -67,7 +67,9 @@ def card(
 
 def _package(model: str, settings: Settings) -> Package | None:
     folder = Path(model)
-    return load_package(folder, trusted=settings.models.trusted) if (folder / MANIFEST).is_file() else None
+    if not (folder / MANIFEST).is_file():
+        return None
+    return load_package(folder, trusted=settings.models.trusted, cache=offline.weights_cache(settings))
 
 
 def _name(name: str) -> str:

@@ -15,7 +15,8 @@ from worker.domain.study import Digest
 from worker.inference.custom_file import CustomFile, verified
 from worker.inference.manifest import Manifest, parse_manifest
 from worker.inference.onnx_file import check_hygiene
-from worker.inference.weights_entry import WeightsEntry
+from worker.inference.weights_cache import WeightsCache
+from worker.inference.weights_entry import PinnedFile, WeightsEntry
 
 MANIFEST = "manifest.toml"
 LONGEST_MANIFEST_BYTES = 1 << 20
@@ -79,21 +80,10 @@ class Package:
         )
 
 
-def load_package(
-    folder: Path, *, largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES, trusted: Collection[str] = ()
-) -> Package:
-    """Read and verify a package folder. Nothing of it is run.
+def read_manifest(folder: Path) -> tuple[bytes, Manifest]:
+    """The manifest of a package folder: its bytes, and what they say.
 
-    ``trusted`` are the SHA-256 of the Python files (custom steps) that the site lets run.
-
-    Raises
-    ------
-    ConfigurationError
-        ``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``; ``weights-outside`` (a link that leads out
-        of the folder), ``weights-missing``, ``weights-too-large``, ``weights-hash-mismatch``; ``not-onnx``,
-        ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``custom-missing``,
-        ``custom-outside``, ``custom-too-large``, ``custom-hash-mismatch``, ``custom-not-trusted``, ``custom-invalid``;
-        ``not-supported``.
+    Raises ConfigurationError (``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``).
     """
     path = folder / MANIFEST
     try:
@@ -111,9 +101,34 @@ def load_package(
             next_step="A manifest is a page of text: look what is in the file.",
             code="manifest-invalid",
         )
-    manifest = parse_manifest(content)
+    return content, parse_manifest(content)
+
+
+def load_package(
+    folder: Path,
+    *,
+    largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES,
+    trusted: Collection[str] = (),
+    cache: WeightsCache | None = None,
+) -> Package:
+    """Read and verify a package folder. Nothing of it is run.
+
+    ``trusted`` are the SHA-256 of the Python files (custom steps) that the site lets run. ``cache`` is where weights
+    are looked for that are not in the folder and may be fetched; nothing is fetched here.
+
+    Raises
+    ------
+    ConfigurationError
+        ``manifest-missing``, ``manifest-not-toml``, ``manifest-invalid``; ``weights-outside`` (a link that leads out
+        of the folder), ``weights-missing``, ``weights-not-fetched``, ``weights-too-large``,
+        ``weights-size-mismatch``, ``weights-hash-mismatch``; ``not-onnx``,
+        ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``custom-missing``,
+        ``custom-outside``, ``custom-too-large``, ``custom-hash-mismatch``, ``custom-not-trusted``, ``custom-invalid``;
+        ``not-supported``.
+    """
+    content, manifest = read_manifest(folder)
     _check_supported(manifest)
-    weights = {entry.id: _verified(folder, entry, largest_weights_bytes) for entry in manifest.weights}
+    weights = {entry.id: _verified(folder, entry, largest_weights_bytes, cache) for entry in manifest.weights}
     identity = ModelIdentity(manifest.package.name, manifest.package.version, _digest(content, weights))
     custom = None
     if manifest.custom is not None:
@@ -143,13 +158,13 @@ def _digest(content: bytes, weights: Mapping[str, Weights]) -> Digest:
     return Digest(whole.hexdigest())
 
 
-def _verified(folder: Path, entry: WeightsEntry, largest: int) -> Weights:
+def _verified(folder: Path, entry: WeightsEntry, largest: int, cache: WeightsCache | None) -> Weights:
     inner = entry.file.rpartition("/")[0]
     external = {
-        one.file: _found(folder, f"{inner}/{one.file}" if inner else one.file, one.sha256, largest)
+        one.file: _found(folder, f"{inner}/{one.file}" if inner else one.file, one, largest, cache)
         for one in entry.external
     }
-    plain = _found(folder, entry.file, entry.sha256, largest)
+    plain = _found(folder, entry.file, entry, largest, cache)
     weights = Weights(plain.path, plain.sha256, plain.size_bytes, MappingProxyType(external))
     if weights.whole_bytes > largest:
         raise _too_large(entry.file, weights.whole_bytes, largest)
@@ -159,22 +174,35 @@ def _verified(folder: Path, entry: WeightsEntry, largest: int) -> Weights:
     return weights
 
 
-def _found(folder: Path, file: str, sha256: str, largest: int) -> Weights:
-    root = folder.resolve()
+def _found(folder: Path, file: str, entry: PinnedFile, largest: int, cache: WeightsCache | None) -> Weights:
     path = (folder / file).resolve()
-    if not path.is_relative_to(root):
+    if not path.is_relative_to(folder.resolve()):
         raise ConfigurationError(
             f"Weights file {file} leads out of the package folder.",
             next_step="Put the file itself into the folder, not a link.",
             code="weights-outside",
         )
+    if entry.url is not None and cache is not None and not path.exists():
+        path = cache.path_of(entry.sha256)
+        if not path.is_file():
+            raise ConfigurationError(
+                f"Weights file {file} ({entry.size_bytes} bytes) is neither in the package folder nor fetched.",
+                next_step="Fetch it with `overread models fetch`, or put the file into the folder yourself.",
+                code="weights-not-fetched",
+            )
     try:
         size = path.stat().st_size
     except OSError as error:
         raise _missing(path, error) from error
     if size > largest:
         raise _too_large(file, size, largest)
-    return Weights(path, Digest(sha256), size)
+    if entry.size_bytes not in (None, size):
+        raise ConfigurationError(
+            f"Weights file {file} has {size} bytes; size_bytes in the manifest is {entry.size_bytes}.",
+            next_step="Copy the package again, or correct size_bytes.",
+            code="weights-size-mismatch",
+        )
+    return Weights(path, Digest(entry.sha256), size)
 
 
 def _too_large(file: str, size: int, largest: int) -> ConfigurationError:

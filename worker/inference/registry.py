@@ -12,6 +12,7 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.model import ModelIdentity
 from worker.domain.study import Digest
 from worker.inference.package import LARGEST_WEIGHTS_BYTES, MANIFEST, Package, load_package
+from worker.inference.weights_cache import WeightsCache
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Registry:
         Limit for each file of weights.
     trusted:
         SHA-256 of the packages' Python files that the site lets run; a package that brings another one is broken.
+    cache:
+        Where weights lie that were fetched.
     """
 
     def __init__(
@@ -43,12 +46,15 @@ class Registry:
         *,
         largest_weights_bytes: int = LARGEST_WEIGHTS_BYTES,
         trusted: Collection[str] = (),
+        cache: WeightsCache | None = None,
     ) -> None:
         packages: dict[tuple[str, str], Package] = {}
         broken: list[BrokenPackage] = []
-        for folder in _package_folders(folders):
+        for folder in package_folders(folders):
             try:
-                package = load_package(folder, largest_weights_bytes=largest_weights_bytes, trusted=trusted)
+                package = load_package(
+                    folder, largest_weights_bytes=largest_weights_bytes, trusted=trusted, cache=cache
+                )
                 key = (package.identity.name, package.identity.version)
                 twin = packages.get(key)
                 if twin is not None and twin.identity.digest != package.identity.digest:
@@ -91,7 +97,8 @@ class Registry:
         )
 
 
-def _package_folders(folders: Sequence[Path]) -> list[Path]:
+def package_folders(folders: Sequence[Path]) -> list[Path]:
+    """The folders with a manifest: each of these itself, or those in it."""
     found: dict[Path, None] = {}
     for folder in folders:
         if (folder / MANIFEST).is_file():

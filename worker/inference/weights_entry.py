@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -13,14 +14,32 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class ExternalData(Strict):
-    """A file that holds tensors of an ONNX file, beside it, pinned by its content."""
+class PinnedFile(Strict):
+    """A file of the package, pinned by its content.
+
+    ``url`` (https) is where it may be fetched from when it is not in the folder; a site has to allow that.
+    ``size_bytes`` is its exact size.
+    """
 
     file: FileName
     sha256: Sha256
+    url: Annotated[str, Field(pattern=r"^https://[^/\s@]+/[^\s]*$", max_length=2000)] | None = None
+    size_bytes: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _sized(self) -> Self:
+        if self.url is not None and self.size_bytes is None:
+            raise ValueError("size_bytes is missing; weights that are fetched state their size")
+        if self.url is not None:
+            _ = urlsplit(self.url).port  # raises ValueError for an address that is none
+        return self
 
 
-class WeightsEntry(Strict):
+class ExternalData(PinnedFile):
+    """A file that holds tensors of an ONNX file, beside it, pinned by its content."""
+
+
+class WeightsEntry(PinnedFile):
     """A file of weights inside the package folder, pinned by its content.
 
     ``url`` (https) is where the file may be fetched from when it is not in the folder; a site has to allow that.
@@ -29,10 +48,6 @@ class WeightsEntry(Strict):
     """
 
     id: Name
-    file: FileName
-    sha256: Sha256
-    url: Annotated[str, Field(pattern=r"^https://[^\s]+$", max_length=2000)] | None = None
-    size_bytes: Annotated[int, Field(ge=1)] | None = None
     external: tuple[ExternalData, ...] = ()
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     precision_note: str = ""
@@ -41,8 +56,6 @@ class WeightsEntry(Strict):
     def _stated(self) -> WeightsEntry:
         if self.precision != "fp32" and not self.precision_note:
             raise ValueError(f"precision_note is missing; say what {self.precision} costs in accuracy against fp32")
-        if self.url is not None and self.size_bytes is None:
-            raise ValueError("size_bytes is missing; weights that are fetched state their size")
         return self
 
 

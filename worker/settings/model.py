@@ -135,6 +135,9 @@ class Inference(Section):
     threads: int = Field(0, ge=0, description="Threads of one session; 0: the CPU limit divided by concurrency.")
 
 
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+
+
 class Models(Section):
     """Model packages."""
 
@@ -159,6 +162,11 @@ class Models(Section):
             "SHA-256 of Python files of packages (custom steps) that may run here, with all rights of the worker; "
             "a package that brings another one is not offered."
         ),
+    )
+
+    fetch_from: tuple[HostName, ...] = Field(
+        (),
+        description="Hosts from which `overread models fetch` may take weights, by https; empty: nothing is fetched.",
     )
 
     @field_validator("folders")

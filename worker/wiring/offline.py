@@ -21,6 +21,7 @@ from worker.inference.package import Package, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.weights_cache import WeightsCache
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser
 from worker.pipeline.route import BoundRule
@@ -38,8 +39,17 @@ def packaged_models() -> Path:
 
 def registry(settings: Settings) -> Registry:
     """The installed model packages; broken ones are named, and do not block the others."""
-    folders = [*settings.models.folders, *([packaged_models()] if settings.models.packaged else [])]
-    return Registry(folders, trusted=settings.models.trusted)
+    return Registry(model_folders(settings), trusted=settings.models.trusted, cache=weights_cache(settings))
+
+
+def model_folders(settings: Settings) -> list[Path]:
+    """Folders that hold model packages: the site's, and ours."""
+    return [*settings.models.folders, *([packaged_models()] if settings.models.packaged else [])]
+
+
+def weights_cache(settings: Settings) -> WeightsCache:
+    """Where fetched weights lie."""
+    return WeightsCache(settings.node.data / "weights")
 
 
 def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[BoundRule, ...]:
@@ -181,7 +191,7 @@ def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[Package
 
 def _check(folder: Path, settings: Settings) -> PackageReport:
     try:
-        package = load_package(folder, trusted=settings.models.trusted)
+        package = load_package(folder, trusted=settings.models.trusted, cache=weights_cache(settings))
         sessions = SessionCache()
         for net in package.manifest.inference.nets():
             sessions.get(package.weights[net.weights], net)
