@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.inference.description import Evaluation, Metric
+from worker.inference.guard_net import NetGuard
+from worker.inference.guards import InputGuard
 from worker.inference.manifest import Manifest
 from worker.inference.outputs.parts import CodeEntry
 
@@ -59,6 +61,7 @@ def _sections(manifest: Manifest, digest: str) -> Iterator[Section | None]:
     if manifest.guards.quality:
         yield Section("Said of weak input", bullets=tuple(one.says for one in manifest.guards.quality))
     yield Section("How it runs", bullets=(
+        f"Guards of the input: {', '.join(_guard(one) for one in manifest.guards.input)}.",
         f"Inference mode: {manifest.inference.mode}.",
         f"Preprocessing: {', '.join(step.step for step in manifest.preprocessing) or 'none'}.",
         f"Postprocessing: {', '.join(step.step for step in manifest.postprocessing) or 'none'}.",
@@ -113,6 +116,10 @@ def _findings(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield "quantification", quantification.label, _code(quantification.finding)
     for heat_map in outputs.heat_maps:
         yield "heat map", heat_map.label, _code(heat_map.quantity)
+
+
+def _guard(guard: InputGuard) -> str:
+    return f"net (wants {' or '.join(guard.wanted)})" if isinstance(guard, NetGuard) else guard.guard
 
 
 def _code(entry: CodeEntry) -> str:

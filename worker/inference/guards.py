@@ -5,7 +5,7 @@ Each says what it measured and what it needs, so that the reason can stand in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ from worker.domain.errors import NotApplicableError
 from worker.domain.findings import QualityStatement
 from worker.domain.volume import Geometry, Volume
 from worker.inference.contract import Bounds
+from worker.inference.guard_net import NetGuard
+from worker.inference.nets import Net, RunNet
 from worker.inference.steps.image import Float, Image, Mask
 from worker.inference.steps.orient import reorient
 from worker.inference.strict import Strict
@@ -163,11 +165,17 @@ class Spacing(Strict):
             raise refuse(f"The pixels are {pixels:.2f} mm apart; expected {self.pixels_mm}.", "spacing")
 
 
-InputGuard = Annotated[
+ValueGuard = Annotated[
     VolumeOfRangeInsideBody | Extent | NotConstant | ValueRange | Spacing,
     Field(discriminator="guard"),
 ]
 """Asked of the volume before the run."""
+
+InputGuard = Annotated[
+    VolumeOfRangeInsideBody | Extent | NotConstant | ValueRange | Spacing | NetGuard,
+    Field(discriminator="guard"),
+]
+"""All that may refuse an input: by its values, and by what a net sees in it."""
 
 
 class SegmentVolume(Strict):
@@ -220,7 +228,7 @@ ResultGuard = Annotated[SegmentVolume | SegmentRatio, Field(discriminator="guard
 class QualityLimit(Strict):
     """A limit that does not refuse: where ``check`` would, the result says so in the whole sentence ``says``."""
 
-    check: InputGuard
+    check: ValueGuard
     says: Annotated[str, Field(min_length=1, max_length=1024)]
 
     def statement(self, volume: Volume) -> QualityStatement | None:
@@ -238,3 +246,19 @@ class Guards(Strict):
     input: Annotated[tuple[InputGuard, ...], Field(min_length=1)]
     result: tuple[ResultGuard, ...] = ()
     quality: tuple[QualityLimit, ...] = ()
+
+    def nets(self) -> tuple[Net, ...]:
+        """The nets of the guards, in order."""
+        return tuple(guard.net for guard in self.input if isinstance(guard, NetGuard))
+
+    def check_input(self, volume: Volume, run: Callable[[], RunNet]) -> None:
+        """Ask every guard of the input: those that look at values first, because a net has to be loaded.
+
+        ``run`` is called when the first net is needed. Raises NotApplicableError.
+        """
+        asked = sorted(self.input, key=lambda guard: isinstance(guard, NetGuard))  # the order is kept otherwise
+        for guard in asked:
+            if isinstance(guard, NetGuard):
+                guard.check(volume, run())
+            else:
+                guard.check(volume)

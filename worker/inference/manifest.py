@@ -15,6 +15,7 @@ from worker.inference.description import Bias, Evaluation, Licence, Sentence
 from worker.inference.guards import Guards
 from worker.inference.manifest_checks import disagreements
 from worker.inference.modes import Mode
+from worker.inference.nets import AnyNet
 from worker.inference.outputs import CodeEntry, Name, Outputs, Threshold
 from worker.inference.steps import (
     CustomStep,
@@ -96,6 +97,10 @@ class Manifest(Strict):
     def reference(self) -> InputContract:
         """What the series must be on whose grid the findings lie."""
         return next(iter(self.contracts.values()))
+
+    def nets(self) -> tuple[AnyNet, ...]:
+        """Every net that a run may need: of the inference, then of the guards."""
+        return (*self.inference.nets(), *self.guards.nets())
 
     @property
     def score_steps(self) -> tuple[ScoreStep, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from worker.inference.guard_net import NetGuard
 from worker.inference.modes import Cascade, LocaliseThenSegment
 from worker.inference.nets import Net
 from worker.inference.outputs.detections import BoxesEntry, ComponentsEntry, PeaksEntry
@@ -53,11 +54,18 @@ def chains(manifest: Manifest) -> Iterator[tuple[str, tuple[PreprocessingStep, .
         yield "inference.second.preprocessing", mode.second.preprocessing
 
 
+def guard_chains(manifest: Manifest) -> Iterator[tuple[str, tuple[PreprocessingStep, ...]]]:
+    """The chains of guards that ask a net; each begins at the source."""
+    for index, guard in enumerate(manifest.guards.input):
+        if isinstance(guard, NetGuard):
+            yield f"guards.input[{index}].preprocessing", guard.preprocessing
+
+
 def _weights(manifest: Manifest) -> list[str]:
     known = [entry.id for entry in manifest.weights]
-    used = {net.weights for net in manifest.inference.nets()}
+    used = {net.weights for net in manifest.nets()}
     found = [f'weights "{i}" are listed twice' for i in sorted({i for i in known if known.count(i) > 1})]
-    found += [f'inference uses weights "{i}", which are not listed{nearest(i, known)}' for i in sorted(used - {*known})]
+    found += [f'a net uses weights "{i}", which are not listed{nearest(i, known)}' for i in sorted(used - {*known})]
     found += [f'weights "{i}" are listed but no net uses them' for i in sorted({*known} - used)]
     return found
 
@@ -141,9 +149,16 @@ def _channels(manifest: Manifest) -> list[str]:
 
 
 def _kept(manifest: Manifest) -> list[str]:
+    found = _kept_in(chains(manifest))
+    for one in guard_chains(manifest):
+        found += _kept_in([one])
+    return found
+
+
+def _kept_in(several: Iterable[tuple[str, tuple[PreprocessingStep, ...]]]) -> list[str]:
     kept: set[str] = set()
     found = []
-    for where, chain in chains(manifest):
+    for where, chain in several:
         for index, step in enumerate(chain):
             if isinstance(step, ClipKept) and step.kept not in kept:
                 found.append(f'{where}[{index}]: nothing was kept as "{step.kept}" before{nearest(step.kept, kept)}')
@@ -156,7 +171,7 @@ def _custom(manifest: Manifest) -> list[str]:
     """Custom steps against ``[custom]``; only the common chain may have them."""
     found = [
         f"{where}[{index}]: custom steps stand in preprocessing and postprocessing only, not in the chain of a stage"
-        for where, chain in chains(manifest)
+        for where, chain in (*chains(manifest), *guard_chains(manifest))
         for index, step in enumerate(chain)
         if isinstance(step, CustomStep) and where != "preprocessing"
     ]
@@ -188,7 +203,7 @@ def _spaces(manifest: Manifest) -> list[str]:
         return []
     return [
         f'{where}[{index}]: {step.step} needs millimetres, but input.spaces allows "pixels"'
-        for where, chain in chains(manifest)
+        for where, chain in (*chains(manifest), *guard_chains(manifest))
         for index, step in enumerate(chain)
         if step.step in _IN_MILLIMETRES
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from worker.domain.errors import ConfigurationError
@@ -16,10 +16,10 @@ from worker.inference.conclude import conclude, decide, quality
 from worker.inference.custom_code import CustomModules
 from worker.inference.memory import check_answer_memory, check_memory
 from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
-from worker.inference.nets import AnyNet
+from worker.inference.nets import AnyNet, RunNet
 from worker.inference.package import Package
 from worker.inference.registry import Registry
-from worker.inference.session import SessionCache
+from worker.inference.session import NetSession, SessionCache
 from worker.inference.steps import CustomOnScores, preprocess
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.image import Float, Image
@@ -62,7 +62,7 @@ class PackagePredictor:
         on_stage: OnStage | None = None,
     ) -> None:
         self._registry = registry
-        self._sessions = sessions or SessionCache()
+        self._sessions = SessionCache() if sessions is None else sessions  # an empty cache is false
         self._memory_limit_bytes = memory_limit_bytes
         self._moved = {name: dict(values) for name, values in (thresholds or {}).items()}
         self._on_stage = on_stage
@@ -102,12 +102,11 @@ class PackagePredictor:
         check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes)
         with self._stage("guards"):
             check_contract(manifest.reference, volume)
-            for guard in manifest.guards.input:
-                guard.check(volume)
+            manifest.guards.check_input(volume, lambda: self._runner(package, manifest.guards.nets()))
             limits = quality(manifest, volume)
         # Before the pixels are worked on: a net that cannot be loaded is found out at no cost.
         with self._stage("load"):
-            nets = {net: self._sessions.get(package.weights[net.weights], net) for net in manifest.inference.nets()}
+            nets = self._loaded(package, manifest.inference.nets())
             code = None if package.custom is None else self._modules.fresh(package.custom)
         with self._stage("preprocess"):
             image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing, code)
@@ -117,11 +116,8 @@ class PackagePredictor:
             copies = 2 if isinstance(mode, Ensemble) else 1
             check_answer_memory(mode.answer(), image, copies=copies, limit_bytes=self._memory_limit_bytes)
 
-        def run(net: AnyNet, batch: Float, *, last: bool = True) -> Float:
-            return nets[net].run(batch, last=last)
-
         with self._stage("inference"):
-            answer: Answer = mode.run(image, run)
+            answer: Answer = mode.run(image, runner(nets))
             del image
             check_not_constant(answer)
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
@@ -134,6 +130,12 @@ class PackagePredictor:
             findings = conclude(manifest, answer, labels, volume, moved)
         provider = nets[manifest.inference.answer()].provider
         return Conclusion(_algorithm(package, moved, provider=provider), volume, (*findings, *limits))
+
+    def _loaded(self, package: Package, nets: Iterable[AnyNet]) -> dict[AnyNet, NetSession]:
+        return {net: self._sessions.get(package.weights[net.weights], net) for net in nets}
+
+    def _runner(self, package: Package, nets: Iterable[AnyNet]) -> RunNet:
+        return runner(self._loaded(package, nets))
 
     def algorithm(self, model: ModelIdentity) -> Algorithm:
         """What results say of the model, also of one that did not run; ConfigurationError (``model-missing``)."""
@@ -149,6 +151,15 @@ class PackagePredictor:
         log.debug("inference-stage", extra={"stage": name, "seconds": seconds})
         if self._on_stage is not None:
             self._on_stage(name, seconds)
+
+
+def runner(nets: Mapping[AnyNet, NetSession]) -> RunNet:
+    """Runs nets that are loaded."""
+
+    def run(net: AnyNet, batch: Float, *, last: bool = True) -> Float:
+        return nets[net].run(batch, last=last)
+
+    return run
 
 
 def thresholds_of(package: Package, moved: Mapping[str, float]) -> dict[str, float]:

@@ -193,7 +193,7 @@ def _check(folder: Path, settings: Settings) -> PackageReport:
     try:
         package = load_package(folder, trusted=settings.models.trusted, cache=weights_cache(settings))
         sessions = SessionCache()
-        for net in package.manifest.inference.nets():
+        for net in package.manifest.nets():
             sessions.get(package.weights[net.weights], net)
     except OverreadError as error:
         return PackageReport(folder, "", str(error))

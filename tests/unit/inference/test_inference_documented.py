@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from tests.unit.inference.test_inference_scaffold import codes_in, known
 from worker.inference.contract import InputContract, NamedInput
-from worker.inference.guards import QualityLimit
+from worker.inference.guards import InputGuard, QualityLimit
 from worker.inference.manifest import Identity
 from worker.inference.modes import Mode
 from worker.inference.outputs import Outputs, Threshold
@@ -43,7 +43,8 @@ READERS: dict[str, TypeAdapter[Any]] = {
 def test_a_documented_piece_can_be_read(piece: dict[str, Any]) -> None:
     for key, value in piece.items():
         if key == "guards":
-            TypeAdapter(tuple[QualityLimit, ...]).validate_json(json.dumps(value["quality"]))
+            TypeAdapter(tuple[QualityLimit, ...]).validate_json(json.dumps(value.get("quality", [])))
+            TypeAdapter(tuple[InputGuard, ...]).validate_json(json.dumps(value.get("input", [])))
         else:
             READERS[key].validate_json(json.dumps(value))
     for scheme, value, meaning in codes_in(piece):

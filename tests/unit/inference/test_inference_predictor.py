@@ -270,3 +270,10 @@ def test_stages_are_told_in_order(tmp_path: Path) -> None:
     predict(write_package(tmp_path), on_stage=lambda name, seconds: told.append((name, seconds)))
     assert [name for name, _ in told] == ["guards", "load", "preprocess", "inference", "postprocess", "measure"]
     assert all(seconds >= 0 for _, seconds in told)
+
+
+def test_the_cache_of_sessions_that_is_given_is_used_though_it_is_empty(tmp_path: Path) -> None:
+    sessions = SessionCache(SessionSettings(threads=1))
+    registry = Registry([write_package(tmp_path)])
+    PackagePredictor(registry, sessions=sessions).predict(registry.packages[0].identity, VOLUME)
+    assert len(sessions) == 1
