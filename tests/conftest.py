@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.triton_server import SERVER
 from worker.observe import logs
 
 # dciodvfy, segimage2itkimage and others come with Python packages: they lie beside the interpreter, which need not be
@@ -33,6 +34,7 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "redis": _on_path("redis-server"),
     "rabbitmq": _on_path("rabbitmq-server"),
     "postgres": _postgres,
+    "triton": SERVER.is_file,
 }
 
 

@@ -2,6 +2,19 @@
 # Installs the real servers that the suite runs against, on Debian with root; elsewhere says what is missing.
 set -eu
 
+# Triton's own server comes inside a Python package that wants an older NumPy than ours, so it has a folder to itself:
+# nothing of the package is imported, only its server is started. Pinned by content.
+triton="${XDG_CACHE_HOME:-$HOME/.cache}/overread-tests/nvidia-pytriton-0.7.0"
+if [ ! -d "$triton" ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+  python=.venv/bin/python && [ -x "$python" ] || python=python3
+  echo "nvidia-pytriton==0.7.0 --hash=sha256:21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df" > "${TMPDIR:-/tmp}/overread-triton.$$"
+  echo "fetching the Triton server"
+  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$triton.new.$$" -r "${TMPDIR:-/tmp}/overread-triton.$$" && mv "$triton.new.$$" "$triton" \
+    || echo "missing, left out -- Triton: tests marked triton (nets on a server)"
+  rm -rf "${TMPDIR:-/tmp}/overread-triton.$$" "$triton.new.$$"
+fi
+
 missing=""
 need() { # command, Debian package, the tests that are left out without it
   command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2|$3;"

@@ -8,8 +8,9 @@ from worker.domain.errors import NotApplicableError, PermanentError
 from worker.domain.volume import Volume
 from worker.inference.contract import InputContract
 from worker.inference.guards import check_values
+from worker.inference.nets import AnyNet
 from worker.inference.steps.answers import Answer, Candidates, Ratings
-from worker.inference.steps.image import Scores
+from worker.inference.steps.image import Float, Scores
 
 
 def check_contract(contract: InputContract, volume: Volume) -> None:
@@ -31,6 +32,17 @@ def check_contract(contract: InputContract, volume: Volume) -> None:
     if bounds is not None and volume.in_patient_space and not bounds.hold(round(spacing, 3)):
         raise NotApplicableError(f"The slices are {spacing:.2f} mm apart; expected {bounds}.", code="slice-spacing")
     check_values(volume.voxels)
+
+
+def check_finite(net: AnyNet, result: Float) -> None:
+    """Raise PermanentError (``output-not-finite``) when what a net packed has NaN or infinity in it."""
+    # The sum first: it is finite for nearly every answer, and takes no array of its own.
+    if not np.isfinite(result.sum(dtype=np.float64)) and not np.isfinite(result).all():
+        raise PermanentError(
+            f'Output "{net.outputs[0].name}" of net {net.weights} has values that are not finite numbers.',
+            next_step="No result is made. Report the case to the model's maker.",
+            code="output-not-finite",
+        )
 
 
 def check_not_constant(answer: Answer) -> None:

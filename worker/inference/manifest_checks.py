@@ -31,6 +31,7 @@ def disagreements(manifest: Manifest) -> list[str]:
     """Everything that does not agree."""
     return [
         *_weights(manifest),
+        *_variants(manifest),
         *_postprocessing(manifest),
         *_thresholds(manifest),
         *_kinds(manifest),
@@ -66,7 +67,34 @@ def _weights(manifest: Manifest) -> list[str]:
     used = {net.weights for net in manifest.nets()}
     found = [f'weights "{i}" are listed twice' for i in sorted({i for i in known if known.count(i) > 1})]
     found += [f'a net uses weights "{i}", which are not listed{nearest(i, known)}' for i in sorted(used - {*known})]
-    found += [f'weights "{i}" are listed but no net uses them' for i in sorted({*known} - used)]
+    variants = {entry.id for entry in manifest.weights if entry.variant_of is not None}
+    found += [f'weights "{i}" are listed but no net uses them' for i in sorted({*known} - used - variants)]
+    return found
+
+
+def _variants(manifest: Manifest) -> list[str]:
+    """Weights that may run in the place of others."""
+    entries = {entry.id: entry for entry in manifest.weights}
+    used = {net.weights for net in manifest.nets()}
+    found = []
+    offered: dict[tuple[str, str], str] = {}
+    for entry in manifest.weights:
+        if entry.variant_of is None:
+            continue
+        base = entries.get(entry.variant_of)
+        where = f'weights "{entry.id}" are a variant of "{entry.variant_of}", '
+        if entry.id in used:
+            found.append(where + "but a net names them; it must name what they are a variant of")
+        if base is None:
+            found.append(where + f"which are not listed{nearest(entry.variant_of, entries)}")
+            continue
+        if base.variant_of is not None:
+            found.append(where + "which are a variant themselves")
+        if base.precision == entry.precision:
+            found.append(where + f"which have the same precision ({entry.precision})")
+        twin = offered.setdefault((entry.variant_of, entry.precision), entry.id)
+        if twin != entry.id:
+            found.append(where + f'and so are "{twin}" in the same precision ({entry.precision})')
     return found
 
 

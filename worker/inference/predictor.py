@@ -14,12 +14,13 @@ from worker.domain.volume import Volume
 from worker.inference.checks import check_contract, check_not_constant
 from worker.inference.conclude import conclude, decide, quality
 from worker.inference.custom_code import CustomModules
+from worker.inference.execution import Execution, Session, providers_of
 from worker.inference.memory import check_answer_memory, check_memory
 from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
 from worker.inference.nets import AnyNet, RunNet
 from worker.inference.package import Package
 from worker.inference.registry import Registry
-from worker.inference.session import NetSession, SessionCache
+from worker.inference.session import SessionCache
 from worker.inference.steps import CustomOnScores, preprocess
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.image import Float, Image
@@ -39,6 +40,8 @@ class PackagePredictor:
         The installed packages.
     sessions:
         Where the loaded nets are kept; made with defaults when not given. Nothing is loaded before the first run.
+    execution:
+        Where nets run and in which precision, instead of ``sessions``.
     memory_limit_bytes:
         A run that is estimated to need more is refused.
     thresholds:
@@ -49,7 +52,7 @@ class PackagePredictor:
     Raises
     ------
     ConfigurationError
-        ``threshold-unknown``, ``threshold-out-of-bounds``.
+        ``threshold-unknown``, ``threshold-out-of-bounds``; what ``Execution.check`` raises.
     """
 
     def __init__(
@@ -57,18 +60,20 @@ class PackagePredictor:
         registry: Registry,
         *,
         sessions: SessionCache | None = None,
+        execution: Execution | None = None,
         memory_limit_bytes: int = 8 << 30,
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         on_stage: OnStage | None = None,
     ) -> None:
         self._registry = registry
-        self._sessions = SessionCache() if sessions is None else sessions  # an empty cache is false
+        self._execution = execution if execution is not None else Execution(sessions)
         self._memory_limit_bytes = memory_limit_bytes
         self._moved = {name: dict(values) for name, values in (thresholds or {}).items()}
         self._on_stage = on_stage
         self._modules = CustomModules()
         for package in registry.packages:
             thresholds_of(package, self._moved.get(package.identity.name, {}))
+        self._execution.check(registry.packages)
 
     def predict(self, model: ModelIdentity, volume: Volume) -> Conclusion:
         """Run the model on the volume.
@@ -93,6 +98,8 @@ class PackagePredictor:
             A guard refuses the input or the result; the message says what was measured and what is needed.
         ConfigurationError
             ``model-missing``, and what loading a session raises.
+        TransientError
+            What a server raises that is away, failing or not ready.
         PermanentError
             ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``,
             ``probability-out-of-range``; ``custom-not-loadable``, ``custom-step-failed``, ``custom-step-answer``.
@@ -100,13 +107,14 @@ class PackagePredictor:
         package = self._registry.pinned(model)
         manifest = package.manifest
         check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes)
+        sessions: dict[AnyNet, Session] = {}
         with self._stage("guards"):
             check_contract(manifest.reference, volume)
-            manifest.guards.check_input(volume, lambda: self._runner(package, manifest.guards.nets()))
+            manifest.guards.check_input(volume, lambda: self._loaded(package, manifest.guards.nets(), sessions))
             limits = quality(manifest, volume)
         # Before the pixels are worked on: a net that cannot be loaded is found out at no cost.
         with self._stage("load"):
-            nets = self._loaded(package, manifest.inference.nets())
+            run = self._loaded(package, manifest.inference.nets(), sessions)
             code = None if package.custom is None else self._modules.fresh(package.custom)
         with self._stage("preprocess"):
             image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing, code)
@@ -117,7 +125,7 @@ class PackagePredictor:
             check_answer_memory(mode.answer(), image, copies=copies, limit_bytes=self._memory_limit_bytes)
 
         with self._stage("inference"):
-            answer: Answer = mode.run(image, runner(nets))
+            answer: Answer = mode.run(image, run)
             del image
             check_not_constant(answer)
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
@@ -128,20 +136,31 @@ class PackagePredictor:
             labels = decide(manifest, answer, volume, moved, code)
         with self._stage("measure"):
             findings = conclude(manifest, answer, labels, volume, moved)
-        provider = nets[manifest.inference.answer()].provider
-        return Conclusion(_algorithm(package, moved, provider=provider), volume, (*findings, *limits))
+        algorithm = _algorithm(
+            package,
+            moved,
+            weights=self._execution.parameters(package, sessions),
+            provider=providers_of(sessions.values()),
+        )
+        return Conclusion(algorithm, volume, (*findings, *limits))
 
-    def _loaded(self, package: Package, nets: Iterable[AnyNet]) -> dict[AnyNet, NetSession]:
-        return {net: self._sessions.get(package.weights[net.weights], net) for net in nets}
+    def warm(self, model: ModelIdentity) -> bool:
+        """Load what a model needs, as long as no other model has to go for it; tells whether all of it is there.
 
-    def _runner(self, package: Package, nets: Iterable[AnyNet]) -> RunNet:
-        return runner(self._loaded(package, nets))
+        Raises ConfigurationError (``model-missing``, and what loading a session raises).
+        """
+        return self._execution.warm(self._registry.pinned(model))
+
+    def _loaded(self, package: Package, nets: Iterable[AnyNet], sessions: dict[AnyNet, Session]) -> RunNet:
+        """Runs these nets; their sessions are put to those that this prediction has used."""
+        sessions |= {net: self._execution.session(package, net) for net in nets}
+        return runner(sessions)
 
     def algorithm(self, model: ModelIdentity) -> Algorithm:
         """What results say of the model, also of one that did not run; ConfigurationError (``model-missing``)."""
         package = self._registry.pinned(model)
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
-        return _algorithm(package, moved, provider="")
+        return _algorithm(package, moved, weights=self._execution.parameters(package, {}), provider="")
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -153,7 +172,7 @@ class PackagePredictor:
             self._on_stage(name, seconds)
 
 
-def runner(nets: Mapping[AnyNet, NetSession]) -> RunNet:
+def runner(nets: Mapping[AnyNet, Session]) -> RunNet:
     """Runs nets that are loaded."""
 
     def run(net: AnyNet, batch: Float, *, last: bool = True) -> Float:
@@ -185,10 +204,10 @@ def thresholds_of(package: Package, moved: Mapping[str, float]) -> dict[str, flo
     return {name: moved.get(name, threshold.default) for name, threshold in known.items()}
 
 
-def _algorithm(package: Package, thresholds: Mapping[str, float], *, provider: str) -> Algorithm:
-    parameters = [f"{name}={value:g}" for name, value in thresholds.items()]
-    parameters += [f"{name} weights sha256={weights.sha256}" for name, weights in package.weights.items()]
-    if package.custom is not None:
-        parameters.append(f"custom steps sha256={package.custom.sha256}")
+def _algorithm(
+    package: Package, thresholds: Mapping[str, float], *, weights: tuple[str, ...], provider: str
+) -> Algorithm:
+    moved = tuple(f"{name}={value:g}" for name, value in thresholds.items())
+    custom = () if package.custom is None else (f"custom steps sha256={package.custom.sha256}",)
     entry = package.manifest.algorithm
-    return Algorithm(package.identity, entry.title, entry.manufacturer, tuple(parameters), provider)
+    return Algorithm(package.identity, entry.title, entry.manufacturer, (*moved, *weights, *custom), provider)

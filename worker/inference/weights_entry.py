@@ -11,6 +11,7 @@ from worker.inference.outputs.parts import Name
 from worker.inference.strict import Strict
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=255)]
+Precision = Literal["fp32", "fp16", "int8"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -44,13 +45,15 @@ class WeightsEntry(PinnedFile):
 
     ``url`` (https) is where the file may be fetched from when it is not in the folder; a site has to allow that.
     ``external`` lists every further file that holds its tensors. ``precision`` is what it was converted to, and
-    ``precision_note`` what that costs in accuracy.
+    ``precision_note`` what that costs in accuracy. ``variant_of`` names the weights in whose place these may run, with
+    the same inputs and outputs, where a site chooses their precision; nets name the others.
     """
 
     id: Name
     external: tuple[ExternalData, ...] = ()
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Precision = "fp32"
     precision_note: str = ""
+    variant_of: Name | None = None
 
     @model_validator(mode="after")
     def _stated(self) -> WeightsEntry:

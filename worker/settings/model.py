@@ -14,6 +14,7 @@ from worker.domain.result import Destination
 from worker.domain.routing import Rule, Timing
 from worker.domain.study import Digest
 from worker.settings.conditions import ConditionEntry, PreferenceEntry
+from worker.settings.execution import Inference, Precision, TritonEntry
 from worker.settings.profiles import ProfileEntry, resolved
 from worker.settings.section import Name, Section
 
@@ -127,14 +128,6 @@ class Work(Section):
     memory_limit_mb: int = Field(0, ge=0, description="Refuse runs that would need more MiB; 0: 80 % of what there is.")
 
 
-class Inference(Section):
-    """ONNX Runtime."""
-
-    providers: tuple[str, ...] = Field(("CPUExecutionProvider",), min_length=1, description="Wanted, in this order.")
-    allow_fallback: bool = Field(default=False, description="Run on the CPU when a wanted provider is missing.")
-    threads: int = Field(0, ge=0, description="Threads of one session; 0: the CPU limit divided by concurrency.")
-
-
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
 
 
@@ -155,7 +148,10 @@ class Models(Section):
         default_factory=dict,
         description="By model: its thresholds that the site moves, each within the bounds that its manifest states.",
     )
-
+    precision: dict[Name, Precision] = Field(
+        default_factory=dict,
+        description="By model: the precision in which it runs, of those that its manifest offers; else as it says.",
+    )
     trusted: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
         (),
         description=(
@@ -296,6 +292,7 @@ class Settings(Section):
     work: Work = Work()
     inference: Inference = Inference()
     models: Models = Models()
+    triton: tuple[TritonEntry, ...] = ()
     destinations: tuple[DestinationEntry, ...] = ()
     profiles: tuple[ProfileEntry, ...] = ()
     confirmation: Confirmation = Confirmation()
@@ -311,6 +308,7 @@ class Settings(Section):
         for what, names in (
             ("destinations", [d.name for d in self.destinations]),
             ("rules", [r.name for r in self.rules]),
+            ("triton", [one.model for one in self.triton]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -360,6 +358,14 @@ class Settings(Section):
         content = self.results.model_dump_json()
         if self.models.thresholds:
             content += repr(sorted((name, sorted(moved.items())) for name, moved in self.models.thresholds.items()))
+        if self.models.precision:
+            content += repr(sorted(self.models.precision.items()))
+        running = self.inference.model_dump(include={"providers", "provider_options", "allow_fallback"})
+        if running != Inference().model_dump(include=set(running)):
+            content += repr(running)
+        if self.triton:
+            served = {"model", "url", "names", "version", "identity"}
+            content += repr(sorted(entry.model_dump_json(include=served) for entry in self.triton))
         if self.profiles or any(entry.profile != OHIF.name for entry in self.destinations):
             content += repr(sorted(self.profile_of.items()))
         return Digest(hashlib.sha256(content.encode()).hexdigest())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
+from celery.signals import worker_process_init
 from celery.worker.request import Request
 
 from worker.domain.job import JobId, JobState
@@ -111,6 +113,15 @@ def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack)
 
     for lane, function in ((Lane.ROUTE, route), (Lane.ANALYSE, analyse), (Lane.DELIVER, deliver)):
         app.task(function, name=lane.task, base=Thin, shared=False)
+
+
+def at_child_start(prepare: Callable[[], None]) -> None:
+    """Have each child call this after its fork, in a thread of its own: it takes tasks meanwhile."""
+
+    def begin(**_: Any) -> None:
+        threading.Thread(target=prepare, name="warm-up", daemon=True).start()
+
+    worker_process_init.connect(begin, weak=False)
 
 
 def _said(state: JobState | DeliveryState | None) -> str:

@@ -16,11 +16,11 @@ from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
-from worker.inference.cpu import cpu_limit
 from worker.inference.package import Package, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.session import SessionCache
+from worker.inference.variants import bound_entries
 from worker.inference.weights_cache import WeightsCache
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser
@@ -29,6 +29,7 @@ from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 from worker.results.identity import Equipment
 from worker.settings import Settings
+from worker.wiring.execution import execution
 
 
 def packaged_models() -> Path:
@@ -123,26 +124,15 @@ def memory_limit_bytes(settings: Settings) -> int:
     return int(0.8 * _memory_bytes() / settings.work.concurrency)
 
 
-def analyser(settings: Settings, *, installation_id: str, standard: Profile = OHIF) -> Analyser:
+def analyser(
+    settings: Settings, *, installation_id: str, standard: Profile = OHIF, predictor: ports.Predictor | None = None
+) -> Analyser:
     """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run.
 
     ``standard`` is the profile of results that go to no destination.
     """
     volumes: ports.VolumeReader = VolumeReader(memory_budget_bytes=memory_limit_bytes(settings))
-    threads = settings.inference.threads or max(1, cpu_limit() // settings.work.concurrency)
-    sessions = SessionCache(
-        SessionSettings(
-            providers=settings.inference.providers,
-            allow_fallback=settings.inference.allow_fallback,
-            threads=threads,
-        )
-    )
-    predictor: ports.Predictor = PackagePredictor(
-        registry(settings),
-        sessions=sessions,
-        memory_limit_bytes=memory_limit_bytes(settings),
-        thresholds=settings.models.thresholds,
-    )
+    predictor = predictor if predictor is not None else model_predictor(settings)
     encoder: ports.Encoder = DicomEncoder(
         equipment=equipment(settings, installation_id=installation_id),
         series_number=settings.results.series_number,
@@ -153,6 +143,16 @@ def analyser(settings: Settings, *, installation_id: str, standard: Profile = OH
         maximum_object_bytes=settings.results.max_object_mb << 20, profiles=settings.profile_of, standard=standard
     )
     return Analyser(reader(settings), volumes, predictor, encoder, gate)
+
+
+def model_predictor(settings: Settings, installed: Registry | None = None) -> PackagePredictor:
+    """The installed models, running where and how the site has configured it. Nothing is loaded yet."""
+    return PackagePredictor(
+        installed or registry(settings),
+        execution=execution(settings),
+        memory_limit_bytes=memory_limit_bytes(settings),
+        thresholds=settings.models.thresholds,
+    )
 
 
 def equipment(settings: Settings, *, installation_id: str) -> Equipment:
@@ -194,7 +194,8 @@ def _check(folder: Path, settings: Settings) -> PackageReport:
         package = load_package(folder, trusted=settings.models.trusted, cache=weights_cache(settings))
         sessions = SessionCache()
         for net in package.manifest.nets():
-            sessions.get(package.weights[net.weights], net)
+            for entry in bound_entries(package, net.weights):
+                sessions.get(package.weights[entry.id], net)
     except OverreadError as error:
         return PackageReport(folder, "", str(error))
     return PackageReport(folder, str(package.identity), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -19,8 +20,9 @@ from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.settings import Settings
 from worker.tasks.lanes import Lane
-from worker.tasks.work import register
+from worker.tasks.work import at_child_start, register
 from worker.wiring import brokers, offline, stores
+from worker.wiring.warming import Models
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,12 @@ class Illustrations:
 class UseCases:
     """Made once in each child, after the fork, at its first task."""
 
-    def __init__(self, settings: Settings, black_box: BlackBox) -> None:
+    def __init__(self, settings: Settings, black_box: BlackBox, models: Models | None = None) -> None:
         self._settings = settings
         self._black_box = black_box
         self._ledger = stores.ledger(settings)
         self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
+        self._models = models if models is not None else Models(settings)
 
     def _new_watch(self) -> Stopwatch:
         self._black_box.begin("attempt")
@@ -82,7 +85,9 @@ class UseCases:
             jobs=self._ledger.jobs,
             evidence=self._ledger.evidence,
             products=self._ledger.products,
-            analyser=offline.analyser(settings, installation_id=self._ledger.installation_id),
+            analyser=offline.analyser(
+                settings, installation_id=self._ledger.installation_id, predictor=self._models.predictor
+            ),
             illustrator=illustrator,
             new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,
@@ -110,13 +115,20 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     app.conf.worker_soft_shutdown_timeout = STOP_GRACE_S
     app.conf.worker_enable_soft_shutdown_on_idle = False
     made: dict[int, UseCases] = {}
+    loaded: dict[int, Models] = {}
+    making = threading.RLock()  # the warm-up and the first task may come at the same time
     black_box = BlackBox(settings.node.data / "run")
+
+    def models() -> Models:
+        with making:
+            return loaded.setdefault(os.getpid(), Models(settings))
 
     def use_cases() -> UseCases:
         # By process: what a parent made must not be used by a child that was forked from it.
-        if os.getpid() not in made:
-            made[os.getpid()] = UseCases(settings, black_box)
-        return made[os.getpid()]
+        with making:
+            if os.getpid() not in made:
+                made[os.getpid()] = UseCases(settings, black_box, models())
+            return made[os.getpid()]
 
     def on_lost(lane: Lane, id_: str, *, worker: str, reason: str) -> None:
         left = black_box.read(int(worker.rpartition(":")[2]))
@@ -127,6 +139,8 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
             log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
 
     register(app, use_cases, on_lost)
+    if Lane.ANALYSE in lanes and settings.inference.warm:
+        at_child_start(lambda: models().warm())
     concurrency = settings.work.concurrency if Lane.ANALYSE in lanes else 2 if Lane.DELIVER in lanes else 1
     names = "-".join(lane.value for lane in lanes)
     app.worker_main(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
-from worker.tasks.work import register
+from worker.tasks.work import at_child_start, register
+
+PARENT = os.getpid()
 
 
 class Writes:
@@ -28,10 +32,18 @@ class UseCases:
         self.route, self.analyse, self.deliver = (Writes(name, said) for name in ("route", "analyse", "deliver"))
 
 
+def prepare(said: Path) -> None:
+    """A warm-up that never ends: tasks must not wait for it."""
+    with said.open("a") as stream:
+        stream.write(f"prepared {os.getpid() != PARENT}\n")
+    threading.Event().wait()
+
+
 def main() -> None:
     url, said = sys.argv[1], Path(sys.argv[2])
     app = make_app(BrokerOptions(url, deadline_s=60))
     register(app, lambda: UseCases(said), lambda *_args, **_kwargs: None)
+    at_child_start(lambda: prepare(said))
     queues = ",".join(lane.queue for lane in Lane)
     app.worker_main(["worker", f"--queues={queues}", "--concurrency=1", "--pool=prefork", "--loglevel=ERROR"])
 
