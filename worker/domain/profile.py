@@ -52,6 +52,8 @@ class Profile:
     because ..." is sent as well. ``colours``: sRGB by segment label, in place of the model's. ``series_number``: of
     the first result series; None is the installation's. ``series_prefix`` begins every Series Description.
     ``character_set``: of all text (PS3.3 C.12.1.1.2); what it cannot write stops the encoding.
+    ``stand_in_orientation``: segmentations of projection and ultrasound images state the orientation (1, 0, 0, 0, 1, 0)
+    without a position; those images have none, but OHIF 3.13 does not open a segmentation without one.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Profile:
     presentation_state: bool = False
     refusals: bool = False
     character_set: str = "ISO_IR 192"
+    stand_in_orientation: bool = True
     series_number: int | None = None
     series_prefix: str = "AI DRAFT"
     colours: tuple[tuple[str, tuple[int, int, int]], ...] = ()
@@ -74,9 +77,16 @@ class Profile:
 
 OHIF = Profile(name="ohif")
 SLICER = Profile(
-    name="slicer", regions=RegionEncoding.PATIENT, statements=Statements.BOTH, one_template=True, heat_maps=True
+    name="slicer",
+    regions=RegionEncoding.PATIENT,
+    statements=Statements.BOTH,
+    one_template=True,
+    heat_maps=True,
+    stand_in_orientation=False,
 )
-WEASIS = Profile(name="weasis", key_object_selection=True, presentation_state=True, heat_maps=False)
+WEASIS = Profile(
+    name="weasis", key_object_selection=True, presentation_state=True, heat_maps=False, stand_in_orientation=False
+)
 PLAIN = Profile(
     name="plain",
     segmentation=SegmentEncoding.NONE,

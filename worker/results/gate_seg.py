@@ -49,9 +49,7 @@ def seg_checks(ds: Dataset, finding: Segmentation, given: Inspection) -> Iterato
         "seg-segments", f"{len(finding.segments)} segments as concluded", lambda: segment_problems(ds, finding, given)
     )
     yield checked("seg-dimensions", "tell all frames apart", lambda: _dimensions(ds))
-    yield checked(
-        "seg-frames", f"{ds.get('NumberOfFrames')} frames on their images", lambda: _frames(ds, conclusion, evidence)
-    )
+    yield checked("seg-frames", f"{ds.get('NumberOfFrames')} frames on their images", lambda: _frames(ds, given))
     yield from geometry_checks(ds, finding, conclusion)
 
 
@@ -150,12 +148,12 @@ def _dimensions(ds: Dataset) -> Iterator[str]:
                 yield "a dimension index points to an attribute that a frame does not have"
 
 
-def _frames(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> Iterator[str]:
+def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
     shared = ds.SharedFunctionalGroupsSequence[0]
     for frame, own in zip(frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
         uid, _ = frame.source
         name = f"frame {frame.number + 1}"
-        image = evidence.by_instance.get(uid)
+        image = given.evidence.by_instance.get(uid)
         if image is None:
             yield f"{name} was made from {uid}, which is not among the evidence"
             continue
@@ -169,8 +167,8 @@ def _frames(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) -> I
             yield f"frames have {ds.Rows} x {ds.Columns} pixels, the images {image.Rows} x {image.Columns}"
         problems = (
             _in_patient(frame, image)
-            if conclusion.volume.in_patient_space
-            else plane_problems(frame, image, conclusion)
+            if given.conclusion.volume.in_patient_space
+            else plane_problems(frame, image, given.conclusion, stand_in=given.profile.stand_in_orientation)
         )
         for problem in problems:
             yield f"{name} {problem}"

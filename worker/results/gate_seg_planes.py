@@ -10,20 +10,27 @@ from pydicom.dataset import Dataset
 from worker.domain.findings import Conclusion
 from worker.results.gate_seg_reading import Frame, Vector
 
+_STAND_IN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _SAME_SPACING = 1e-3
 """Largest relative difference of pixel spacings."""
 
 
-def plane_problems(frame: Frame, image: Dataset, conclusion: Conclusion) -> Iterator[str]:
-    """Compare a frame with the image, or frame of it, that it was made from (PS3.3 A.51.5.1)."""
+def plane_problems(frame: Frame, image: Dataset, conclusion: Conclusion, *, stand_in: bool) -> Iterator[str]:
+    """Compare a frame with the image, or frame of it, that it was made from (PS3.3 A.51.5.1).
+
+    ``stand_in`` tells whether an orientation has to be stated that stands for none.
+    """
     number = frame.source[1]
     frames = int(image.get("NumberOfFrames") or 1)
     if number is not None and not 1 <= number <= frames:
         yield f"names frame {number} of an image of {frames}"
     if number is None and frames > 1:
         yield f"does not say which of {frames} frames of its image it belongs to"
-    if frame.position is not None or frame.orientation is not None:
+    orientation = () if frame.orientation is None else tuple(frame.orientation)
+    if frame.position is not None or orientation not in {(), _STAND_IN}:
         yield "claims a place in the patient that its image does not have"
+    if bool(orientation) is not stand_in:
+        yield "has, or lacks, the orientation that stands for none, against the profile"
     if not conclusion.volume.has_spacing:
         if frame.spacing is not None:
             yield "claims a pixel spacing that is not known"

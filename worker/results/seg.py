@@ -81,7 +81,7 @@ def _encode_seg(
             code="seg-not-encodable",
         ) from error
     restore_references(ds, making.source)
-    rest_on_images(ds, making.source)
+    rest_on_images(ds, making.source, stand_in_orientation=making.profile.stand_in_orientation)
     _rename_dimensions(ds, making.uids.dimension_organization(part))
     add_lateralities(ds, finding.segments)
     apply_header(ds, making.stamp, making.names("SEG", part))

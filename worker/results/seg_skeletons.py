@@ -128,12 +128,13 @@ def restore_references(ds: Dataset, source: Source) -> None:
     ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [reference(*instance) for instance in source.instances]
 
 
-def rest_on_images(ds: Dataset, source: Source) -> None:
+def rest_on_images(ds: Dataset, source: Source, *, stand_in_orientation: bool) -> None:
     """Take the patient space out of a SEG of projection images: each of its pixels is one of theirs (PS3.3 A.51.5.1).
 
     What remains to tell frames apart is the image that they were made from, in Derivation Image. The second dimension
     index is therefore the time of a frame within its run, or the name of the image. It comes after
-    ``restore_references``.
+    ``restore_references``. With ``stand_in_orientation`` the orientation of the stand-ins stays: it may be present
+    beside Derivation Image, means nothing without a position, and viewers look for it.
     """
     if source.in_patient_space:
         return
@@ -149,7 +150,8 @@ def rest_on_images(ds: Dataset, source: Source) -> None:
     else:
         ds.PatientOrientation = None
     shared = ds.SharedFunctionalGroupsSequence[0]
-    del shared.PlaneOrientationSequence
+    if not stand_in_orientation:
+        del shared.PlaneOrientationSequence
     _leave_measures_of_the_plane(shared, source)
     keyword = "TemporalPositionIndex" if source.is_multi_frame else "FrameLabel"
     for item in ds.DimensionIndexSequence:

@@ -45,6 +45,10 @@ class ProfileEntry(Section):
     presentation_state: bool | None = Field(None, description="Send a Presentation State with the outlines.")
     refusals: bool | None = Field(None, description='Send "not analysed, because ..." where a model refuses a series.')
     character_set: CharacterSet | None = Field(None, description="Specific Character Set of all text.")
+    stand_in_orientation: bool | None = Field(
+        None,
+        description="Segmentations of projection images state an orientation that stands for none: OHIF needs one.",
+    )
     series_number: int | None = Field(
         None, ge=1, le=99000, description="Series Number of the first result series; that of `results` when not given."
     )

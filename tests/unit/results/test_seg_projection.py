@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from tests import builders
 from tests.unit.results import given, projection, reading, seg_judged
 from worker.domain.errors import PermanentError
-from worker.domain.profile import OHIF
+from worker.domain.profile import OHIF, WEASIS
 from worker.domain.volume import SliceRef, Space
 from worker.results.encoder import DicomEncoder
 from worker.results.source import read_source
@@ -34,7 +34,8 @@ def test_nothing_is_said_of_a_place(tmp_path) -> None:
     for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator", "DimensionOrganizationType"):
         assert keyword not in ds
     shared = ds.SharedFunctionalGroupsSequence[0]
-    assert "PlaneOrientationSequence" not in shared
+    # The rows and columns of the image, which viewers look for; without a position it is no place in the patient.
+    assert list(shared.PlaneOrientationSequence[0].ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
     assert [e.keyword for e in shared.PixelMeasuresSequence[0]] == ["PixelSpacing"]
     assert [float(v) for v in shared.PixelMeasuresSequence[0].PixelSpacing] == [0.2, 0.15]
     assert all("PlanePositionSequence" not in frame for frame in ds.PerFrameFunctionalGroupsSequence)
@@ -213,3 +214,23 @@ def test_a_frame_that_the_run_does_not_have(tmp_path) -> None:
     wrong = replace(study, volume=volume)
     seg = seg_judged.encoded(concluded(wrong), study.evidence, OHIF)
     assert "seg-frames" in seg_judged.failures(seg, concluded(wrong), study.evidence, OHIF)
+
+
+def test_other_profiles_state_no_orientation_at_all(tmp_path) -> None:
+    study = projection.single(tmp_path, "DX", spacing_mm=(0.2, 0.15))
+    seg = seg_judged.encoded(concluded(study), study.evidence, WEASIS)
+    assert "PlaneOrientationSequence" not in reading.dataset(seg).SharedFunctionalGroupsSequence[0]
+    assert seg_judged.failures(seg, concluded(study), study.evidence, WEASIS) == {}
+    # Which of the two it is has to be what the profile says.
+    assert "seg-frames" in seg_judged.failures(seg, concluded(study), study.evidence, OHIF)
+
+
+def test_an_orientation_that_claims_something_is_noticed(tmp_path) -> None:
+    study = projection.single(tmp_path, "DX", spacing_mm=(0.2, 0.15))
+    seg = seg_judged.encoded(concluded(study), study.evidence, OHIF)
+
+    def turn(ds: Dataset) -> None:
+        orientation = ds.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+        orientation.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+    assert "seg-frames" in seg_judged.failures(seg, concluded(study), study.evidence, OHIF, turn)
