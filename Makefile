@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS_check := check,test,export
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs chaos clean services
+.PHONY: help demo test check format bench docs chaos clean services viewer
 ROUNDS ?= 50
 
 help: ## this list
@@ -46,6 +46,9 @@ docs: $(VENV)/.installed-all ## write the generated parts of the documents
 
 chaos: $(VENV)/.installed-all services ## kill, cut, fill and lie for ROUNDS rounds, then count (SEED=... repeats a run)
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+viewer: $(VENV)/.installed-all services ## results in a real viewer (OHIF in a headless browser), checked on pixels
+	$(BIN)/python -m pytest tests/viewer $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-all ## measure against named peers, in this run
 	$(BIN)/python -m benchmarks

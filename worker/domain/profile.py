@@ -53,7 +53,8 @@ class Profile:
     the first result series; None is the installation's. ``series_prefix`` begins every Series Description.
     ``character_set``: of all text (PS3.3 C.12.1.1.2); what it cannot write stops the encoding.
     ``stand_in_orientation``: segmentations of projection and ultrasound images state the orientation (1, 0, 0, 0, 1, 0)
-    without a position; those images have none, but OHIF 3.13 does not open a segmentation without one.
+    without a position, and a distance of planes where no pixel spacing is known; those images have none, but OHIF 3.13
+    does not open a segmentation without.
     """
 
     name: str

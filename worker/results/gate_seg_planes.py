@@ -18,7 +18,8 @@ _SAME_SPACING = 1e-3
 def plane_problems(frame: Frame, image: Dataset, conclusion: Conclusion, *, stand_in: bool) -> Iterator[str]:
     """Compare a frame with the image, or frame of it, that it was made from (PS3.3 A.51.5.1).
 
-    ``stand_in`` tells whether an orientation has to be stated that stands for none.
+    ``stand_in`` tells whether an orientation, and a distance of planes where no spacing is known, have to be stated
+    that stand for none.
     """
     number = frame.source[1]
     frames = int(image.get("NumberOfFrames") or 1)
@@ -31,6 +32,8 @@ def plane_problems(frame: Frame, image: Dataset, conclusion: Conclusion, *, stan
         yield "claims a place in the patient that its image does not have"
     if bool(orientation) is not stand_in:
         yield "has, or lacks, the orientation that stands for none, against the profile"
+    if (frame.between_slices_mm is not None) is not (stand_in and not conclusion.volume.has_spacing):
+        yield "has, or lacks, the distance of planes that stands for none, against the profile"
     if not conclusion.volume.has_spacing:
         if frame.spacing is not None:
             yield "claims a pixel spacing that is not known"

@@ -31,7 +31,7 @@ class Frame:
     """A frame of a SEG: which segment, from which image, and where (directions per pixel step, in mm).
 
     ``segment`` is None in a label map. ``position`` and ``orientation`` are None where the frame states no place in
-    the patient, ``spacing`` (row, column) where it states no pixel measures.
+    the patient, ``spacing`` (row, column) where it states none, nor ``between_slices_mm``.
     """
 
     number: int
@@ -43,6 +43,7 @@ class Frame:
     position: Vector | None
     orientation: Vector | None
     spacing: Vector | None
+    between_slices_mm: float | None
 
 
 def frames_of(ds: Dataset) -> Iterator[Frame]:
@@ -52,6 +53,8 @@ def frames_of(ds: Dataset) -> Iterator[Frame]:
         image = group_of(own, shared, "DerivationImageSequence").SourceImageSequence[0]
         frame_number = image.get("ReferencedFrameNumber")
         identification = group_of(own, shared, "SegmentIdentificationSequence")
+        measures = group_of(own, shared, "PixelMeasuresSequence")
+        between = measures.get("SpacingBetweenSlices")
         yield Frame(
             number=number,
             segment=int(identification.ReferencedSegmentNumber) if identification else None,
@@ -61,7 +64,8 @@ def frames_of(ds: Dataset) -> Iterator[Frame]:
             preserved=str(image.get("SpatialLocationsPreserved") or ""),
             position=_numbers(group_of(own, shared, "PlanePositionSequence"), "ImagePositionPatient", 3),
             orientation=_numbers(group_of(own, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-            spacing=_numbers(group_of(own, shared, "PixelMeasuresSequence"), "PixelSpacing", 2),
+            spacing=_numbers(measures, "PixelSpacing", 2),
+            between_slices_mm=None if between is None else float(between),
         )
 
 

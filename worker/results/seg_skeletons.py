@@ -134,7 +134,7 @@ def rest_on_images(ds: Dataset, source: Source, *, stand_in_orientation: bool) -
     What remains to tell frames apart is the image that they were made from, in Derivation Image. The second dimension
     index is therefore the time of a frame within its run, or the name of the image. It comes after
     ``restore_references``. With ``stand_in_orientation`` the orientation of the stand-ins stays: it may be present
-    beside Derivation Image, means nothing without a position, and viewers look for it.
+    beside Derivation Image, means nothing without a position, and viewers look for it. So do they for Pixel Measures.
     """
     if source.in_patient_space:
         return
@@ -152,7 +152,7 @@ def rest_on_images(ds: Dataset, source: Source, *, stand_in_orientation: bool) -
     shared = ds.SharedFunctionalGroupsSequence[0]
     if not stand_in_orientation:
         del shared.PlaneOrientationSequence
-    _leave_measures_of_the_plane(shared, source)
+    _leave_measures_of_the_plane(shared, source, stand_in=stand_in_orientation)
     keyword = "TemporalPositionIndex" if source.is_multi_frame else "FrameLabel"
     for item in ds.DimensionIndexSequence:
         if item.DimensionIndexPointer == _POSITION:
@@ -173,10 +173,19 @@ def rest_on_images(ds: Dataset, source: Source, *, stand_in_orientation: bool) -
         content.DimensionIndexValues = [*(indices[:-1] if isinstance(indices, Sequence) else []), number]
 
 
-def _leave_measures_of_the_plane(shared: Dataset, source: Source) -> None:
-    """Pixel Spacing alone, where the images have one: there is no third direction."""
+def _leave_measures_of_the_plane(shared: Dataset, source: Source, *, stand_in: bool) -> None:
+    """Pixel Spacing alone, where the images have one: there is no third direction.
+
+    Where they have none, a ``stand_in`` states the distance of planes, of which there is but one, and nothing of the
+    pixels: OHIF 3.13 shows its page for crashes when Pixel Measures is absent.
+    """
     if source.frames[0].pixel_spacing_mm is None:
-        del shared.PixelMeasuresSequence
+        if stand_in:
+            measures = Dataset()
+            measures.SpacingBetweenSlices = 1.0
+            shared.PixelMeasuresSequence = [measures]
+        else:
+            del shared.PixelMeasuresSequence
         return
     measures = shared.PixelMeasuresSequence[0]
     for keyword in ("SliceThickness", "SpacingBetweenSlices"):

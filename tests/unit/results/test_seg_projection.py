@@ -42,8 +42,13 @@ def test_nothing_is_said_of_a_place(tmp_path) -> None:
     assert list(ds.PatientOrientation) == ["L", "F"]
 
 
-def test_without_a_known_spacing_there_are_no_pixel_measures(tmp_path) -> None:
-    assert "PixelMeasuresSequence" not in encoded(projection.single(tmp_path)).SharedFunctionalGroupsSequence[0]
+def test_without_a_known_spacing_nothing_is_measured(tmp_path) -> None:
+    study = projection.single(tmp_path)
+    # The distance of planes, of which there is but one, stands for measures in viewers that want them.
+    (measures,) = encoded(study).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert [element.keyword for element in measures] == ["SpacingBetweenSlices"]
+    without = reading.dataset(seg_judged.encoded(concluded(study), study.evidence, WEASIS))
+    assert "PixelMeasuresSequence" not in without.SharedFunctionalGroupsSequence[0]
 
 
 def test_frames_of_a_run_are_told_apart_by_their_time(tmp_path) -> None:
@@ -223,6 +228,14 @@ def test_other_profiles_state_no_orientation_at_all(tmp_path) -> None:
     assert seg_judged.failures(seg, concluded(study), study.evidence, WEASIS) == {}
     # Which of the two it is has to be what the profile says.
     assert "seg-frames" in seg_judged.failures(seg, concluded(study), study.evidence, OHIF)
+
+
+def test_measures_that_stand_for_none_are_what_the_profile_says(tmp_path) -> None:
+    study = projection.single(tmp_path)
+    for profile, other in ((OHIF, WEASIS), (WEASIS, OHIF)):
+        seg = seg_judged.encoded(concluded(study), study.evidence, profile)
+        assert seg_judged.failures(seg, concluded(study), study.evidence, profile) == {}
+        assert "distance of planes" in str(seg_judged.failures(seg, concluded(study), study.evidence, other))
 
 
 def test_an_orientation_that_claims_something_is_noticed(tmp_path) -> None:
