@@ -47,8 +47,9 @@ docs: $(VENV)/.installed-all ## write the generated parts of the documents
 chaos: $(VENV)/.installed-all services ## kill, cut, fill and lie for ROUNDS rounds, then count (SEED=... repeats a run)
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-viewer: $(VENV)/.installed-all services ## results in a real viewer (OHIF in a headless browser), checked on pixels
-	$(BIN)/python -m pytest tests/viewer $(PYTEST_ARGS)
+viewer: $(VENV)/.installed-all ## results in a real viewer (OHIF in a headless browser), checked on pixels
+	@sh tests/services.sh viewer
+	$(BIN)/python -m pytest tests/viewer -p no:randomly $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-all ## measure against named peers, in this run
 	$(BIN)/python -m benchmarks

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the real servers that the suite runs against, on Debian with root; elsewhere says what is missing.
+# With the word "viewer" also the browser, and npm, which fetches the viewer.
 set -eu
 
 # Triton's own server comes inside a Python package that wants an older NumPy than ours, so it has a folder to itself:
@@ -25,6 +26,10 @@ need redis-server redis-server "Redis: tests marked redis (a broker by URL)"
 need strace strace "strace: tests of the order of fsync and answer"
 need rabbitmq-server rabbitmq-server "RabbitMQ: tests marked rabbitmq (a broker by amqp URL)"
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql|PostgreSQL: tests marked postgres;"
+if [ "${1:-}" = viewer ]; then
+  need chromium chromium "Chromium: the tests in tests/viewer"
+  need npm npm "npm: the tests in tests/viewer"
+fi
 [ -z "$missing" ] && exit 0
 
 packages=$(printf '%s' "$missing" | tr ';' '\n' | sed -n 's/^ *\([^|]*\)|.*/\1/p' | tr '\n' ' ')

@@ -1,0 +1,36 @@
+// OHIF on one DICOMweb source, of the same origin. Nothing is asked of any other address.
+window.config = {
+  routerBasename: null,
+  extensions: [],
+  modes: [],
+  customizationService: {},
+  showStudyList: true,
+  showCPUFallbackMessage: false,
+  maxNumberOfWebWorkers: 2,
+  maxNumRequests: { interaction: 20, thumbnail: 4, prefetch: 4 },
+  investigationalUseDialog: { option: 'never' },
+  showErrorDetails: 'always',
+  defaultDataSourceName: 'pacs',
+  dataSources: [
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+      sourceName: 'pacs',
+      configuration: {
+        friendlyName: 'PACS',
+        name: 'pacs',
+        qidoRoot: '/dicom-web',
+        wadoRoot: '/dicom-web',
+        wadoUriRoot: '/dicom-web',
+        imageRendering: 'wadors',
+        thumbnailRendering: 'wadors',
+        enableStudyLazyLoad: true,
+        supportsFuzzyMatching: false,
+        supportsWildcard: true,
+        qidoSupportsIncludeField: false,
+        omitQuotationForMultipartRequest: true,
+        singlepart: 'bulkdata,pdf,video',
+        bulkDataURI: { enabled: true, relativeResolution: 'studies' },
+      },
+    },
+  ],
+};
