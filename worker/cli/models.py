@@ -86,7 +86,7 @@ def check(
                 mark = "[green]ok[/]  " if not report.error else "[bold red]bad[/] "
                 console.out.print(mark, end="")
                 console.out.print(
-                    Text(f"{report.folder}  {report.model or ''} {report.error}".rstrip()), soft_wrap=True
+                    Text(f"{report.folder}  {report.model or f'({report.code}) {report.error}'}"), soft_wrap=True
                 )
         if any(report.error for report in reports):
             raise typer.Exit(console.EXIT_DATA)

@@ -13,7 +13,7 @@ from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
 from worker.inference.card import markdown, page
-from worker.inference.package import MANIFEST, Package, load_package
+from worker.inference.package import MANIFEST, Package
 from worker.inference.scaffold import Family, write_package_skeleton
 from worker.settings import Settings
 from worker.wiring import offline
@@ -67,9 +67,7 @@ def card(
 
 def _package(model: str, settings: Settings) -> Package | None:
     folder = Path(model)
-    if not (folder / MANIFEST).is_file():
-        return None
-    return load_package(folder, trusted=settings.models.trusted, cache=offline.weights_cache(settings))
+    return offline.package_in(folder, settings) if (folder / MANIFEST).is_file() else None
 
 
 def _name(name: str) -> str:

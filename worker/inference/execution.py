@@ -82,6 +82,14 @@ class Execution:
             return self._remote.get(name, entry, net)
         return self._local.get(package.weights[entry.id], net)
 
+    def weights_bytes(self, package: Package) -> tuple[int, ...]:
+        """Size of every file of weights that a run loads here, external data included; none for a model on a server."""
+        name = package.identity.name
+        if name in self._remote.models:
+            return ()
+        used = (package.weights[entry.id] for entry in in_force(package, self._precision.get(name)).values())
+        return tuple({one.sha256: one.whole_bytes for one in used}.values())
+
     def warm(self, package: Package) -> bool:
         """Load what the package needs, as long as no other session has to go for it; tells whether all of it is there.
 

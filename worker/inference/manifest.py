@@ -128,7 +128,7 @@ class Manifest(Strict):
             raise ValueError("expected either input (one series) or inputs (several), and not both")
         found = disagreements(self)
         if found:
-            raise ValueError("; ".join(found))
+            raise ValueError(".\n".join(found))
         return self
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from worker.domain.errors import PermanentError
 from worker.domain.volume import Geometry
 from worker.inference.nets import AnyNet, Net
@@ -29,6 +31,21 @@ def check_memory(hardware: Hardware, geometry: Geometry, *, limit_bytes: int) ->
             code="memory-limit",
         )
     return needed
+
+
+def check_weights_memory(sizes: Iterable[int], *, limit_bytes: int) -> None:
+    """Refuse, before anything is loaded, nets whose weights alone would not fit.
+
+    A loaded net takes about twice its file: the tensors, and what the runtime arranges anew for its kernels. Raises
+    PermanentError (``memory-limit``). ``sizes`` are the bytes of each file that a run needs, external data included.
+    """
+    needed = 2 * sum(sizes)
+    if needed > limit_bytes:
+        raise PermanentError(
+            f"The weights need about {-(-needed // MEBIBYTE)} MB of memory; the limit is {limit_bytes // MEBIBYTE} MB.",
+            next_step="Raise the memory limit of inference if the machine has the memory.",
+            code="memory-limit",
+        )
 
 
 def check_answer_memory(net: AnyNet, image: Image, *, copies: int, limit_bytes: int) -> None:

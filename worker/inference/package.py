@@ -208,7 +208,7 @@ def _found(folder: Path, file: str, entry: PinnedFile, largest: int, cache: Weig
 def _too_large(file: str, size: int, largest: int) -> ConfigurationError:
     return ConfigurationError(
         f"Weights file {file} has {size} bytes; at most {largest} are allowed.",
-        next_step="Raise the limit for weights if this model is really so large.",
+        next_step="Raise models.max_weights_mb if this model is really so large.",
         code="weights-too-large",
     )
 

@@ -15,7 +15,7 @@ from worker.inference.checks import check_contract, check_not_constant
 from worker.inference.conclude import conclude, decide, quality
 from worker.inference.custom_code import CustomModules
 from worker.inference.execution import Execution, Session, providers_of
-from worker.inference.memory import check_answer_memory, check_memory
+from worker.inference.memory import check_answer_memory, check_memory, check_weights_memory
 from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
 from worker.inference.nets import AnyNet, RunNet
 from worker.inference.package import Package
@@ -107,6 +107,7 @@ class PackagePredictor:
         package = self._registry.pinned(model)
         manifest = package.manifest
         check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes)
+        check_weights_memory(self._execution.weights_bytes(package), limit_bytes=self._memory_limit_bytes)
         sessions: dict[AnyNet, Session] = {}
         with self._stage("guards"):
             check_contract(manifest.reference, volume)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from worker.inference.wording import expectation
+
 
 class Strict(BaseModel):
     """Frozen, no unknown key, no conversion ("1" is not 1), no infinity: what is written is what runs."""
@@ -18,23 +20,39 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
-_IN_TOML = {"Input should be an object": "expected a table", "Input should be a valid array": "expected a list"}
-"""Manifests are checked by way of JSON, but the person wrote TOML."""
+TOP = "(top level)"
+"""Where what does not agree between keys is said."""
 
 
 def problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
     """One line per problem: the key, the value that was found, and what was expected."""
     lines: dict[str, list[str]] = {}
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
+        if item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in items):
+            continue  # pydantic does not count the values that it refuses one by one
         where = _path(model, item["loc"])
         lines.setdefault(where, []).append(_reason(model, item))
     # A value that may be of several types has one reason for each: they belong on one line.
-    return tuple(f"{where}: {' Or: '.join(reasons)}" for where, reasons in lines.items())
+    return tuple(
+        line
+        for where, reasons in lines.items()
+        for line in (
+            # What does not agree between keys names them itself, one to a line.
+            " ".join(reasons).splitlines() if where == TOP else [f"{where}: {' Or: '.join(reasons)}"]
+        )
+    )
+
+
+def _within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; the nearest known one is "x"`` where one is near, else ``; known are a, b, c``."""
     names = sorted(known)
+    if not names:
+        return "; there is none"
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f'; the nearest known one is "{close[0]}"'
@@ -47,14 +65,15 @@ def _reason(model: type[BaseModel], item: ErrorDetails) -> str:
         owner = _model_at(model, tuple(parent))
         return f'unknown key "{key}"{nearest(str(key), owner.model_fields if owner else ())}.'
     if item["type"] == "missing":
-        return "missing; this key is required."
+        return "missing; this value is required." if isinstance(key, int) else "missing; this key is required."
     if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _kind_reason(item)
-    message = item["msg"].removeprefix("Value error, ")
-    for json_word, toml_word in _IN_TOML.items():
-        message = message.replace(json_word, toml_word)
+    expected = expectation(item["type"], item.get("ctx", {}))
+    message = item["msg"].removeprefix("Value error, ") if expected is None else f"expected {expected}"
     message = message[:1].lower() + message[1:]
-    return f"{message}." if isinstance(item["input"], dict) else f"found {_shown(item['input'])}, but {message}."
+    if isinstance(item["input"], dict):
+        return f"{message}."
+    return f"found {_shown(item['input'])}, but {message}."
 
 
 def _kind_reason(item: ErrorDetails) -> str:
@@ -66,7 +85,8 @@ def _kind_reason(item: ErrorDetails) -> str:
         return f"found the keys {', '.join(found) or '(none)'}; expected {item['ctx']['discriminator']} among them."
     tags = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
     tag = str(item["ctx"]["tag"])
-    return f'found "{tag}", expected one of {", ".join(tags)}{_near_tag(tag, tags)}.'
+    key = str(item["ctx"]["discriminator"]).strip("'")
+    return f'found {key} = "{tag}", expected one of {", ".join(tags)}{_near_tag(tag, tags)}.'
 
 
 def _near_tag(found: str, tags: list[str]) -> str:
@@ -88,7 +108,7 @@ def _path(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
         if is_tag:
             continue
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
-    return text or "(top level)"
+    return text or TOP
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -160,6 +160,9 @@ class Models(Section):
         ),
     )
 
+    max_weights_mb: int = Field(
+        2048, ge=1, description="Largest weights of a net, external data included, in MiB; larger ones are refused."
+    )
     fetch_from: tuple[HostName, ...] = Field(
         (),
         description="Hosts from which `overread models fetch` may take weights, by https; empty: nothing is fetched.",

@@ -16,6 +16,8 @@ from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
+from worker.inference.execution import Execution
+from worker.inference.memory import check_weights_memory
 from worker.inference.package import Package, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
@@ -40,7 +42,22 @@ def packaged_models() -> Path:
 
 def registry(settings: Settings) -> Registry:
     """The installed model packages; broken ones are named, and do not block the others."""
-    return Registry(model_folders(settings), trusted=settings.models.trusted, cache=weights_cache(settings))
+    return Registry(
+        model_folders(settings),
+        largest_weights_bytes=settings.models.max_weights_mb << 20,
+        trusted=settings.models.trusted,
+        cache=weights_cache(settings),
+    )
+
+
+def package_in(folder: Path, settings: Settings) -> Package:
+    """The package of one folder, within what the site allows; raises what ``load_package`` raises."""
+    return load_package(
+        folder,
+        largest_weights_bytes=settings.models.max_weights_mb << 20,
+        trusted=settings.models.trusted,
+        cache=weights_cache(settings),
+    )
 
 
 def model_folders(settings: Settings) -> list[Path]:
@@ -173,11 +190,12 @@ def instances_in(folder: Path) -> tuple[tuple[StoredInstance, ...], tuple[Skippe
 
 @dataclass(frozen=True, slots=True)
 class PackageReport:
-    """What `overread models check` found: ``error`` is empty for a sound package."""
+    """What `overread models check` found: ``error`` and ``code`` are empty for a sound package."""
 
     folder: Path
     model: str
     error: str
+    code: str = ""
 
 
 def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[PackageReport, ...]:
@@ -191,13 +209,14 @@ def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[Package
 
 def _check(folder: Path, settings: Settings) -> PackageReport:
     try:
-        package = load_package(folder, trusted=settings.models.trusted, cache=weights_cache(settings))
+        package = package_in(folder, settings)
+        check_weights_memory(Execution().weights_bytes(package), limit_bytes=memory_limit_bytes(settings))
         sessions = SessionCache()
         for net in package.manifest.nets():
             for entry in bound_entries(package, net.weights):
                 sessions.get(package.weights[entry.id], net)
     except OverreadError as error:
-        return PackageReport(folder, "", str(error))
+        return PackageReport(folder, "", str(error), error.code)
     return PackageReport(folder, str(package.identity), "")
 
 

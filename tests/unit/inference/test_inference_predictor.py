@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests.unit.inference.tiny_models import (
     a_volume,
@@ -14,6 +15,7 @@ from tests.unit.inference.tiny_models import (
     changed,
     nan_net,
     package_data,
+    save,
     write_package,
 )
 from worker.domain.codes import MILLILITRE
@@ -240,6 +242,27 @@ def test_more_memory_than_the_limit(tmp_path: Path) -> None:
     assert "about 10 MB" in message
     assert "limit is 5 MB" in message
     assert "6 x 10 x 12" in message
+
+
+def test_weights_that_need_more_memory_than_the_limit_are_not_loaded(tmp_path: Path) -> None:
+    """The manifest states one megabyte; the weights have two, and take twice that once they are loaded."""
+    save(
+        tmp_path / "model.onnx",
+        [helper.make_node("Concat", ["image", "image"], ["logits"], axis=1)],
+        constants={"ballast": np.zeros(2 << 18, np.float32)},
+        in_shape=["N", 1, "H", "W"],
+        out_shape=["N", 2, "H", "W"],
+    )
+    folder = write_package(tmp_path, EMPTY | {"hardware": {"memory_mb": 1, "memory_bytes_per_voxel": 8}})
+    loaded = SessionCache(SessionSettings(threads=1))
+    registry = Registry([folder])
+    with pytest.raises(PermanentError) as caught:
+        PackagePredictor(registry, sessions=loaded, memory_limit_bytes=3 << 20).predict(
+            registry.packages[0].identity, VOLUME
+        )
+    assert caught.value.code == "memory-limit"
+    assert "weights need about 5 MB" in caught.value.message
+    assert len(loaded) == 0
 
 
 def test_a_score_map_that_cannot_fit_is_refused_before_the_run(tmp_path: Path) -> None:
