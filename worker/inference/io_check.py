@@ -81,5 +81,5 @@ def _mismatch(what: str, file: str, detail: str) -> ConfigurationError:
     return ConfigurationError(
         f"{file} does not fit its manifest: {detail}.",
         next_step="Correct the net in the manifest, or export the model with these names and shapes.",
-        code=f"net-{what}-mismatch",
+        code="net-input-mismatch" if what == "input" else "net-output-mismatch",
     )

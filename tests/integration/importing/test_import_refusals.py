@@ -70,7 +70,7 @@ def no_image(folder: Path) -> None:
 
 
 def no_checkpoint(folder: Path) -> None:
-    (folder / "model.pt").write_bytes(b"no checkpoint")
+    (folder / "model.pt").write_bytes(b"")
     load_checkpoint(folder / "model.pt", trust=False)
 
 
@@ -88,14 +88,8 @@ def a_bundle_without_configuration(folder: Path) -> None:
 def a_bundle_of_other_weights(folder: Path) -> None:
     (folder / "configs").mkdir()
     (folder / "models").mkdir()
-    net = {
-        "_target_": "UNet",
-        "spatial_dims": 2,
-        "in_channels": 1,
-        "out_channels": 2,
-        "channels": [2, 4],
-        "strides": [2],
-    }
+    net = {"_target_": "UNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 2}
+    net |= {"channels": [2, 4], "strides": [2]}
     (folder / "configs/metadata.json").write_text("{}", encoding="utf-8")
     (folder / "configs/inference.json").write_text(json.dumps({"network_def": net}), encoding="utf-8")
     torch.save({"strange": torch.zeros(1)}, folder / "models/model.pt")
@@ -134,7 +128,7 @@ def test_an_import_that_is_refused(attempt: Callable[[Path], object], code: str,
 
 def test_a_framework_that_does_not_load(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('operator broken::nms does not exist')", encoding="utf-8")
-    code = "from worker.importing.frameworks import need\ntry:\n    need('broken')\nexcept Exception as e:\n    print(e.code)"
+    code = "from worker.importing.frameworks import need\ntry: need('broken')\nexcept Exception as e: print(e.code)"
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[3])])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=os.environ | {"PYTHONPATH": path})  # fmt: skip

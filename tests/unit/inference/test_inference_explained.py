@@ -71,7 +71,7 @@ def test_what_does_not_agree_has_a_line_each() -> None:
     data = changed(changed(GOOD, "inference.net.weights", "mian"), "guards.result.0.segments", ["Lungs"])
     data["postprocessing"] = [{"step": "threshold", "threshold": "cut"}]
     assert lines(data) == [
-        'inference uses weights "mian", which are not listed; the nearest known one is "main".',
+        'a net uses weights "mian", which are not listed; the nearest known one is "main".',
         'weights "main" are listed but no net uses them.',
         'postprocessing[0]: threshold "cut" is not listed; there is none.',
         'guards.result[0]: there is no segment "Lungs"; the nearest known one is "Lung".',
