@@ -132,10 +132,10 @@ def test_activity_tells_how_a_study_arrives(kit: Kit) -> None:
     assert activity.open_associations == 2
     assert 1 <= (activity.now - activity.last_received_at).total_seconds() < 1.5
     kit.store.association_released("a1")
-    kit.receive(1, first=3)  # its commit carries the release
+    kit.store.admit(kit.offer(3, association="a3"))  # when it returns, the release is written too
     kit.store.association_released("a2")
-    kit.receive(1, first=3)
-    assert [one.open_associations for one in kit.sweep.arriving()] == [1]  # a1 again, by its new instance
+    kit.store.admit(kit.offer(3, association="a3"))
+    assert [one.open_associations for one in kit.sweep.arriving()] == [1]  # a3, by its new instance
 
 
 def test_associations_of_a_dead_listener_count_as_closed(kit: Kit) -> None:

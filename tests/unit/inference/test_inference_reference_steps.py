@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage, stats
@@ -83,6 +83,8 @@ def test_resampling_equals_nnunet(
 ) -> None:
     from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_spacing
 
+    # Of so short an axis nnU-Net keeps nothing at all; here one plane remains.
+    assume(all(round(n * a / b) >= 1 for n, a, b in zip(shape, now, wished, strict=True)))
     image = an_image(shape, channels=2, spacing=now)
     force = {"auto": None, "always": True, "never": False}[separate]
     expected = resample_data_or_seg_to_spacing(
