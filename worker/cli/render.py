@@ -62,11 +62,13 @@ def refusals_table(refused: Sequence[Refusal], conflicts: Sequence[Conflict]) ->
 def decisions_table(decisions: Sequence[Decision], series: Sequence[SeriesSummary] = ()) -> Table:
     """Every pair of model and series, and why."""
     described = {one.series_instance_uid: describe_series(one) for one in series}
-    made = console.table("Decisions", "model", "series", "chosen", "score", "reasons")
+    inputs = ("input",) if any(one.input for one in decisions) else ()
+    made = console.table("Decisions", "model", *inputs, "series", "chosen", "score", "reasons")
     for decision in sorted(decisions, key=lambda d: (d.model, not d.chosen)):
         uid = decision.series_instance_uid
         made.add_row(
             Text(decision.model),
+            *(Text(decision.input) for _ in inputs),
             Text(f"{described[uid]}\n{uid}" if uid in described else uid),
             Text("yes", style="green") if decision.chosen else Text("no", style="dim"),
             "" if decision.score is None else f"{decision.score:g}",

@@ -82,6 +82,16 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherInput:
+    """A series that a model needs beside its reference; what it must be, and which of several fits best."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    preferences: tuple[Preference, ...] = ()
+    allow_derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """When a study counts as complete, in seconds (``pipeline.assembly`` says how they are used)."""
 
@@ -98,6 +108,10 @@ class Rule:
 
     ``allow_*`` switch off the exclusions that hold by default. ``per_study`` limits how many series the model gets
     (the best by score); None means every candidate.
+
+    A model of several inputs has the name of its reference in ``input``, which conditions and preferences are about,
+    and the others in ``further``: it runs once per study, on another series for each input, and only when all are
+    there.
     """
 
     name: str
@@ -112,11 +126,16 @@ class Rule:
     allow_phantom: bool = False
     allow_burned_in: bool = False
     timing: Timing | None = None
+    input: str = ""
+    further: tuple[FurtherInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why a series was, or was not, given to a model. ``reasons`` are complete sentences without PHI."""
+    """Why a series was, or was not, given to a model. ``reasons`` are complete sentences without PHI.
+
+    ``input`` is the input of the model that this is about; empty for a model of one input.
+    """
 
     rule: str
     model: str
@@ -124,3 +143,4 @@ class Decision:
     chosen: bool
     score: float | None
     reasons: tuple[str, ...]
+    input: str = ""

@@ -133,17 +133,3 @@ class InputContract(Strict):
             *(() if spacing is None else (routing.Between("slice_spacing_mm", spacing.minimum, spacing.maximum),)),
             *(condition.to_domain() for condition in self.conditions),
         )
-
-
-class NamedInput(InputContract):
-    """One of several series that a model needs; the first of the list is the reference, whose grid findings lie on.
-
-    The others are sampled onto the reference's grid: by their patient coordinates when they share its Frame of
-    Reference; else ``registration`` says whether a rigid registration may be made ("rigid", which needs the extra
-    ``registration``) or the study is refused ("never"). ``outside`` stands where a series has no image.
-    """
-
-    name: Annotated[str, Field(pattern="^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
-    registration: Literal["never", "rigid"] = "never"
-    interpolation: Literal["linear", "nearest"] = "linear"
-    outside: float = 0.0

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from worker.domain.errors import ConfigurationError
-from worker.inference.contract import InputContract, NamedInput
+from worker.inference.contract import InputContract
 from worker.inference.description import Bias, Evaluation, Licence, Sentence
 from worker.inference.guards import Guards
 from worker.inference.manifest_checks import disagreements
 from worker.inference.modes import Mode
+from worker.inference.named_input import NamedInput
 from worker.inference.nets import AnyNet
 from worker.inference.outputs import CodeEntry, Name, Outputs, Threshold
 from worker.inference.steps import (
@@ -101,6 +102,11 @@ class Manifest(Strict):
     def nets(self) -> tuple[AnyNet, ...]:
         """Every net that a run may need: of the inference, then of the guards."""
         return (*self.inference.nets(), *self.guards.nets())
+
+    @property
+    def further(self) -> tuple[NamedInput, ...]:
+        """The inputs that are brought onto the reference's grid, in the order of their channels; none for one input."""
+        return self.inputs[1:] if self.inputs is not None else ()
 
     @property
     def score_steps(self) -> tuple[ScoreStep, ...]:

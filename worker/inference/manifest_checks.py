@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from worker.inference.guard_net import NetGuard
-from worker.inference.modes import Cascade, LocaliseThenSegment
+from worker.inference.modes import Cascade, Clips, Ensemble, LocaliseThenSegment
 from worker.inference.nets import Net
 from worker.inference.outputs.detections import BoxesEntry, ComponentsEntry, PeaksEntry
 from worker.inference.outputs.quantifications import ChannelEntry
 from worker.inference.steps import (
+    Channels,
     ClipKept,
     ClipPercentiles,
     CustomStep,
     DecisionStep,
     MaskStep,
+    NormaliseChannels,
     PreprocessingStep,
+    RepeatChannel,
     ScoreStep,
 )
 from worker.inference.strict import nearest
@@ -40,6 +43,7 @@ def disagreements(manifest: Manifest) -> list[str]:
         *_custom(manifest),
         *_segments(manifest),
         *_spaces(manifest),
+        *_inputs(manifest),
     ]
 
 
@@ -235,3 +239,42 @@ def _spaces(manifest: Manifest) -> list[str]:
         for index, step in enumerate(chain)
         if step.step in _IN_MILLIMETRES
     ]
+
+
+def _inputs(manifest: Manifest) -> Iterator[str]:
+    """Several inputs against each other, and the chain against their number: they are its channels."""
+    if manifest.inputs is None:
+        return
+    names = [one.name for one in manifest.inputs]
+    yield from (f'input "{name}" is listed twice' for name in sorted({n for n in names if names.count(n) > 1}))
+    yield from (
+        f"inputs[0]: {key} is stated, but the first input is the reference"
+        + ("; its guards stand under guards.input" if key == "guards" else ", which the others are brought to")
+        for key in manifest.inputs[0].stated_of_further
+    )
+    mode = manifest.inference
+    if isinstance(mode.of if isinstance(mode, Ensemble) else mode, Clips):
+        yield "inference: mode clips is for one input: frames in time have no grid that others could be brought to"
+    for where, chain in chains(manifest):
+        if where.startswith("guards."):  # a guard's net sees the reference alone
+            continue
+        for index, step in enumerate(chain):
+            if isinstance(step, Channels | RepeatChannel):
+                yield f"{where}[{index}]: {step.step} takes the first channel alone; the other inputs would be left out"
+            elif isinstance(step, NormaliseChannels) and len(step.mean) != len(names):
+                yield f"{where}[{index}]: {step.step} is for {len(step.mean)} channels; there are {len(names)} inputs"
+            elif (channel := getattr(step, "channel", None)) is not None and channel >= len(names):
+                yield f"{where}[{index}]: channel {channel} does not exist; there are {len(names)} inputs (from 0)"
+    yield from _fed(manifest, len(names))
+
+
+def _fed(manifest: Manifest, count: int) -> Iterator[str]:
+    """The channels that a net gets, where the manifest says their number."""
+    mode = manifest.inference
+    if isinstance(mode, Cascade | LocaliseThenSegment):  # the second of their nets may get more
+        return
+    planes = 2 * getattr(mode.of if isinstance(mode, Ensemble) else mode, "neighbours", 0) + 1
+    for net in mode.nets():
+        channels = net.input.shape[1]
+        if isinstance(channels, int) and channels != count * planes:
+            yield f'the input "{net.input.name}" has {channels} channels; {count} inputs make {count * planes}'

@@ -15,6 +15,7 @@ from worker.domain.study import Digest
 from worker.inference.custom_file import CustomFile, verified
 from worker.inference.manifest import Manifest, parse_manifest
 from worker.inference.onnx_file import check_hygiene
+from worker.inference.registration import ensure_available
 from worker.inference.weights_cache import WeightsCache
 from worker.inference.weights_entry import PinnedFile, WeightsEntry
 
@@ -67,7 +68,7 @@ class Package:
     custom: CustomFile | None = None
 
     def to_rule(self, destinations: tuple[str, ...] = ()) -> Rule:
-        """The default routing rule: the manifest's input contract, under the model's name."""
+        """The default routing rule: the manifest's input contracts, under the model's name."""
         contract = self.manifest.reference
         return Rule(
             name=self.identity.name,
@@ -77,6 +78,8 @@ class Package:
             destinations=destinations,
             per_study=contract.per_study,
             allow_derived=contract.allow_derived,
+            input=next(iter(self.manifest.contracts)) if self.manifest.further else "",
+            further=tuple(one.to_further() for one in self.manifest.further),
         )
 
 
@@ -124,7 +127,7 @@ def load_package(
         ``weights-size-mismatch``, ``weights-hash-mismatch``; ``not-onnx``,
         ``external-data``, ``custom-operators``, ``opset-unsupported``, ``random-operators``; ``custom-missing``,
         ``custom-outside``, ``custom-too-large``, ``custom-hash-mismatch``, ``custom-not-trusted``, ``custom-invalid``;
-        ``not-supported``.
+        ``registration-missing`` (an extra of Overread that the model needs).
     """
     content, manifest = read_manifest(folder)
     _check_supported(manifest)
@@ -139,15 +142,9 @@ def load_package(
 
 
 def _check_supported(manifest: Manifest) -> None:
-    """Refuse what the manifest may say and this version cannot do yet: never a result that leaves it out."""
-    wanted = {"inputs": manifest.inputs is not None}
-    for key, stated in wanted.items():
-        if stated:
-            raise ConfigurationError(
-                f'The manifest has "{key}", which this version of Overread cannot run yet.',
-                next_step="Update Overread, or make a package that does without.",
-                code="not-supported",
-            )
+    """Refuse a model that this installation cannot run: at once, not at the first study that needs it."""
+    if any(one.registration == "rigid" for one in manifest.further):
+        ensure_available()
 
 
 def _digest(content: bytes, weights: Mapping[str, Weights]) -> Digest:

@@ -15,15 +15,17 @@ from worker.inference.checks import check_contract, check_not_constant
 from worker.inference.conclude import conclude, decide, quality
 from worker.inference.custom_code import CustomModules
 from worker.inference.execution import Execution, Session, providers_of
+from worker.inference.inputs import Register, assemble, check_further
 from worker.inference.memory import check_answer_memory, check_memory, check_weights_memory
 from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
 from worker.inference.nets import AnyNet, RunNet
 from worker.inference.package import Package
+from worker.inference.registration import register_rigidly
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache
 from worker.inference.steps import CustomOnScores, preprocess
 from worker.inference.steps.answers import Answer
-from worker.inference.steps.image import Float, Image
+from worker.inference.steps.image import Float
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,9 @@ class PackagePredictor:
     thresholds:
         What a site has moved: model name, threshold name, value. Checked against the manifest's bounds at once.
     on_stage:
-        Called after each stage: "guards", "preprocess", "load", "inference", "postprocess", "measure".
+        Called after each stage: "guards", "load", "inputs", "preprocess", "inference", "postprocess", "measure".
+    register:
+        How inputs of another Frame of Reference are brought onto the reference.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class PackagePredictor:
         memory_limit_bytes: int = 8 << 30,
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         on_stage: OnStage | None = None,
+        register: Register = register_rigidly,
     ) -> None:
         self._registry = registry
         self._execution = execution if execution is not None else Execution(sessions)
@@ -71,11 +76,16 @@ class PackagePredictor:
         self._moved = {name: dict(values) for name, values in (thresholds or {}).items()}
         self._on_stage = on_stage
         self._modules = CustomModules()
+        self._register = register
         for package in registry.packages:
             thresholds_of(package, self._moved.get(package.identity.name, {}))
         self._execution.check(registry.packages)
 
-    def predict(self, model: ModelIdentity, volume: Volume) -> Conclusion:
+    def inputs(self, model: ModelIdentity) -> tuple[str, ...]:
+        """The names of the model's inputs, the reference first; ConfigurationError (``model-missing``)."""
+        return tuple(self._registry.pinned(model).manifest.contracts)
+
+    def predict(self, model: ModelIdentity, volume: Volume, *further: Volume) -> Conclusion:
         """Run the model on the volume.
 
         Parameters
@@ -84,6 +94,8 @@ class PackagePredictor:
             The package that the job was queued for, pinned by its digest.
         volume:
             Modality values (slice, row, column) on the grid of the source series.
+        further:
+            Of a model of several inputs the others, in the order of ``inputs`` and each on its own grid.
 
         Returns
         -------
@@ -95,13 +107,15 @@ class PackagePredictor:
         Raises
         ------
         NotApplicableError
-            A guard refuses the input or the result; the message says what was measured and what is needed.
+            A guard refuses the input or the result; the message says what was measured and what is needed. A further
+            input does not come onto the reference's grid (``frame-of-reference``, ``registration-failed``,
+            ``input-coverage``).
         ConfigurationError
             ``model-missing``, and what loading a session raises.
         TransientError
             What a server raises that is away, failing or not ready.
         PermanentError
-            ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``,
+            ``inputs-mismatch``, ``memory-limit``, ``output-not-finite``, ``output-constant``, ``inference-failed``,
             ``probability-out-of-range``; ``custom-not-loadable``, ``custom-step-failed``, ``custom-step-answer``.
         """
         package = self._registry.pinned(model)
@@ -112,13 +126,18 @@ class PackagePredictor:
         with self._stage("guards"):
             check_contract(manifest.reference, volume)
             manifest.guards.check_input(volume, lambda: self._loaded(package, manifest.guards.nets(), sessions))
+            check_further(manifest, further)
             limits = quality(manifest, volume)
         # Before the pixels are worked on: a net that cannot be loaded is found out at no cost.
         with self._stage("load"):
             run = self._loaded(package, manifest.inference.nets(), sessions)
             code = None if package.custom is None else self._modules.fresh(package.custom)
+        with self._stage("inputs"):
+            assembled = assemble(manifest, volume, further, self._register)
         with self._stage("preprocess"):
-            image = preprocess(Image(volume.voxels[None], volume.geometry), manifest.preprocessing, code)
+            image = preprocess(assembled.image, manifest.preprocessing, code)
+        notes, statements = assembled.notes, assembled.statements
+        del assembled  # the chain has made its own copy
 
         mode = manifest.inference
         if not isinstance(mode, Cascade | LocaliseThenSegment):  # these cut the image before its map is made
@@ -143,7 +162,7 @@ class PackagePredictor:
             weights=self._execution.parameters(package, sessions),
             provider=providers_of(sessions.values()),
         )
-        return Conclusion(algorithm, volume, (*findings, *limits))
+        return Conclusion(algorithm, volume, (*findings, *limits, *statements), notes)
 
     def warm(self, model: ModelIdentity) -> bool:
         """Load what a model needs, as long as no other model has to go for it; tells whether all of it is there.

@@ -147,6 +147,9 @@ def _descend_union(members: tuple[Any, ...], part: int | str) -> tuple[Any, bool
         if part in _tags(member):
             return member, True
     # Not tagged: "X | None" is entered as X; of numbers and words pydantic names the one that it tried.
+    others = [member for member in members if member is not type(None)]
+    if len(others) == 1:
+        return _descend(others[0], part)
     models = [member for member in map(_plain, members) if isinstance(member, type) and issubclass(member, BaseModel)]
     return _descend(models[0], part) if len(models) == 1 else (None, True)
 

@@ -1,4 +1,4 @@
-"""Analyse a series: decode, infer, encode, pass the gate, keep. Delivery is another job's work."""
+"""Analyse a series, or several together: decode, infer, encode, pass the gate, keep. Delivery is another job's work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.domain.findings import Conclusion, Refusal
 from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, ResultObject
-from worker.domain.study import SeriesSummary, StoredInstance
+from worker.domain.study import SeriesInstanceUID, SeriesSummary, StoredInstance
 from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import (
     Encoder,
@@ -39,12 +39,16 @@ class Illustrator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What an analysis gave, before anything is stored."""
+    """What an analysis gave, before anything is stored.
+
+    ``inputs`` are the series by the model's name for them, when it has several.
+    """
 
     conclusion: Conclusion
     objects: tuple[EncodedObject, ...]
     report: GateReport
     context: ResultContext
+    inputs: tuple[tuple[str, SeriesInstanceUID], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +74,24 @@ class Analyser:
     def analyse(
         self, model: ModelIdentity, instances: Sequence[StoredInstance], context: ResultContext, watch: Stopwatch
     ) -> Analysis:
-        """Run the model on one series. Raises PermanentError, TransientError or ConfigurationError."""
+        """Run the model on its series, which ``instances`` has one after another in the order of the model's inputs.
+
+        Raises PermanentError, TransientError or ConfigurationError.
+        """
         with watch.stage("headers"):
-            series = _the_only(self.reader.series(self.reader.headers(instances)))
+            names = self.predictor.inputs(model)
+            series = self._series(instances, count=len(names))
         with watch.stage("decode"):
-            volume = self.volumes.volume(series)
+            volume, *further = [self.volumes.volume(one) for one in series]
         with watch.stage("inference"):
-            conclusion = self.predictor.predict(model, volume)
+            conclusion = self.predictor.predict(model, volume, *further)
+        del further
         with watch.stage("encode"):
             objects = self.encoder.encode(conclusion, instances, context)
         with watch.stage("gate"):
             report = self.gate.check(objects, conclusion, instances, context)
-        return Analysis(conclusion, objects, report, context)
+        inputs = tuple(zip(names, (one.series_instance_uid for one in series), strict=True)) if len(series) > 1 else ()
+        return Analysis(conclusion, objects, report, context, inputs)
 
     def refuse(
         self,
@@ -92,7 +102,7 @@ class Analyser:
         watch: Stopwatch,
     ) -> Declined | None:
         """Say in the study that the series was not analysed; None when no destination wants to be told."""
-        series = _the_only(self.reader.series(self.reader.headers(instances)))
+        series = self._series(instances, count=len(self.predictor.inputs(model)))[0]
         refusal = Refusal(
             algorithm=self.predictor.algorithm(model),
             series_instance_uid=series.series_instance_uid,
@@ -107,6 +117,17 @@ class Analyser:
         with watch.stage("gate"):
             report = self.gate.check_refusal(objects, refusal, instances, context)
         return Declined(refusal, objects, report, context)
+
+    def _series(self, instances: Sequence[StoredInstance], *, count: int) -> tuple[SeriesSummary, ...]:
+        """The series of the evidence in its order: the reference first."""
+        found = {one.series_instance_uid: one for one in self.reader.series(self.reader.headers(instances))}
+        if len(found) != count:
+            expected = "one was" if count == 1 else f"{count} were"
+            raise PermanentError(
+                f"The evidence of one analysis spans {len(found)} series; exactly {expected} expected.",
+                code="evidence-not-one-series" if count == 1 else "evidence-not-its-series",
+            )
+        return tuple(found[uid] for uid in dict.fromkeys(one.header.series_instance_uid for one in instances))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +227,7 @@ def summarize(analysis: Analysis | Declined, claim: Claim, results: Sequence[Res
             algorithm = conclusion.algorithm
             said = {
                 "series_instance_uid": conclusion.volume.series_instance_uid,
+                **({"inputs": dict(analysis.inputs)} if analysis.inputs else {}),
                 "slices": len(conclusion.volume.slices),
                 "findings": findings_of(conclusion),
                 "absent": list(conclusion.absent),
@@ -235,12 +257,3 @@ def summarize(analysis: Analysis | Declined, claim: Claim, results: Sequence[Res
             ],
         }
     )
-
-
-def _the_only(series: Sequence[SeriesSummary]) -> SeriesSummary:
-    if len(series) != 1:
-        raise PermanentError(
-            f"The evidence of one analysis spans {len(series)} series; exactly one was expected.",
-            code="evidence-not-one-series",
-        )
-    return series[0]

@@ -227,8 +227,14 @@ class VolumeReader(Protocol):
 class Predictor(Protocol):
     """Inference with installed model packages."""
 
-    def predict(self, model: ModelIdentity, volume: Volume) -> Conclusion:
-        """Run the model; NotApplicableError when a guard refuses the input, ConfigurationError when it is gone."""
+    def inputs(self, model: ModelIdentity) -> tuple[str, ...]:
+        """The names of the model's inputs, the reference first; ConfigurationError when it is gone."""
+
+    def predict(self, model: ModelIdentity, volume: Volume, *further: Volume) -> Conclusion:
+        """Run the model; NotApplicableError when a guard refuses the input, ConfigurationError when it is gone.
+
+        ``further`` are its other inputs in their order; the findings lie on the grid of ``volume``.
+        """
 
     def algorithm(self, model: ModelIdentity) -> Algorithm:
         """What results say of the model, also of one that did not run; ConfigurationError as above."""

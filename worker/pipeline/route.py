@@ -14,7 +14,7 @@ from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
 from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
-from worker.pipeline.selection import decide
+from worker.pipeline.selection import select
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,12 @@ def plan(
 ) -> tuple[tuple[Decision, ...], tuple[PlannedAnalysis, ...]]:
     """Decide, and turn each choice into a planned analysis of exactly the instances of the chosen series."""
     bound = {one.rule.name: one for one in rules}
-    by_uid = {one.series_instance_uid: one for one in series}
-    decisions = decide([one.rule for one in rules], series)
+    selection = select([one.rule for one in rules], series)
     planned: dict[Digest, PlannedAnalysis] = {}
-    for decision in decisions:
-        if not decision.chosen:
-            continue
-        rule, model = bound[decision.rule].rule, bound[decision.rule].model
-        instances = tuple(header.instance for header in by_uid[decision.series_instance_uid].headers)
+    for choice in selection.choices:
+        rule, model = bound[choice.rule].rule, bound[choice.rule].model
+        # Series after series in the order of the model's inputs: the ledger keeps this order, and the run relies on it.
+        instances = tuple(header.instance for one in choice.series for header in one.headers)
         key = analysis_key(instances, model, config_digest)
         # Two rules may choose the same series for the same model: that is one piece of work.
         planned.setdefault(
@@ -96,12 +94,19 @@ def plan(
                 evidence=instances,
             ),
         )
-    return decisions, tuple(planned.values())
+    return selection.decisions, tuple(planned.values())
 
 
 def analysis_key(instances: Sequence[StoredInstance], model: ModelIdentity, config_digest: Digest) -> Digest:
-    """Derive the name of a piece of work from its evidence, its model and its configuration, and nothing else."""
+    """Derive the name of a piece of work from its evidence, its model and its configuration, and nothing else.
+
+    Of evidence of several series their order counts as well: the same two series in each other's place are other work.
+    """
     evidence = sorted((one.sop_instance_uid, one.sha256) for one in instances)
     studies = sorted({one.header.study_instance_uid for one in instances})
-    text = json.dumps([studies, evidence, model.digest, config_digest], separators=(",", ":"))
+    parts: list[object] = [studies, evidence, model.digest, config_digest]
+    series = list(dict.fromkeys(one.header.series_instance_uid for one in instances))
+    if len(series) > 1:
+        parts.append(series)
+    text = json.dumps(parts, separators=(",", ":"))
     return Digest(hashlib.sha256(text.encode()).hexdigest())

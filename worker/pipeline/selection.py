@@ -3,6 +3,8 @@
 A series that passes a rule's exclusions and conditions is a candidate. Its score is the sum of the weights of the
 preferences that it passes; the best ``per_study`` candidates are chosen. Ties are broken by finer slice spacing, then
 more slices, then lower Series Number, then Series Instance UID, so that the choice never depends on arrival order.
+
+A model of several inputs gets the best series for each, never one series twice, and nothing when an input has none.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from worker.domain.routing import (
     PHI_KEYWORDS,
@@ -23,7 +26,7 @@ from worker.domain.routing import (
     Present,
     Rule,
 )
-from worker.domain.study import SeriesSummary
+from worker.domain.study import SeriesInstanceUID, SeriesSummary
 
 _PICTURES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "US", "IVUS"})
 """Modalities of projection and ultrasound images."""
@@ -33,30 +36,162 @@ _LONGEST_SEARCHED = 1024
 """Characters of a value that a regular expression sees: a hostile text must not make a slow pattern slower."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one run of a rule's model works on: its series in the order of the model's inputs."""
+
+    rule: str
+    series: tuple[SeriesSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Every decision with its reasons, and what they come to."""
+
+    decisions: tuple[Decision, ...]
+    choices: tuple[Choice, ...]
+
+
 def decide(rules: Sequence[Rule], series: Sequence[SeriesSummary]) -> tuple[Decision, ...]:
-    """Decide for every pair of rule and series; the result has one decision for each, in that order."""
+    """Decide for every pair of rule and series; the result has one decision for each, in that order.
+
+    Of a model of several inputs, for each input one.
+    """
+    return select(rules, series).decisions
+
+
+def select(rules: Sequence[Rule], series: Sequence[SeriesSummary]) -> Selection:
+    """Decide as ``decide`` does, and say what is to be run."""
+    found = [_of_several(rule, series) if rule.further else _of_one(rule, series) for rule in rules]
+    return Selection(
+        decisions=tuple(decision for one in found for decision in one.decisions),
+        choices=tuple(choice for one in found for choice in one.choices),
+    )
+
+
+def _of_one(rule: Rule, series: Sequence[SeriesSummary]) -> Selection:
+    failures, ranked = _ranked(rule, series)
+    chosen = ranked[: rule.per_study]
     decisions: list[Decision] = []
-    for rule in rules:
-        failures = {one.series_instance_uid: refusals(rule, one) for one in series}
-        candidates = [one for one in series if not failures[one.series_instance_uid]]
-        ranked = sorted(candidates, key=lambda one: (-score(rule, one)[0], *_tie_break(one)))
-        chosen = {one.series_instance_uid for one in ranked[: rule.per_study]}
-        best = ranked[0] if ranked else None
+    for one in series:
+        uid = one.series_instance_uid
+        if failures[uid]:
+            decisions.append(Decision(rule.name, rule.model, uid, chosen=False, score=None, reasons=failures[uid]))
+            continue
+        points, why = score(rule, one)
+        if one in chosen:
+            reasons = ("All conditions are met.", *why)
+        else:
+            reasons = (*why, f"Another series fits better: {_compare(rule, ranked[0], one)}.")
+        decisions.append(Decision(rule.name, rule.model, uid, chosen=one in chosen, score=points, reasons=reasons))
+    # In the order of the series, as the decisions are.
+    choices = tuple(Choice(rule.name, (one,)) for one in series if one in chosen)
+    return Selection(tuple(decisions), choices)
+
+
+def _ranked(
+    rule: Rule, series: Sequence[SeriesSummary]
+) -> tuple[dict[SeriesInstanceUID, tuple[str, ...]], list[SeriesSummary]]:
+    """Why series are no candidates, by series (empty for a candidate), and the candidates, the best first."""
+    failures = {one.series_instance_uid: refusals(rule, one) for one in series}
+    candidates = [one for one in series if not failures[one.series_instance_uid]]
+    return failures, sorted(candidates, key=lambda one: (-score(rule, one)[0], *_tie_break(one)))
+
+
+def _of_several(rule: Rule, series: Sequence[SeriesSummary]) -> Selection:
+    """Give each input a series of its own, or choose none at all and say which input is missing."""
+    inputs = _input_rules(rule)
+    failures, ranked = zip(*(_ranked(one, series) for one in inputs), strict=True)
+    given = assign([[one.series_instance_uid for one in best_first] for best_first in ranked])
+    lack = "" if given else _lack(inputs, ranked)
+    decisions: list[Decision] = []
+    for number, one_input in enumerate(inputs):
         for one in series:
             uid = one.series_instance_uid
-            if failures[uid]:
-                decisions.append(Decision(rule.name, rule.model, uid, chosen=False, score=None, reasons=failures[uid]))
-                continue
-            points, why = score(rule, one)
-            if uid in chosen:
-                reasons = ("All conditions are met.", *why)
-            else:
-                assert best is not None  # noqa: S101 - a candidate exists, so there is a best one
-                reasons = (*why, f"Another series fits better: {_compare(rule, best, one)}.")
-            decisions.append(
-                Decision(rule.name, rule.model, uid, chosen=uid in chosen, score=points, reasons=tuple(reasons))
+            chosen = bool(given) and given[number] == uid
+            points, reasons = None, failures[number][uid]
+            if not reasons:
+                points, why = score(one_input, one)
+                reasons = ("All conditions are met.", *why) if chosen else why
+                if not chosen:
+                    reasons += (_taken(inputs, number, given, series, one) if given else lack,)
+            decisions.append(Decision(rule.name, rule.model, uid, chosen, points, reasons, input=one_input.input))
+    by_uid = {one.series_instance_uid: one for one in series}
+    choices = (Choice(rule.name, tuple(by_uid[uid] for uid in given)),) if given else ()
+    return Selection(tuple(decisions), choices)
+
+
+def _input_rules(rule: Rule) -> tuple[Rule, ...]:
+    """A rule for each input, as if it were the only one."""
+    return (
+        replace(rule, further=()),
+        *(
+            replace(
+                rule,
+                input=one.name,
+                conditions=one.conditions,
+                preferences=one.preferences,
+                allow_derived=one.allow_derived,
+                further=(),
             )
-    return tuple(decisions)
+            for one in rule.further
+        ),
+    )
+
+
+def assign(ranked: Sequence[Sequence[SeriesInstanceUID]]) -> tuple[SeriesInstanceUID, ...]:
+    """Give each input the best series that leaves one for every later input; empty when there are not enough.
+
+    ``ranked`` has the candidates of each input, the best first. Input by input, so the reference has the first choice;
+    which series there are beside the chosen ones changes nothing.
+    """
+    given: list[SeriesInstanceUID] = []
+    for number, candidates in enumerate(ranked):
+        left = [uid for uid in candidates if uid not in given]
+        found = next((uid for uid in left if _fillable(ranked[number + 1 :], {*given, uid})), None)
+        if found is None:
+            return ()
+        given.append(found)
+    return tuple(given)
+
+
+def _fillable(ranked: Sequence[Sequence[SeriesInstanceUID]], taken: set[SeriesInstanceUID]) -> bool:
+    """Tell whether each input can have a series of its own (bipartite matching by augmenting paths)."""
+    holder: dict[SeriesInstanceUID, int] = {}
+
+    def place(number: int, seen: set[SeriesInstanceUID]) -> bool:
+        for uid in ranked[number]:
+            if uid in taken or uid in seen:
+                continue
+            seen.add(uid)
+            if uid not in holder or place(holder[uid], seen):
+                holder[uid] = number
+                return True
+        return False
+
+    return all(place(number, set()) for number in range(len(ranked)))
+
+
+def _lack(inputs: Sequence[Rule], ranked: Sequence[Sequence[SeriesSummary]]) -> str:
+    missing = [one.input for one, candidates in zip(inputs, ranked, strict=True) if not candidates]
+    if missing:
+        names = ", ".join(f'"{name}"' for name in missing)
+        return f"The model needs other series too, and none is fit for input{'s' * (len(missing) > 1)} {names}."
+    names = ", ".join(f'"{one.input}"' for one in inputs)
+    return f"The inputs {names} need a series each, and fewer are fit for them."
+
+
+def _taken(
+    inputs: Sequence[Rule],
+    number: int,
+    given: Sequence[SeriesInstanceUID],
+    series: Sequence[SeriesSummary],
+    one: SeriesSummary,
+) -> str:
+    if one.series_instance_uid in given:
+        return f'It is the series for input "{inputs[given.index(one.series_instance_uid)].input}".'
+    best = next(other for other in series if other.series_instance_uid == given[number])
+    return f"Another series fits better: {_compare(inputs[number], best, one)}."
 
 
 def refusals(rule: Rule, series: SeriesSummary) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.errors import TransientError
-from worker.domain.routing import OneOf, Rule, Timing
+from worker.domain.routing import Condition, OneOf, Rule, Timing
 from worker.pipeline.assembly import judge, most_patient
 from worker.pipeline.ports import Doorbell, Sweepable
 
@@ -112,5 +112,11 @@ class Sweeper:
 
 
 def _possible(rule: Rule, modalities: Sequence[str]) -> bool:
-    wanted = [c.values for c in rule.conditions if isinstance(c, OneOf) and c.attribute == "Modality"]
+    """Any of the inputs may be among them: the others may still be on their way."""
+    wanted = (rule.conditions, *(one.conditions for one in rule.further))
+    return any(_of_modality(conditions, modalities) for conditions in wanted)
+
+
+def _of_modality(conditions: Sequence[Condition], modalities: Sequence[str]) -> bool:
+    wanted = [c.values for c in conditions if isinstance(c, OneOf) and c.attribute == "Modality"]
     return all(set(modalities) & set(values) for values in wanted)

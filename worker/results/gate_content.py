@@ -51,7 +51,14 @@ def reference_check(
 
 
 def _refs(ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole: bool) -> Iterator[str]:
-    wanted = {str(ref.sop_instance_uid) for ref in given.conclusion.volume.slices}
+    volume = given.conclusion.volume
+    wanted = {str(ref.sop_instance_uid) for ref in volume.slices}
+    # Further inputs of the model: all of the series, whatever was made of it.
+    wanted |= {
+        uid
+        for uid, header in given.evidence.by_instance.items()
+        if str(header.SeriesInstanceUID) != volume.series_instance_uid
+    }
     if whole:
         wanted |= {str(one.SOPInstanceUID) for one in objects}
     yield from evidence_problems(ds, objects, given.evidence, wanted)

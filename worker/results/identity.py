@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker import __version__
@@ -58,13 +58,19 @@ def evidence_digest(evidence: Iterable[StoredInstance]) -> Digest:
     return Digest(hashlib.sha256("".join(lines).encode("ascii")).hexdigest())
 
 
+def series_of(evidence: Iterable[StoredInstance]) -> tuple[SeriesInstanceUID, ...]:
+    """The series of the evidence in its order: that of the model's inputs."""
+    return tuple(dict.fromkeys(instance.header.series_instance_uid for instance in evidence))
+
+
 @dataclass(frozen=True, slots=True)
 class ResultUids:
     """The UIDs of everything that one conclusion leads to.
 
     ``key`` covers study, evidence (SOP Instance UIDs and digests, in any order), model digest and configuration
     digest; not the revision: the same input is the same result, whenever it was asked for. Only when that result was
-    replaced meanwhile, and so perhaps withdrawn, is the next one another object (``generation``).
+    replaced meanwhile, and so perhaps withdrawn, is the next one another object (``generation``). Of a model of several
+    inputs it covers as well which series was which input.
 
     ``variant`` names the destination profile: objects that are encoded otherwise for somebody else are others, but
     what they show is tracked under the same UIDs.
@@ -86,11 +92,13 @@ class ResultUids:
         model_digest: Digest,
         config_digest: Digest,
         generation: int = 0,
+        inputs: Sequence[SeriesInstanceUID] = (),
     ) -> ResultUids:
-        """Derive the key."""
-        inputs = [part for pair in sorted(evidence) for part in pair]
+        """Derive the key; ``inputs`` are the series in the order of the model's inputs, when it has several."""
+        parts = [part for pair in sorted(evidence) for part in pair]
         again = [f"generation {generation}"] if generation else []
-        return cls(derived_uid("result", study_instance_uid, model_digest, config_digest, *inputs, *again))
+        order = ["inputs", *inputs] if len(inputs) > 1 else []
+        return cls(derived_uid("result", study_instance_uid, model_digest, config_digest, *parts, *again, *order))
 
     @classmethod
     def of_conclusion(
@@ -104,6 +112,7 @@ class ResultUids:
             model_digest=conclusion.algorithm.model.digest,
             config_digest=context.config_digest,
             generation=context.generation,
+            inputs=series_of(instances),
         )
 
     def series(self, kind: str) -> SeriesInstanceUID:

@@ -23,7 +23,7 @@ from worker.results import coding
 from worker.results import content_items as items
 from worker.results.audiences import audiences_of, context_for
 from worker.results.header import SeriesNames, Stamp, local_time, to_object
-from worker.results.identity import Equipment, ResultUids, evidence_digest
+from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
 from worker.results.kos import encode_note
 from worker.results.making import SERIES_PER_SET
 from worker.results.source import read_series_header
@@ -72,6 +72,8 @@ class RefusalEncoder:
             raise PermanentError("A refusal gives no reason.", next_step="Report this.", code="text-unfit")
         of_series = [one for one in evidence if one.header.series_instance_uid == refusal.series_instance_uid]
         header, instances = read_series_header(of_series)
+        if len(of_series) < len(evidence):  # the other inputs of the model: all must be of one patient
+            read_series_header(evidence)
         given = _Given(
             refusal=refusal,
             stamp=Stamp(
@@ -87,6 +89,7 @@ class RefusalEncoder:
                 model_digest=refusal.algorithm.model.digest,
                 config_digest=context.config_digest,
                 generation=context.generation,
+                inputs=series_of(evidence),
             ),
             instances=instances,
             context=context,

@@ -19,7 +19,13 @@ from pydicom.filereader import dcmread
 from pydicom.tag import Tag
 
 from worker.domain.errors import IdentityError, PermanentError
-from worker.domain.study import FrameOfReferenceUID, SOPClassUID, SOPInstanceUID, StoredInstance
+from worker.domain.study import (
+    FrameOfReferenceUID,
+    SeriesInstanceUID,
+    SOPClassUID,
+    SOPInstanceUID,
+    StoredInstance,
+)
 from worker.domain.volume import SliceRef, Volume
 from worker.results.header import COPIED, decoded_copy
 
@@ -89,6 +95,7 @@ class Source:
     ``frames[k]`` belongs to slice k of the volume. ``instances`` are the (class, instance) UIDs of the objects that
     the volume was made of, in the order of its slices, each once. ``frame_of_reference_uid`` and
     ``patient_orientation`` (0020,0020) are what all of them share; None where they have none, or several.
+    ``further`` are the other series that the model saw, with their (class, instance) UIDs.
     """
 
     header: Dataset
@@ -96,6 +103,12 @@ class Source:
     instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
     frame_of_reference_uid: FrameOfReferenceUID | None = None
     patient_orientation: tuple[str, ...] | None = None
+    further: tuple[tuple[SeriesInstanceUID, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]], ...] = ()
+
+    @property
+    def analysed(self) -> tuple[tuple[SeriesInstanceUID, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]], ...]:
+        """Every series that the model saw with its instances, the one that the findings lie on first."""
+        return ((SeriesInstanceUID(str(self.header.SeriesInstanceUID)), self.instances), *self.further)
 
     @property
     def is_multi_frame(self) -> bool:
@@ -127,6 +140,7 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
     """
     wanted = {ref.sop_instance_uid for ref in volume.slices}
     kept: dict[str, Dataset] = {}
+    others: dict[SeriesInstanceUID, list[tuple[SOPClassUID, SOPInstanceUID]]] = {}
     agreed: Mapping[str, str] | None = None
     for instance, ds in _read(evidence):
         identity = _identity_of(ds, instance)
@@ -134,6 +148,9 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
         _ensure_agreement(agreed, identity)
         if instance.sop_instance_uid in wanted:
             kept[instance.sop_instance_uid] = ds
+        elif instance.header.series_instance_uid != volume.series_instance_uid:
+            pair = (SOPClassUID(str(ds.SOPClassUID)), instance.sop_instance_uid)
+            others.setdefault(instance.header.series_instance_uid, []).append(pair)
     missing = wanted - kept.keys()
     if missing or not volume.slices:
         raise PermanentError(
@@ -152,6 +169,7 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
         instances=tuple(dict.fromkeys((frame.sop_class_uid, frame.sop_instance_uid) for frame in frames)),
         frame_of_reference_uid=FrameOfReferenceUID(reference[0]) if reference else None,
         patient_orientation=_shared(used, "PatientOrientation"),
+        further=tuple((series, tuple(pairs)) for series, pairs in others.items()),
     )
 
 

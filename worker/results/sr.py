@@ -60,7 +60,7 @@ def _report(making: Making, segs: Sequence[EncodedSeg], groups: Sequence[Group],
         Comprehensive3DSRStorage,
         coding.IMAGING_MEASUREMENT_REPORT,
         "1500",
-        [(source.header.SeriesInstanceUID, source.instances), *_of_segs(segs, named)],
+        [*source.analysed, *_of_segs(segs, named)],
     )
     ds.ContentSequence = context_items(stamp, making.conclusion.volume.modality)
     library = image_library(source, (k for k, frame in enumerate(source.frames) if frame.sop_instance_uid in named))

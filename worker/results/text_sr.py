@@ -29,7 +29,7 @@ def encode_text(making: Making) -> tuple[Dataset, ...]:
         BasicTextSRStorage,
         coding.DIAGNOSTIC_IMAGING_REPORT,
         "2000",
-        [(source.header.SeriesInstanceUID, source.instances)],
+        [*source.analysed],
     )
     stated = [_statement(one, making) for one in sentences(conclusion, making.profile)]
     ds.ContentSequence = [

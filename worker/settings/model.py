@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from worker.domain.errors import ConfigurationError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Destination
 from worker.domain.routing import Rule, Timing
@@ -389,7 +390,21 @@ class Settings(Section):
         return resolved(self.profiles)[name]
 
     def site_rule(self, entry: RuleEntry, contract: Rule) -> Rule:
-        """A site's rule on top of the input contract of its model: it can narrow the contract, never widen it."""
+        """A site's rule on top of the input contract of its model: it can narrow the contract, never widen it.
+
+        Of a model of several inputs it narrows the choice of the reference.
+
+        Raises
+        ------
+        ConfigurationError
+            ``rule-per-study``: such a model runs once per study.
+        """
+        if contract.further and entry.per_study != 1:
+            raise ConfigurationError(
+                f'Rule "{entry.name}" sets per_study, but model {entry.model} takes several series of a study at once.',
+                next_step="Leave per_study out of this rule.",
+                code="rule-per-study",
+            )
         return Rule(
             name=entry.name,
             model=entry.model,
@@ -403,4 +418,6 @@ class Settings(Section):
             allow_phantom=entry.allow_phantom,
             allow_burned_in=entry.allow_burned_in,
             timing=entry.assembly.to_domain() if entry.assembly else None,
+            input=contract.input,
+            further=contract.further,
         )

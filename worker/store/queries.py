@@ -122,6 +122,7 @@ class Queries:
                 chosen=row.chosen,
                 score=row.score,
                 reasons=tuple(row.reasons),
+                input=row.input,
             )
             for row in rows
         )

@@ -145,6 +145,7 @@ def _write_decisions(connection: Connection, route: Row[Any], chosen: Sequence[D
                     "chosen": one.chosen,
                     "score": one.score,
                     "reasons": list(one.reasons),
+                    "input": one.input,
                 }
                 for one in chosen
             ],
@@ -159,7 +160,6 @@ def _jobs_by_key(connection: Connection, keys: set[Digest]) -> dict[Digest, JobI
 
 
 def _create(connection: Connection, route: Row[Any], one: Planned, now: datetime) -> JobId:
-    series = {instance.header.series_instance_uid for instance in one.evidence}
     new = NewJob(
         kind=JobKind.ANALYSE,
         state=JobState.READY,
@@ -168,7 +168,8 @@ def _create(connection: Connection, route: Row[Any], one: Planned, now: datetime
         priority=one.priority,
         rule=one.rule,
         model=one.model,
-        series_instance_uid=next(iter(series)) if len(series) == 1 else None,
+        # Of several inputs the reference comes first: its series is what the results lie on.
+        series_instance_uid=one.evidence[0].header.series_instance_uid if one.evidence else None,
         config_digest=one.config_digest,
         key=one.key,
         destinations=one.destinations,

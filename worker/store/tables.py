@@ -296,6 +296,8 @@ decisions = Table(
     Column("chosen", Boolean, nullable=False),
     Column("score", Float),
     Column("reasons", JSON, nullable=False),
+    # Of a model of several inputs: which one this is about. Empty in rows of before there were any.
+    Column("input", Text, nullable=False, server_default=""),
 )
 
 plans = Table(

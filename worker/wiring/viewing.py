@@ -139,8 +139,10 @@ def _evidence(settings: Settings, job: Job, *, burned_in: bool) -> _Seen:
         if not burned_in and _has_text_burned_in(headers):
             return _Seen(instances=instances, notice=_BURNED_IN, hidden=True)
         volumes = VolumeReader(memory_budget_bytes=offline.memory_limit_bytes(settings))
-        # One analysis has one series; were there more, the images of the first are still those of this job.
-        return _Seen(volume=volumes.volume(reader.series(headers)[0]), instances=instances)
+        # Of a model of several inputs the reference comes first: what was found lies on its images.
+        first = instances[0].header.series_instance_uid
+        (shown,) = reader.series([one for one in headers if one.instance.header.series_instance_uid == first])
+        return _Seen(volume=volumes.volume(shown), instances=instances)
     except OverreadError as error:
         return _Seen(instances=instances, notice=f"The analysed images cannot be shown. {error.message}")
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.contract.store.kit import MODEL, SEG, SR, STUDY, Kit, a_decision, a_plan
@@ -255,3 +257,20 @@ def test_interleaved_studies_never_share_evidence(kit: Kit) -> None:
 def test_nothing_is_decided_of_an_unknown_study(kit: Kit) -> None:
     assert kit.queries.decisions(StudyInstanceUID("9.9")) == ()
     assert kit.queries.plans(StudyInstanceUID("9.9")) == ()
+
+
+def test_decisions_name_the_input_that_they_are_about(kit: Kit) -> None:
+    kit.receive(2)
+    claim = kit.claim(kit.complete())
+    told = [replace(a_decision(), input=name, chosen=name == "t1") for name in ("t1", "t2")]
+    kit.routings.record(claim, [*told, a_decision()], [])
+    assert kit.queries.decisions(STUDY) == (*told, a_decision())
+
+
+def test_evidence_stays_in_the_order_in_which_it_was_planned(kit: Kit) -> None:
+    """The order says which series is which input of a model."""
+    kit.receive(3)
+    claim = kit.claim(kit.complete())
+    planned = tuple(reversed(kit.evidence.of_route(claim.job)))
+    kit.routings.record(claim, [a_decision()], [a_plan(planned, "k1")])
+    assert kit.evidence.of_analysis(kit.queries.job(kit.job_of_key("k1"))) == planned

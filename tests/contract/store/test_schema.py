@@ -9,16 +9,20 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select
 
 from tests.contract.store.kit import STUDY
 from worker.domain.errors import ConfigurationError, TransientError
+from worker.domain.job import JobKind, JobState
 from worker.store.database import EPOCH, Database, DatabaseDefectError, sqlite_url
 from worker.store.schema import installation_id, latest_version, migrate
-from worker.store.tables import METADATA, Instant, WireText, Word, instances, studies
+from worker.store.tables import METADATA, Instant, WireText, Word, decisions, instances, studies
+from worker.store.transitions import NewJob, create
 
 
 def add_study(connection: Connection, uid: str, at: datetime) -> None:
@@ -65,6 +69,26 @@ def test_the_version_is_the_last_of_the_scripts(empty_url: str) -> None:
         assert context.get_current_revision() == latest_version()
     scripts = ScriptDirectory(str(files("worker.store") / "migrations"))
     assert scripts.get_current_head() == latest_version()
+    database.close()
+
+
+def test_decisions_of_before_there_were_several_inputs_are_about_none(empty_url: str) -> None:
+    database = Database(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(files("worker.store") / "migrations"))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        add_study(connection, STUDY, EPOCH)
+        new = NewJob(kind=JobKind.ROUTE, state=JobState.RECEIVED, study_instance_uid=STUDY, revision=1, priority=5)
+        job_id = create(connection, new, reason="", now=EPOCH)
+        row = {"job_id": job_id, "study_instance_uid": STUDY, "revision": 1, "rule": "chest", "model": "lungs"}
+        connection.execute(
+            insert(decisions).values(**row, series_instance_uid="1.2", chosen=True, score=1.0, reasons=["It is one."])
+        )
+    migrate(database)
+    with database.read() as connection:
+        assert connection.execute(select(decisions.c.input, decisions.c.rule)).all() == [("", "chest")]
     database.close()
 
 

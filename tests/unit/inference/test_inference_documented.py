@@ -12,10 +12,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.unit.inference.test_inference_scaffold import codes_in, known
-from worker.inference.contract import InputContract, NamedInput
+from worker.inference.contract import InputContract
 from worker.inference.guards import InputGuard, QualityLimit
 from worker.inference.manifest import Identity
 from worker.inference.modes import Mode
+from worker.inference.named_input import NamedInput
 from worker.inference.outputs import Outputs, Threshold
 from worker.inference.steps import PostprocessingStep, PreprocessingStep
 from worker.inference.weights_entry import CustomSteps, WeightsEntry

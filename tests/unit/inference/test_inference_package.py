@@ -161,16 +161,6 @@ def test_a_net_that_draws_random_numbers(tmp_path: Path) -> None:
     assert "RandomNormalLike" in refused(write_package(tmp_path), "random-operators")
 
 
-INPUT = package_data("0" * 64)["input"]
-
-
-def test_what_this_version_cannot_run_yet_is_refused_and_not_left_out(tmp_path: Path) -> None:
-    data = package_data("0" * 64)
-    del data["input"]
-    data["inputs"] = [INPUT | {"name": "one"}, INPUT | {"name": "two"}]
-    assert '"inputs"' in refused(write_package(tmp_path / "b", data), "not-supported")
-
-
 def test_data_outside_the_file_hidden_in_an_attribute_of_a_subgraph(tmp_path: Path) -> None:
     tensor = helper.make_tensor("hidden", onnx.TensorProto.FLOAT, [1], [1.0])
     tensor.data_location = onnx.TensorProto.EXTERNAL

@@ -67,6 +67,7 @@ def preprocess(image: Image, chain: Iterable[PreprocessingStep], code: CustomCod
 __all__ = [
     "AboveThreshold",
     "Argmax",
+    "Channels",
     "ClipKept",
     "ClipPercentiles",
     "CustomCode",
@@ -76,8 +77,10 @@ __all__ = [
     "CustomStep",
     "DecisionStep",
     "MaskStep",
+    "NormaliseChannels",
     "PostprocessingStep",
     "PreprocessingStep",
+    "RepeatChannel",
     "ScoreStep",
     "preprocess",
 ]
