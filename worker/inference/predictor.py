@@ -49,7 +49,7 @@ class PackagePredictor:
     thresholds:
         What a site has moved: model name, threshold name, value. Checked against the manifest's bounds at once.
     on_stage:
-        Called after each stage: "guards", "load", "inputs", "preprocess", "inference", "postprocess", "measure".
+        Called after each stage: "guards", "load", "preprocess", "inference", "postprocess", "measure".
     register:
         How inputs of another Frame of Reference are brought onto the reference.
 
@@ -132,9 +132,8 @@ class PackagePredictor:
         with self._stage("load"):
             run = self._loaded(package, manifest.inference.nets(), sessions)
             code = None if package.custom is None else self._modules.fresh(package.custom)
-        with self._stage("inputs"):
-            assembled = assemble(manifest, volume, further, self._register)
         with self._stage("preprocess"):
+            assembled = assemble(manifest, volume, further, self._register)
             image = preprocess(assembled.image, manifest.preprocessing, code)
         notes, statements = assembled.notes, assembled.statements
         del assembled  # the chain has made its own copy
