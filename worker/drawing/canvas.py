@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from worker.domain.regions import Place, Shape
 from worker.drawing import lettering
+from worker.drawing.callouts import free_spot
 from worker.drawing.colours import coloured, shares
-from worker.drawing.strokes import line_band, mask_band, shape_points, stamp
+from worker.drawing.strokes import filled, line_band, mask_band, shape_points, stamp
 from worker.drawing.turn import AS_STORED, Turn
 
 Colour = tuple[int, int, int]
@@ -153,6 +154,43 @@ class Canvas:
         x = x + away if x + away + length < width - 4 else max(x - away - length, 4)
         y = min(max(y, size_px), height - size_px)
         self._write([(line, (float(x), float(y)), "lm")], colour_rgb, size_px)
+
+    def area_of(self, what: NDArray[np.bool_] | Shape) -> NDArray[np.bool_]:
+        """Which pixels of the picture a mask (row, column) or the inside of a shape covers; the ring around a point."""
+        if isinstance(what, np.ndarray):
+            return self._resized(self._turn.plane(what).astype(np.uint8) * 255, Image.Resampling.BILINEAR) > 0
+        points, closed = shape_points(what)
+        image = Image.new("1", self.size[::-1])
+        return np.array(filled(image, self._on_picture(points), closed=closed))
+
+    def callout(
+        self,
+        text: str,
+        own: NDArray[np.bool_],
+        taken: NDArray[np.bool_],
+        colour_rgb: Colour,
+        *,
+        size_px: int = 13,
+    ) -> NDArray[np.bool_] | None:
+        """Write a name beside what it names, and draw a line that leads there.
+
+        ``own`` are the pixels of the picture that are named, ``taken`` those that text must not cover (``own`` among
+        them). Returns the pixels that the text takes; None, and nothing is written, where there is no room for it.
+        """
+        line = lettering.fitting(text, self.size[1] // 2, size_px)
+        height, width = lettering.line_height(size_px), int(np.ceil(lettering.width_of(line, size_px))) + 2
+        spot = None
+        if own.any() and line:
+            spot = free_spot(own, taken, height_px=height, width_px=width, gap_px=max(size_px // 2, 2))
+        if spot is None:
+            return None
+        leader = line_band(np.array([spot.start, spot.end]), self.size, 1.0, closed=False)
+        # Paler than the outline, so that it is not taken for a part of it.
+        stamp(self._pixels, leader, [(value + 255) // 2 for value in colour_rgb])
+        self._write([(line, (spot.left + 1, (spot.top + spot.bottom) / 2), "lm")], colour_rgb, size_px)
+        area = np.zeros(self.size, dtype=np.bool_)
+        area[spot.top : spot.bottom, spot.left : spot.right] = True
+        return area
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture: uint8, sRGB, (row, column, 3)."""

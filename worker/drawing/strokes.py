@@ -110,6 +110,24 @@ def line_band(points: NDArray[np.float64], size: tuple[int, int], width_px: floa
     return Band(np.asarray(image) > 0, top, left)
 
 
+def filled(image: Image.Image, points: NDArray[np.float64], *, closed: bool) -> Image.Image:
+    """Set all of an image that lies inside of a closed line, on an open one, or under the mark of a single place.
+
+    ``points`` (n, 2) are (y, x) in pixels from the outer corner, as in ``line_band``.
+    """
+    draw = ImageDraw.Draw(image)
+    limit = 4.0 * max(image.size)
+    path = [(float(x), float(y)) for y, x in np.clip(points, -limit, limit)]
+    if len(path) == 1:
+        (x, y), reach = path[0], 1.6 * _POINT_RADIUS_PX
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
+    elif closed:
+        draw.polygon(path, fill=255, outline=255)
+    else:
+        draw.line(path, fill=255, width=3)
+    return image
+
+
 def stamp(pixels: NDArray[np.uint8], band: Band, colour_rgb: Sequence[int]) -> None:
     """Put a band on a picture (row, column, 3), in place, in a colour with a rim that is dark around bright colours."""
     ink = _coverage(band.covered)

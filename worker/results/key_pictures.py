@@ -35,6 +35,9 @@ _MOST_NAMES = 6
 
 _NEIGHBOURHOOD_PX = 15
 
+Area = NDArray[np.bool_]
+"""Pixels of a picture, (row, column)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
@@ -143,7 +146,7 @@ def _add_neighbourhood(mask: NDArray[np.bool_], places: NDArray[np.float64]) -> 
 def _draw_findings(canvas: Canvas, making: Making, key_slice: KeySlice, size: int) -> dict[str, Colour]:
     """Draw everything that was found on a slice; returns its labels with their colours."""
     colours, index = dict(making.profile.colours), key_slice.index
-    drawn: dict[str, tuple[Colour, tuple[float, float]]] = {}
+    drawn: dict[str, tuple[Colour, Area]] = {}
     for finding in making.conclusion.segmentations:
         drawn |= _draw_segments(canvas, finding, index, colours)
     for region in making.conclusion.regions:
@@ -151,20 +154,35 @@ def _draw_findings(canvas: Canvas, making: Making, key_slice: KeySlice, size: in
         if first <= index <= last or region.slice_index == index:
             label, colour = legible(region.label, region.type.meaning), colours.get(region.label, region.colour_rgb)
             canvas.shape(region.shape, colour)
-            points, _ = shape_points(region.shape)
-            drawn[label] = colour, (float(points[:, 0].min()), float(points[:, 1].max()))
-    for heat_map in making.conclusion.heat_maps:
-        if hottest(heat_map)[0] == index:
-            drawn[legible(heat_map.label, heat_map.quantity.meaning)] = (235, 235, 235), hottest(heat_map)[1:]
+            drawn[label] = colour, canvas.area_of(region.shape)
+    hot = [
+        legible(heat_map.label, heat_map.quantity.meaning)
+        for heat_map in making.conclusion.heat_maps
+        if hottest(heat_map)[0] == index
+    ]
     if len(drawn) <= _MOST_NAMES:
-        for label, (colour, place) in drawn.items():
-            canvas.label(label, place, colour, size_px=size)
-    return {label: colour for label, (colour, _) in drawn.items()}
+        _name(canvas, drawn, size, beside_a_bar=bool(hot))
+    return {label: colour for label, (colour, _) in drawn.items()} | dict.fromkeys(hot, (235, 235, 235))
+
+
+def _name(canvas: Canvas, drawn: dict[str, tuple[Colour, Area]], size: int, *, beside_a_bar: bool) -> None:
+    """Write the names of what was drawn beside it, where that covers no finding; the legend has all of them."""
+    height, width = canvas.size
+    taken = np.zeros(canvas.size, dtype=np.bool_)
+    taken[: 2 * size] = taken[-2 * size :] = taken[:, : 2 * size] = taken[:, -2 * size :] = True  # the letters
+    if beside_a_bar:
+        taken[height // 4 - 2 * size : height - height // 4 + 2 * size, width - 6 * size :] = True
+    for _, own in drawn.values():
+        taken |= own
+    for label, (colour, own) in drawn.items():
+        written = canvas.callout(label, own, taken, colour, size_px=size)
+        if written is not None:
+            taken |= written
 
 
 def _draw_segments(
     canvas: Canvas, finding: Segmentation, index: int, colours: dict[str, Colour]
-) -> dict[str, tuple[Colour, tuple[float, float]]]:
+) -> dict[str, tuple[Colour, Area]]:
     labels = finding.labels[index]
     present = np.unique(labels)
     drawn = {}
@@ -173,12 +191,7 @@ def _draw_segments(
             colour = colours.get(segment.label, segment.colour_rgb)
             mask = labels == segment.number
             canvas.outline(mask, colour)
-            rows, columns = np.nonzero(mask)
-            rightmost = int(np.argmax(columns))
-            drawn[legible(segment.label, segment.type.meaning)] = (
-                colour,
-                (float(rows[rightmost]), float(columns[rightmost])),
-            )
+            drawn[legible(segment.label, segment.type.meaning)] = colour, canvas.area_of(mask)
     return drawn
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from tests import builders
 from tests.unit.results import given, pictured, projection, reading
@@ -84,8 +85,10 @@ def test_outlines_lie_where_the_structures_lie(good: Encoded) -> None:
     for ds in only:
         index = refs.index(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
         blue = np.all(np.abs(ds.pixel_array.astype(int) - (70, 160, 255)) < 12, axis=-1)
-        rows, columns = np.nonzero(blue)
-        rows, columns = rows[rows < 700], columns[rows < 700]  # below is the legend
+        # The outline is in one piece; the name beside it and the legend have its colour as well.
+        pieces, count = ndimage.label(blue, structure=np.ones((3, 3)))
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        rows, columns = np.nonzero(pieces == np.argmax(sizes) + 1)
         places = np.argwhere(labels[index] == 1)
         place = np.array([float(v) for v in ds.ImagePositionPatient])
         along, down = (np.array([float(v) for v in ds.ImageOrientationPatient[n : n + 3]]) for n in (0, 3))
