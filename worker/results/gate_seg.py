@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.profile import SegmentEncoding
@@ -102,6 +103,8 @@ def _frame_of_reference(ds: Dataset, conclusion: Conclusion, evidence: EvidenceH
         str(evidence.by_instance[ref.sop_instance_uid].get("FrameOfReferenceUID") or "")
         for ref in conclusion.volume.slices
     }
+    if conclusion.volume.in_patient_space and "PositionReferenceIndicator" not in ds:
+        yield "no Position Reference Indicator, which may be empty but not absent (C.7.4.1)"
     if conclusion.volume.in_patient_space and (images != {found} or not found):
         yield f"{found or 'none'}, the images say {', '.join(sorted(images))}"
     if not conclusion.volume.in_patient_space and found != (images.pop() if len(images) == 1 else ""):
@@ -127,13 +130,17 @@ def _references(ds: Dataset, conclusion: Conclusion, evidence: EvidenceHeaders) 
 
 
 def _dimensions(ds: Dataset) -> Iterator[str]:
-    """PS3.3 C.7.6.17: every index points to an attribute of the frames, and together they name one frame."""
+    """PS3.3 C.7.6.17: every index points to an attribute of the frames, and together they name one frame.
+
+    The same value of an index means the same; those of positions count from 1 without a gap.
+    """
     shared = ds.SharedFunctionalGroupsSequence[0]
     pointers = [(item.FunctionalGroupPointer, item.DimensionIndexPointer) for item in ds.DimensionIndexSequence]
     organizations = {str(item.DimensionOrganizationUID) for item in ds.DimensionOrganizationSequence}
     if {str(item.DimensionOrganizationUID) for item in ds.DimensionIndexSequence} != organizations:
         yield "the dimension indices belong to no dimension organization"
     seen: set[Sequence[int]] = set()
+    meanings: list[dict[int, str]] = [{} for _ in pointers]
     for own in ds.PerFrameFunctionalGroupsSequence:
         values = own.FrameContentSequence[0].DimensionIndexValues
         index = tuple(int(v) for v in (values if isinstance(values, Sequence) else [values]))
@@ -142,10 +149,17 @@ def _dimensions(ds: Dataset) -> Iterator[str]:
         if index in seen:
             yield "two frames have the same dimension index values"
         seen.add(index)
-        for group, attribute in pointers:
+        for (group, attribute), value, meaning in zip(pointers, index, meanings, strict=False):
             holder = (own.get(group) or shared.get(group)).value[0]
             if attribute not in holder:
                 yield "a dimension index points to an attribute that a frame does not have"
+            elif meaning.setdefault(value, str(holder[attribute].value)) != str(holder[attribute].value):
+                yield f"dimension index value {value} has two meanings"
+    for (_, attribute), meaning in zip(pointers, meanings, strict=True):
+        # On projection images the index is the number of a frame, and frames without a structure are left out.
+        positions = attribute == Tag("ImagePositionPatient")
+        if positions and set(meaning) != set(range(1, len(set(meaning.values())) + 1)):
+            yield "dimension index values of positions do not count from 1 without a gap"
 
 
 def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
@@ -166,12 +180,19 @@ def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
         if (ds.Rows, ds.Columns) != (image.Rows, image.Columns):
             yield f"frames have {ds.Rows} x {ds.Columns} pixels, the images {image.Rows} x {image.Columns}"
         problems = (
-            _in_patient(frame, image)
+            (*_in_patient(frame, image), *_thickness(own, shared))
             if given.conclusion.volume.in_patient_space
             else plane_problems(frame, image, given.conclusion, stand_in=given.profile.stand_in_orientation)
         )
         for problem in problems:
             yield f"{name} {problem}"
+
+
+def _thickness(own: Dataset, shared: Dataset) -> Iterator[str]:
+    """C.7.6.16.2.1: required of frames of a volume; readers take it for the depth of a voxel."""
+    value = group_of(own, shared, "PixelMeasuresSequence").get("SliceThickness")
+    if value is None or not float(value) > 0:
+        yield "has no slice thickness"
 
 
 def _in_patient(frame: Frame, image: Dataset) -> Iterator[str]:

@@ -82,6 +82,10 @@ def common_problems(group: Dataset, expected: Expected, given: Inspection) -> It
     parameters = " ".join(str(item.TextValue) for item in children(group, "111002"))
     if algorithm.model.digest not in parameters:
         yield "the algorithm's parameters do not hold the model's digest"
+    if [str(item.TextValue) for item in children(group, "122405")] != [algorithm.manufacturer] * bool(
+        algorithm.manufacturer
+    ):
+        yield "wrong algorithm manufacturer"
 
 
 def _coded(group: Dataset, value: str, scheme: str, code: Code | None, what: str) -> Iterator[str]:
