@@ -50,6 +50,8 @@ class OnnxSummary:
     """Number of tensors whose data lie in another file."""
     locations: set[str] = field(default_factory=set)
     """Names of these files."""
+    training: int = 0
+    """Number of Dropout nodes that are told whether they train: if so, they draw random numbers."""
 
 
 def summarize(content: bytes) -> OnnxSummary:
@@ -105,6 +107,7 @@ def _check_operators(summary: OnnxSummary, *, file: str) -> None:
             code="opset-unsupported",
         )
     random = sorted({name for domain, name in summary.operators if domain in ALLOWED_DOMAINS} & RANDOM)
+    random += ["Dropout with training_mode"] * bool(summary.training)
     if random:
         raise ConfigurationError(
             f"{file} draws random numbers ({', '.join(random)}): two runs would not give the same.",
@@ -131,6 +134,7 @@ def _visit(kind: str, message: memoryview, summary: OnnxSummary, *, depth: int) 
     if depth > _DEEPEST:
         raise ValueError(f"its graphs are nested deeper than {_DEEPEST}")
     texts: dict[int, str] = {}
+    inputs: list[int] = []
     numbers: dict[int, int] = {}
     for number, value in _fields(message):
         if isinstance(value, int):
@@ -139,10 +143,14 @@ def _visit(kind: str, message: memoryview, summary: OnnxSummary, *, depth: int) 
             _visit(_MESSAGES[kind][number], value, summary, depth=depth + 1)
         elif (kind, number) in {("node", 4), ("node", 7), ("opset", 1), ("function", 10), ("entry", 1), ("entry", 2)}:
             texts[number] = bytes(value).decode("utf-8")
+        elif (kind, number) == ("node", 1):
+            inputs.append(len(value))
     if kind == "entry" and texts.get(1) == "location":
         summary.locations.add(texts.get(2, ""))
     elif kind == "node":
         summary.operators.add((texts.get(7, ""), texts.get(4, "")))
+        # The third input of Dropout, where it has a name (https://onnx.ai/onnx/operators/onnx__Dropout.html).
+        summary.training += texts.get(4) == "Dropout" and len(inputs) > 2 and inputs[2] > 0
     elif kind == "opset":
         summary.opsets[texts.get(1, "")] = numbers.get(2, 0)
     elif kind == "function":

@@ -212,6 +212,20 @@ def test_the_check_reads_the_file_without_running_it(tmp_path: Path) -> None:
     assert load_package(folder, trusted=trust(folder)).custom is not None
 
 
+def a_cascade(chain: list[dict[str, Any]]) -> dict[str, Any]:
+    inference = package_data("0" * 64, mode="volume")["inference"]
+    first = {"preprocessing": [], "inference": inference, "channels": [1], "decide": "argmax"}
+    second = {"preprocessing": chain, "inference": inference}
+    return {"mode": "cascade", "crop_margin_mm": 5.0, "first": first, "second": second}
+
+
+def a_net_guard(chain: list[dict[str, Any]]) -> dict[str, Any]:
+    image = {"name": "image", "shape": ["N", 1, "H", "W"]}
+    net = {"weights": "main", "input": image, "output": {"name": "logits", "shape": ["N", 2]}}
+    classes = {"classes": ["chest", "other"], "wanted": ["chest"], "min_share": 0.5}
+    return {"guard": "net", "preprocessing": chain, "net": net, **classes}
+
+
 def test_the_manifest_and_its_custom_steps_agree(tmp_path: Path) -> None:
     data = package_data("0" * 64)
     chain = [{"step": "custom", "method": "darker"}]
@@ -220,6 +234,11 @@ def test_the_manifest_and_its_custom_steps_agree(tmp_path: Path) -> None:
         ({"preprocessing": chain}, "needs [custom]"),
         ({"custom": custom}, "no step calls it"),
         ({"custom": custom, "preprocessing": [{"step": "custom", "method": "__init__"}]}, "preprocessing[0].method"),
+        ({"custom": custom, "inference": a_cascade(chain)}, "inference.second.preprocessing[0]: custom steps stand in"),
+        (
+            {"custom": custom, "guards": {"input": [a_net_guard(chain)]}},
+            "guards.input[0].preprocessing[0]: custom",
+        ),
         (
             {"custom": custom, "preprocessing": [{"step": "custom", "method": "a", "parameters": {"b": {"c": 1}}}]},
             "preprocessing[0].parameters.b",

@@ -161,6 +161,17 @@ def test_a_net_that_draws_random_numbers(tmp_path: Path) -> None:
     assert "RandomNormalLike" in refused(write_package(tmp_path), "random-operators")
 
 
+def test_a_net_that_was_exported_for_training(tmp_path: Path) -> None:
+    constants = {"ratio": np.float32(0.5), "training": np.bool_(True)}
+    for name, inputs in (("eval", ["image", "ratio"]), ("train", ["image", "ratio", "training"])):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "model.onnx", [helper.make_node("Dropout", inputs, ["logits"])],
+             constants={key: np.asarray(value) for key, value in constants.items()},
+             in_shape=["N", 1, "H", "W"], out_shape=["N", 2, "H", "W"])  # fmt: skip
+    assert load_package(write_package(tmp_path / "eval")).identity.name == "toy-ct"
+    assert "Dropout with training_mode" in refused(write_package(tmp_path / "train"), "random-operators")
+
+
 def test_data_outside_the_file_hidden_in_an_attribute_of_a_subgraph(tmp_path: Path) -> None:
     tensor = helper.make_tensor("hidden", onnx.TensorProto.FLOAT, [1], [1.0])
     tensor.data_location = onnx.TensorProto.EXTERNAL
