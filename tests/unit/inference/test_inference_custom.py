@@ -346,6 +346,7 @@ def test_a_file_that_cannot_be_loaded(tmp_path: Path, source: str, line: int) ->
     assert f"steps.py, line {line}: " in caught.value.message
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # other tests of the process may have threads
 def test_code_that_was_loaded_before_a_fork_is_refused(tmp_path: Path) -> None:
     folder = a_package(tmp_path / "toy")
     file = load_package(folder, trusted=trust(folder)).custom
