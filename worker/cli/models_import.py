@@ -45,10 +45,13 @@ def nnunet(  # noqa: PLR0917  Typer reads options from the signature
     fold: Annotated[list[str] | None, typer.Option("--fold", help="Only these folds; repeat it.")] = None,
     checkpoint: Annotated[str, typer.Option(help="File in each fold's folder.")] = "checkpoint_final.pth",
     axes: Annotated[str, typer.Option(help="Towards what slices, rows, columns of the training files run.")] = "SPL",
+    previous: Annotated[
+        Path | None, typer.Option(help="Results folder of a cascade's first stage; else the one beside.")
+    ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Import a trained nnU-Net v2 (2d, 3d_fullres, 3d_lowres), and compare it with nnU-Net's own predictor."""
+    """Import a trained nnU-Net v2 (2d, 3d_fullres, 3d_lowres, cascade), and compare it with nnU-Net's own predictor."""
     with console.reporting():
         quiet_logs()
         from worker.importing.nnunet import Wanted, import_nnunet
@@ -61,7 +64,7 @@ def nnunet(  # noqa: PLR0917  Typer reads options from the signature
                 results,
                 folder,
                 naming,
-                Wanted(tuple(fold or ()), checkpoint, axes, trust),
+                Wanted(tuple(fold or ()), checkpoint, axes, trust, previous),
                 runtime=importing.runtime(),
                 case=volume,
                 said=said,
@@ -198,3 +201,4 @@ def _show_parity(parity: Parity) -> None:
                 f"{one.dice:.6f}",
             )  # fmt: skip
         console.out.print(made)
+        console.out.print(Text(parity.costs), soft_wrap=True)

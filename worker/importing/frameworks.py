@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
 from worker.domain.errors import ConfigurationError
 
-INSTALL = "pip install 'overread[export,frameworks]' --extra-index-url https://download.pytorch.org/whl/cpu"
+INSTALL = "pip install 'overread[export]' --extra-index-url https://download.pytorch.org/whl/cpu"
 """Without the index, Linux gets the CUDA build of torch."""
 
 
@@ -34,11 +35,18 @@ def need(*names: str) -> tuple[ModuleType, ...]:
             ) from error
         except RuntimeError as error:
             raise ConfigurationError(
-                f"{name.partition('.')[0]} is installed but does not load: {str(error).splitlines()[0][:200]}",
-                next_step=f"torch and torchvision must be of one build: {INSTALL}",
+                f"{name.partition('.')[0]} cannot be loaded: {str(error).splitlines()[0][:200]}",
+                next_step=f"Install the build that fits torch {_version('torch')}: {INSTALL}",
                 code="framework-broken",
             ) from error
     return tuple(found)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 @contextmanager

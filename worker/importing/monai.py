@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from worker.domain.errors import ConfigurationError
 from worker.domain.volume import Volume
 from worker.importing import package_folder
+from worker.importing.cost import measured
 from worker.importing.frameworks import need, quiet
 from worker.importing.images import to_itk
 from worker.importing.labels import read_codes, segments
@@ -52,7 +53,9 @@ def import_monai(
     bundle = read_bundle(folder, trust=trust)
     channels, heads, inputs = _format(bundle)
     net_input, net_output = _tensors(bundle, heads)
-    mapped = map_transforms(transforms_of(bundle.parts["preprocessing"]), transforms_of(bundle.parts["postprocessing"]))
+    mapped = map_transforms(
+        transforms_of(bundle.parts["preprocessing"]), transforms_of(bundle.parts["postprocessing"]), labels=channels
+    )
     inference: dict[str, Any] = {}
     try:
         inference = inferer_of(
@@ -89,7 +92,7 @@ def import_monai(
         "inference": inference,
         "postprocessing": mapped.postprocessing,
     }  # fmt: skip
-    todo = _todo(outputs.open_labels)
+    todo = (*_todo(outputs.open_labels), *mapped.notes)
     comments = {
         "schema_version": "Everything in CAPITALS is to be replaced. `overread models check` explains what is wrong.",
         "input": "TO DO: which series it may run on: body part, protocol, spacing.",
@@ -161,9 +164,9 @@ def _compare_case(
 ) -> Parity:
     said("running the package on the case")
     numbers = {number: label for number, (_, label) in enumerate(sorted(channels.items()), start=1)}
-    ours = labels_of(runtime.conclude(folder, case), numbers)
+    conclusion, package_cost = measured(lambda: runtime.conclude(folder, case))
     said("running MONAI on the case")
-    found = monai_labels(bundle, case, scratch)
+    found, framework_cost = measured(lambda: monai_labels(bundle, case, scratch))
     theirs: NDArray[np.integer[Any]] = np.zeros(found.shape[1:], np.int32)
     for number, channel in enumerate(sorted(channels), start=1):
         theirs[(found[0] == channel) if len(found) == 1 else (found[channel] > 0)] = number
@@ -173,7 +176,9 @@ def _compare_case(
         parity.nets,
         case.geometry.shape,
         tuple(round(one, 4) for one in case.geometry.spacing_mm),
-        tuple(compare_labels(theirs, ours, labels=numbers)),
+        tuple(compare_labels(theirs, labels_of(conclusion, numbers), labels=numbers)),
+        framework_cost,
+        package_cost,
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Arguments = Mapping[str, Any]
 Steps = list[dict[str, Any]]
+
+
+_LARGEST = "KeepLargestConnectedComponentd"
+_CONNECTIVITY = {1: 6, 2: 18, 3: 26}
 
 
 class NotMappedError(Exception):
@@ -16,15 +20,18 @@ class NotMappedError(Exception):
 
 @dataclass(slots=True)
 class Mapped:
-    """The two chains, and what has no equal: one sentence each."""
+    """The two chains, what has no equal, and what a person should know of the rest: one sentence each."""
 
     preprocessing: Steps = field(default_factory=list)
     postprocessing: Steps = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def map_transforms(pre: list[tuple[str, Arguments]], post: list[tuple[str, Arguments]]) -> Mapped:
-    """Both chains of a bundle."""
+def map_transforms(
+    pre: list[tuple[str, Arguments]], post: list[tuple[str, Arguments]], *, labels: Collection[int]
+) -> Mapped:
+    """Both chains of a bundle. ``labels`` are the channels of the output that are no background."""
     found = Mapped()
     for name, arguments in pre:
         try:
@@ -33,7 +40,7 @@ def map_transforms(pre: list[tuple[str, Arguments]], post: list[tuple[str, Argum
             found.missing.append(f"preprocessing: {name}: {error}")
     if not any(step["step"] == "reorient" for step in found.preprocessing):
         found.missing.append("preprocessing: without Orientationd the axes are those of the file, which differ")
-    _map_post(post, found)
+    _map_post(post, found, labels)
     return found
 
 
@@ -63,49 +70,67 @@ def inferer_of(part: Any, *, net: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _map_post(post: list[tuple[str, Arguments]], found: Mapped) -> None:
+def _map_post(post: list[tuple[str, Arguments]], found: Mapped, labels: Collection[int]) -> None:
     names = [name for name, _ in post]
-    before = names[: names.index("Invertd")] if "Invertd" in names else []
+    back = names.index("Invertd") if "Invertd" in names else len(names)
+    labels_first = "AsDiscreted" in names[:back]
     for name, arguments in post:
         try:
-            found.postprocessing += _post_step(name, arguments, labels_first="AsDiscreted" in before)
+            found.postprocessing += _post_step(name, arguments, labels_first=labels_first, labels=labels)
         except NotMappedError as error:
             found.missing.append(f"postprocessing: {name}: {error}")
+    if labels_first:
+        found.notes.append(
+            "AsDiscreted before Invertd: labels are brought back by the nearest voxel. Where two are equally near, "
+            "MONAI's choice follows its rounding and may differ; with AsDiscreted after Invertd there is no choice."
+        )
+    if _LARGEST in names[:back]:
+        found.missing.append(f"postprocessing: {_LARGEST} must come after Invertd: here parts are those of the source")
     if "AsDiscreted" not in names:
         found.missing.append("postprocessing: no AsDiscreted says how scores become labels")
 
 
-def _post_step(name: str, arguments: Arguments, *, labels_first: bool) -> Steps:
+def _post_step(name: str, arguments: Arguments, *, labels_first: bool, labels: Collection[int]) -> Steps:
     """One transform. ``labels_first``: labels, not scores, are brought back to the source."""
     match name:
-        case "Activationsd" if arguments.get("softmax"):
+        case "Activationsd" if _first(arguments.get("softmax")):
             return [{"step": "softmax"}]
-        case "Activationsd" if arguments.get("sigmoid"):
+        case "Activationsd" if _first(arguments.get("sigmoid")):
             return [{"step": "sigmoid"}]
         case "AsDiscreted":
-            return [{**_decision(arguments), "interpolation": "nearest" if labels_first else "linear"}]
+            return [{**_decision(arguments, labels), "interpolation": "nearest" if labels_first else "linear"}]
         case "Invertd":
             if bool(_first(arguments.get("nearest_interp", True))) is not labels_first:
                 raise NotMappedError("nearest_interp must be true for labels and false for scores")
             return []
         case "KeepLargestConnectedComponentd":
-            _only(arguments, is_onehot=(None, False), independent=(None, True), num_components=(None, 1),
-                  connectivity=(None, 3))  # fmt: skip
-            return [{"step": "largest_component", "connectivity": 26}]
+            return _largest(arguments, labels)
         case "SaveImaged" | "EnsureTyped" | "ToTensord":
             return []
         case _:
             raise NotMappedError("there is no such step")
 
 
-def _decision(arguments: Arguments) -> dict[str, Any]:
+def _largest(arguments: Arguments, labels: Collection[int]) -> Steps:
+    _only(arguments, independent=(None, True), num_components=(None, 1), connectivity=(None, *_CONNECTIVITY))
+    applied = arguments.get("applied_labels")
+    stated = labels if applied is None else [applied] if isinstance(applied, int) else applied
+    if {*stated} != {*labels}:
+        raise NotMappedError(f"applied_labels is {applied}, which are not all of {sorted(labels)}")
+    return [{"step": "largest_component", "connectivity": _CONNECTIVITY[arguments.get("connectivity") or 3]}]
+
+
+def _decision(arguments: Arguments, labels: Collection[int]) -> dict[str, Any]:
+    _only(arguments, rounding=(None,))
     if _first(arguments.get("argmax")):
         return {"step": "argmax"}
     threshold = _first(arguments.get("threshold"))
-    if threshold is not None:
-        # MONAI keeps what is equal to the threshold as well; a float32 score is never equal in practice.
-        return {"step": "threshold", "value": float(threshold)}
-    raise NotMappedError("neither argmax nor threshold")
+    if threshold is None:
+        raise NotMappedError("neither argmax nor threshold")
+    if len(labels) > 1:
+        raise NotMappedError("threshold with several labels: they may lie inside each other, segments cannot")
+    # MONAI keeps what is equal to the threshold as well; a float32 score is never equal in practice.
+    return {"step": "threshold", "value": float(threshold)}
 
 
 def _nothing(arguments: Arguments) -> Steps:
@@ -152,11 +177,20 @@ def _scale(arguments: Arguments) -> Steps:
              "high": float(arguments.get("maxv", 1.0))}]  # fmt: skip
 
 
+def _scale_percentiles(arguments: Arguments) -> Steps:
+    _only(arguments, relative=(None, False))
+    low, high = arguments.get("b_min"), arguments.get("b_max")
+    if low is None or high is None:
+        raise NotMappedError("both b_min and b_max are needed")
+    return [{"step": "scale_percentiles", "lower": float(arguments["lower"]), "upper": float(arguments["upper"]),
+             "low": float(low), "high": float(high), "clip": bool(arguments.get("clip", False))}]  # fmt: skip
+
+
 def _normalise(arguments: Arguments) -> Steps:
-    _only(arguments, nonzero=(None, False))
     mean, deviation = arguments.get("subtrahend"), arguments.get("divisor")
     if mean is None and deviation is None:
-        return [{"step": "z_score"}]
+        return [{"step": "z_score", **({"over": "nonzero_alone"} if arguments.get("nonzero") else {})}]
+    _only(arguments, nonzero=(None, False))
     if isinstance(mean, float | int) and isinstance(deviation, float | int) and deviation:
         return [{"step": "scale_shift", "scale": 1 / deviation, "shift": -mean / deviation}]
     raise NotMappedError("both subtrahend and divisor are needed, one number each")
@@ -192,6 +226,7 @@ _PRE: dict[str, Callable[[Arguments], Steps]] = {
     "Orientationd": _orientation,
     "Spacingd": _spacing,
     "ScaleIntensityRanged": _scale_range,
+    "ScaleIntensityRangePercentilesd": _scale_percentiles,
     "ScaleIntensityd": _scale,
     "NormalizeIntensityd": _normalise,
     "CropForegroundd": _crop_foreground,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
 from worker.importing import nnunet_manifest, package_folder
+from worker.importing.cost import measured
 from worker.importing.frameworks import need, quiet
 from worker.importing.images import axes_of, labels_back, oriented, to_itk
 from worker.importing.labels import read_codes, segments
@@ -29,12 +30,16 @@ FRAMEWORK = "nnU-Net v2"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of a results folder is imported, and how. ``axes``: towards what the training files' axes run."""
+    """What of a results folder is imported, and how. ``axes``: towards what the training files' axes run.
+
+    ``previous``: the results folder of a cascade's first stage, where it does not lie beside.
+    """
 
     folds: tuple[str, ...] = ()
     checkpoint: str = "checkpoint_final.pth"
     axes: str = "SPL"
     trust: bool = False
+    previous: Path | None = None
 
 
 def import_nnunet(
@@ -60,20 +65,27 @@ def import_nnunet(
     """
     said("reading the checkpoints")
     model = read_results(
-        results, folds=wanted.folds, checkpoint=wanted.checkpoint, axes=wanted.axes, trust=wanted.trust
+        results,
+        folds=wanted.folds,
+        checkpoint=wanted.checkpoint,
+        axes=wanted.axes,
+        trust=wanted.trust,
+        previous=wanted.previous,
     )
     table = {} if naming.codes is None else read_codes(naming.codes, labels=tuple(model.channels.values()))
     outputs = segments(model.channels, table)
     modality = nnunet_manifest.modality(model, naming.modality)
     chain = nnunet_manifest.steps(model)
     folder = package_folder.new_folder(target, naming)
+    names = _names(model)
     weights = {}
-    for fold, parameters in zip(model.folds, model.parameters, strict=True):
-        said(f"writing ONNX of fold {fold}")
-        model.network.load_state_dict(parameters)
-        file = f"fold-{fold}.onnx"
-        digest = export(model.network, folder / file, shape=nnunet_manifest.input_shape(model))
-        weights[f"fold-{fold}"] = (file, digest)
+    for stage, members in zip(model.stages, names, strict=True):
+        for name, parameters in zip(members, stage.parameters, strict=True):
+            said(f"writing ONNX of {name}")
+            stage.network.load_state_dict(parameters)
+            file = f"{name}.onnx"
+            digest = export(stage.network, folder / file, shape=nnunet_manifest.input_shape(stage))
+            weights[name] = (file, digest)
     manifest = {
         **package_folder.frame(
             naming,
@@ -85,7 +97,7 @@ def import_nnunet(
         "input": _contract(model, modality),
         "guards": {"input": [{"guard": "not_constant"}]},
         "preprocessing": chain,
-        "inference": nnunet_manifest.inference(model, tuple(weights)),
+        "inference": nnunet_manifest.inference(model, names),
         "postprocessing": [nnunet_manifest.decision(model)],
     }
     todo = _todo(model, results, outputs.open_labels)
@@ -94,7 +106,7 @@ def import_nnunet(
     )
     with tempfile.TemporaryDirectory() as scratch:
         runnable = package_folder.provisional_copy(folder, Path(scratch) / naming.name, manifest, outputs.entries)
-        nets = _compare_nets(model, tuple(weights), runnable, runtime, said)
+        nets = _compare_nets(model, names, runnable, runtime, said)
         parity = Parity(FRAMEWORK, _versions(), tuple(nets))
         if case is not None:
             parity = _compare_case(model, case, runnable, parity, runtime, said, Path(scratch))
@@ -102,19 +114,27 @@ def import_nnunet(
     return Imported(folder, runtime.problem(folder), todo, parity)
 
 
+def _names(model: TrainedModel) -> tuple[tuple[str, ...], ...]:
+    """The weights' ids: for each stage, one for each fold."""
+    stages = ("",) if model.previous is None else ("first-", "second-")
+    return tuple(
+        tuple(f"{stage}fold-{fold}" for fold in one.folds) for stage, one in zip(stages, model.stages, strict=True)
+    )
+
+
 def _compare_nets(
-    model: TrainedModel, weights: Sequence[str], folder: Path, runtime: Runtime, said: Said
+    model: TrainedModel, names: Sequence[Sequence[str]], folder: Path, runtime: Runtime, said: Said
 ) -> list[NetParity]:
     (torch,) = need("torch")
-    shape = (1, 1, *model.patch)
-    batch = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found = []
-    for name, parameters in zip(weights, model.parameters, strict=True):
-        said(f"comparing {name} with torch")
-        model.network.load_state_dict(parameters)
-        with torch.no_grad():
-            framework = model.network(torch.from_numpy(batch)).numpy()
-        found += compare_scores(framework, runtime.scores(folder, name, batch), weights=name)
+    for stage, members in zip(model.stages, names, strict=True):
+        batch = np.random.default_rng(0).normal(size=(1, stage.planes, *stage.patch)).astype(np.float32)
+        for name, parameters in zip(members, stage.parameters, strict=True):
+            said(f"comparing {name} with torch")
+            stage.network.load_state_dict(parameters)
+            with torch.no_grad():
+                framework = stage.network(torch.from_numpy(batch)).numpy()
+            found += compare_scores(framework, runtime.scores(folder, name, batch), weights=name)
     return found
 
 
@@ -123,10 +143,10 @@ def _compare_case(
 ) -> Parity:
     said("running the package on the case")
     numbers = {number: label for number, (_, label) in enumerate(sorted(model.channels.items()), start=1)}
-    ours = labels_of(runtime.conclude(folder, case), numbers)
+    conclusion, package_cost = measured(lambda: runtime.conclude(folder, case))
     said("running nnU-Net on the case")
-    theirs = _by_segment(model, nnunet_labels(model, case, scratch))
-    classes = compare_labels(theirs, ours, labels=numbers)
+    found, framework_cost = measured(lambda: nnunet_labels(model, case, scratch))
+    classes = compare_labels(_by_segment(model, found), labels_of(conclusion, numbers), labels=numbers)
     return Parity(
         parity.framework,
         parity.versions,
@@ -134,6 +154,8 @@ def _compare_case(
         case.geometry.shape,
         tuple(round(one, 4) for one in case.geometry.spacing_mm),
         tuple(classes),
+        framework_cost,
+        package_cost,
     )
 
 
@@ -150,23 +172,35 @@ def labels_of(conclusion: Conclusion, numbers: Mapping[int, str]) -> NDArray[np.
 
 def nnunet_labels(model: TrainedModel, case: Volume, scratch: Path) -> NDArray[np.integer[Any]]:
     """What nnU-Net's own predictor says, reader and export included, on the grid of the case."""
-    torch, sitk, predict = need("torch", "SimpleITK", "nnunetv2.inference.predict_from_raw_data")
+    (sitk,) = need("SimpleITK")
     source = to_itk(case)
     turned = oriented(source, model.file_axes)
     path = scratch / "case_0000.nii.gz"
     sitk.WriteImage(turned, str(path))
+    found: NDArray[np.integer[Any]] | None = None
     with quiet():
-        predictor = predict.nnUNetPredictor(
-            tile_step_size=0.5, use_gaussian=True, use_mirroring=bool(model.mirror), device=torch.device("cpu"),
-            perform_everything_on_device=False, allow_tqdm=False,
-        )  # fmt: skip
-        predictor.manual_initialization(
-            model.network, model.plans, model.settings, list(model.parameters), dict(model.dataset), model.trainer,
-            model.mirror or None,
-        )  # fmt: skip
-        values, properties = model.plans.image_reader_writer_class().read_images([str(path)])
-        found = predictor.predict_single_npy_array(values, properties)
+        for stage in model.stages:
+            reader = stage.plans.image_reader_writer_class()
+            values, properties = reader.read_images([str(path)])
+            shown = None
+            if found is not None:  # as a file, as nnU-Net hands it from stage to stage
+                reader.write_seg(found, str(scratch / "previous.nii.gz"), properties)
+                shown, _ = reader.read_seg(str(scratch / "previous.nii.gz"))
+            found = np.asarray(_predictor(stage).predict_single_npy_array(values, properties, shown))
     return labels_back(np.asarray(found).astype(np.uint16), turned, axes_of(source))
+
+
+def _predictor(model: TrainedModel) -> Any:
+    torch, predict = need("torch", "nnunetv2.inference.predict_from_raw_data")
+    predictor = predict.nnUNetPredictor(
+        tile_step_size=0.5, use_gaussian=True, use_mirroring=bool(model.mirror), device=torch.device("cpu"),
+        perform_everything_on_device=False, allow_tqdm=False,
+    )  # fmt: skip
+    predictor.manual_initialization(
+        model.network, model.plans, model.settings, list(model.parameters), dict(model.dataset), model.trainer,
+        model.mirror or None,
+    )  # fmt: skip
+    return predictor
 
 
 def _by_segment(model: TrainedModel, found: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
@@ -219,8 +253,9 @@ def _comments(open_labels: Sequence[str]) -> dict[str, str]:
 
 
 def _origin(model: TrainedModel) -> str:
+    stages = " and then ".join(stage.configuration for stage in model.stages)
     return (
-        f"Imported from {FRAMEWORK}: configuration {model.configuration}, folds {', '.join(model.folds)}, trainer "
+        f"Imported from {FRAMEWORK}: configuration {stages}, folds {', '.join(model.folds)}, trainer "
         f"{model.trainer}. One ONNX file for each fold; the mean of their logits counts."
     )
 

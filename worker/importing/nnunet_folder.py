@@ -26,7 +26,9 @@ class TrainedModel:
 
     ``axes`` are towards what the axes of the net's image run (slice, row, column for "SPL"), after nnU-Net's
     transposition. ``spacing_mm`` has three numbers, or two for 2d. ``channels`` maps the channels of the output to
-    labels. ``parameters`` are the weights of each fold.
+    labels. ``parameters`` are the weights of each fold. ``inputs`` are the names of the image's channels. Of a cascade,
+    ``previous`` is the stage whose labels the net is shown: one more input for each of ``shown``, which are channels of
+    the previous stage's output.
     """
 
     configuration: str
@@ -47,19 +49,40 @@ class TrainedModel:
     has_regions: bool
     heads: int
     inputs: tuple[str, ...]
+    shown: tuple[int, ...] = ()
+    previous: TrainedModel | None = None
+
+    @property
+    def planes(self) -> int:
+        """Number of input channels of the net."""
+        return len(self.inputs) + len(self.shown)
+
+    @property
+    def stages(self) -> tuple[TrainedModel, ...]:
+        """What is run one after another."""
+        return (self,) if self.previous is None else (self.previous, self)
 
 
 def read_results(
-    folder: Path, *, folds: Sequence[str] = (), checkpoint: str = "checkpoint_final.pth", axes: str, trust: bool
+    folder: Path,
+    *,
+    folds: Sequence[str] = (),
+    checkpoint: str = "checkpoint_final.pth",
+    axes: str,
+    trust: bool,
+    previous: Path | None = None,
 ) -> TrainedModel:
     """Read and check a results folder (``nnUNetTrainer__nnUNetPlans__3d_fullres``).
+
+    ``previous`` is the folder of a cascade's previous stage; without it, the one beside ``folder`` whose name differs
+    in the configuration only.
 
     Raises
     ------
     ConfigurationError
         ``results-incomplete``; ``nnunet-unsupported`` for what this importer cannot carry over, with the key that says
-        so; ``checkpoint-needs-trust``, ``architecture-needs-trust``, ``checkpoint-unreadable``,
-        ``checkpoint-does-not-fit``; ``export-extra-missing``.
+        so; ``previous-stage-missing``; ``checkpoint-needs-trust``, ``architecture-needs-trust``,
+        ``checkpoint-unreadable``, ``checkpoint-does-not-fit``; ``export-extra-missing``.
     """
     dataset, plans_json = _json(folder / "dataset.json"), _json(folder / "plans.json")
     chosen = tuple(folds) or tuple(sorted(path.parent.name[5:] for path in folder.glob(f"fold_*/{checkpoint}")))
@@ -90,7 +113,14 @@ def read_results(
     if len(inputs) != 1:
         raise _unsupported("channel_names", inputs, "models of one input are supported")
     channels = _channels(dataset, labels)
-    network = _network(settings, trainer, heads=labels.num_segmentation_heads, trust=trust)
+    before: TrainedModel | None = None
+    shown: tuple[int, ...] = ()
+    if settings.previous_stage_name is not None:
+        place = previous or _beside(folder, configuration, settings.previous_stage_name)
+        before = read_results(place, folds=folds, checkpoint=checkpoint, axes=axes, trust=trust)
+        shown = _shown(before, settings, labels, channels)
+    planes = len(inputs) + len(shown)
+    network = _network(settings, trainer, inputs=planes, heads=labels.num_segmentation_heads, trust=trust)
     try:
         for one in parameters:
             network.load_state_dict(one)
@@ -119,13 +149,48 @@ def read_results(
         has_regions=bool(labels.has_regions),
         heads=int(labels.num_segmentation_heads),
         inputs=inputs,
+        shown=shown,
+        previous=before,
     )
+
+
+def _beside(folder: Path, configuration: str, previous: str) -> Path:
+    """The results folder of another configuration of the same training."""
+    here = folder.resolve()
+    place = here.with_name(f"{here.name.removesuffix(configuration)}{previous}")
+    if not here.name.endswith(f"__{configuration}") or not place.is_dir():
+        raise ConfigurationError(
+            f"This is the second stage of a cascade; its first, {previous}, is not beside it.",
+            next_step=f"Name its results folder (Trainer__Plans__{previous}) with --previous.",
+            code="previous-stage-missing",
+        )
+    return place
+
+
+def _shown(before: TrainedModel, settings: Any, labels: Any, channels: Mapping[int, str]) -> tuple[int, ...]:
+    """The channel of the previous stage's output that each further input of a cascade comes from."""
+    if before.configuration != settings.previous_stage_name or dict(before.channels) != dict(channels):
+        raise ConfigurationError(
+            f"The previous stage ({before.configuration}) is not that of these plans ({settings.previous_stage_name}, "
+            "with the same labels).",
+            next_step="Name the folder of the first stage of the same training with --previous.",
+            code="previous-stage-missing",
+        )
+    numbers = list(before.dataset["regions_class_order"]) if before.has_regions else None
+    if numbers is not None and sorted(numbers) != sorted(labels.foreground_labels):
+        raise _unsupported("regions_class_order", numbers, f"a cascade needs one of each of {labels.foreground_labels}")
+    return tuple(int(value) if numbers is None else numbers.index(value) for value in labels.foreground_labels)
 
 
 def _check(plans: Any, settings: Any, dataset: Mapping[str, Any]) -> None:
     """Refuse what would have to be left out."""
-    if settings.previous_stage_name is not None:
-        raise _unsupported("previous_stage", settings.previous_stage_name, "import its 3d_lowres or 3d_fullres instead")
+    segmentation = settings.configuration["resampling_fn_seg_kwargs"]
+    if settings.previous_stage_name is not None and (
+        settings.configuration["resampling_fn_seg"] not in _RESAMPLING
+        or segmentation.get("order", 3) not in (0, 1)
+        or segmentation.get("order_z", 0) != 0
+    ):
+        raise _unsupported("resampling_fn_seg_kwargs", segmentation, "supported are orders 0 and 1, with order_z 0")
     stated = settings.configuration
     for key in ("resampling_fn_data", "resampling_fn_probabilities"):
         if stated[key] not in _RESAMPLING:
@@ -151,7 +216,7 @@ def _channels(dataset: Mapping[str, Any], labels: Any) -> dict[int, str]:
     return {int(value): name for name, value in single}
 
 
-def _network(settings: Any, trainer: str, *, heads: int, trust: bool) -> Any:
+def _network(settings: Any, trainer: str, *, inputs: int, heads: int, trust: bool) -> Any:
     """The network in eval mode, by nnU-Net's own builder; plans may name classes of torch and of nnU-Net only."""
     kwargs = settings.network_arch_init_kwargs
     named = [settings.network_arch_class_name]
@@ -177,7 +242,7 @@ def _network(settings: Any, trainer: str, *, heads: int, trust: bool) -> Any:
             settings.network_arch_class_name,
             kwargs,
             settings.network_arch_init_kwargs_req_import,
-            1,
+            inputs,
             heads,
             allow_init=False,
             deep_supervision=False,

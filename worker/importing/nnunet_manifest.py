@@ -11,23 +11,53 @@ from worker.importing.nnunet_folder import TrainedModel
 from worker.importing.onnx_export import INPUT, OUTPUT
 
 _EPSILON = 1e-8
+_SEPARATE = {None: "auto", True: "always", False: "never"}
 _MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PET": "PT"}
 
 
 def steps(model: TrainedModel) -> list[dict[str, Any]]:
-    """Preprocessing: turn, crop to what is not 0, normalise, resample (``DefaultPreprocessor.run_case_npy``)."""
-    return [
-        {"step": "reorient", "axes": model.axes},
-        {"step": "crop_to_foreground"},
-        *_normalisation(model),
-        _resampling(model),
-    ]
+    """Preprocessing: turn, crop to what is not 0, normalise, resample (``DefaultPreprocessor.run_case_npy``).
+
+    Of a cascade only what both stages share: turning and cropping.
+    """
+    common: list[dict[str, Any]] = [{"step": "reorient", "axes": model.axes}, {"step": "crop_to_foreground"}]
+    return common if model.previous is not None else [*common, *_own_steps(model)]
 
 
-def inference(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
-    """Windows with even steps and Gaussian weights, mirrored as in training; folds by the mean of their logits."""
+def inference(model: TrainedModel, weights: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Windows with even steps and Gaussian weights, mirrored as in training; folds by the mean of their logits.
+
+    ``weights`` are those of each stage's folds.
+    """
+    if model.previous is None:
+        return _windows(model, weights[0])
+    how = model.settings.configuration["resampling_fn_seg_kwargs"]
+    return {
+        "mode": "nnunet_cascade",
+        "first": {
+            "preprocessing": _own_steps(model.previous),
+            "inference": _windows(model.previous, weights[0]),
+            "decision": decision(model.previous),
+            "channels": list(model.shown),
+        },
+        "second": {
+            "preprocessing": _own_steps(model),
+            "inference": _windows(model, weights[1]),
+            "labels": {
+                "spacing_mm": _spacing_mm(model),
+                "order": int(how.get("order", 3)),
+                "separate": _SEPARATE[how.get("force_separate_z")],
+            },
+        },
+    }
+
+
+def _own_steps(model: TrainedModel) -> list[dict[str, Any]]:
+    return [*_normalisation(model), _resampling(model)]
+
+
+def _windows(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
     flat = len(model.patch) == 2
-    shape: list[int | str] = ["N" if flat else 1]
     window = {
         "mode": "sliding_window",
         "window": list(model.patch),
@@ -38,8 +68,8 @@ def inference(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
         "mirror": list(model.mirror),
         "net": {
             "weights": weights[0],
-            "input": {"name": INPUT, "shape": [*shape, 1, *model.patch]},
-            "output": {"name": OUTPUT, "shape": [*shape, model.heads, *model.patch]},
+            "input": {"name": INPUT, "shape": input_shape(model)},
+            "output": {"name": OUTPUT, "shape": [input_shape(model)[0], model.heads, *model.patch]},
         },
     }
     if len(weights) == 1:
@@ -49,14 +79,14 @@ def inference(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
 
 def input_shape(model: TrainedModel) -> list[int | str]:
     """Of the exported net."""
-    return ["N" if len(model.patch) == 2 else 1, 1, *model.patch]
+    return ["N" if len(model.patch) == 2 else 1, model.planes, *model.patch]
 
 
 def decision(model: TrainedModel) -> dict[str, Any]:
     """From logits to labels on the source (``convert_predicted_logits_to_segmentation_with_correct_shape``)."""
     how = model.settings.configuration["resampling_fn_probabilities_kwargs"]
     apart = how.get("force_separate_z") is None and how.get("order_z", 0) == 0
-    nearest = {"nearest_axis": "auto"} if apart else {}
+    nearest = {"nearest_axis": _spacing_mm(model)} if apart else {}
     if model.has_regions:  # a probability of one half is a logit of 0
         return {"step": "last_above", "value": 0.0, "interpolation": "linear", **nearest}
     return {"step": "argmax", "interpolation": "linear", **nearest}
@@ -87,11 +117,14 @@ def largest_slice_spacing_mm(model: TrainedModel) -> float:
 
 def memory_mb(model: TrainedModel) -> int:
     """A cautious estimate of what a run needs beside the image: weights twice, and the activations of one batch."""
-    weights = 4 * sum(int(one.numel()) for one in model.network.parameters())
+    weights = 8 * sum(int(one.numel()) for stage in model.stages for one in stage.network.parameters())
+    return 400 + (weights + max(_activations_bytes(stage) for stage in model.stages) >> 20)
+
+
+def _activations_bytes(model: TrainedModel) -> int:
     features = model.settings.network_arch_init_kwargs.get("features_per_stage", [32])[0]
     batch = 4 if len(model.patch) == 2 else 1
-    activations = math.prod(model.patch) * int(features) * 4 * batch * 8
-    return 400 + (2 * weights + activations >> 20)
+    return math.prod(model.patch) * int(features) * 4 * batch * 8
 
 
 def _normalisation(model: TrainedModel) -> list[dict[str, Any]]:
@@ -121,12 +154,15 @@ def _normalisation(model: TrainedModel) -> list[dict[str, Any]]:
 
 def _resampling(model: TrainedModel) -> dict[str, Any]:
     how = model.settings.configuration["resampling_fn_data_kwargs"]
-    separate = {None: "auto", True: "always", False: "never"}[how.get("force_separate_z")]
-    spacing = model.spacing_mm if len(model.spacing_mm) == 3 else ("keep", *model.spacing_mm)
     return {
         "step": "resample_nnunet",
-        "spacing_mm": list(spacing),
+        "spacing_mm": _spacing_mm(model),
         "order": int(how.get("order", 3)),
         "order_z": int(how.get("order_z", 0)),
-        "separate": separate,
+        "separate": _SEPARATE[how.get("force_separate_z")],
     }
+
+
+def _spacing_mm(model: TrainedModel) -> list[float | str]:
+    """Of the net's grid; the 2d configuration keeps the slices as they are."""
+    return list(model.spacing_mm) if len(model.spacing_mm) == 3 else ["keep", *model.spacing_mm]

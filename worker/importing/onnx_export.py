@@ -12,9 +12,11 @@ from worker.importing.frameworks import need, quiet
 
 OPSET = 17
 INPUT, OUTPUT = "image", "logits"
+Shape = Sequence[int | str]
+"""Of a tensor; a word for an axis that varies."""
 
 
-def export(net: Any, path: Path, *, shape: Sequence[int | str]) -> str:
+def export(net: Any, path: Path, *, shape: Shape) -> str:
     """Write ``path`` and return its SHA-256.
 
     Parameters

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.importing.cost import Cost
+
 TARGET_DICE = 0.999
 FILE = "parity.json"
 
@@ -41,7 +43,10 @@ class ClassParity:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Everything that was compared. ``versions`` name the framework and the libraries that ran."""
+    """Everything that was compared. ``versions`` name the framework and the libraries that ran.
+
+    The costs are those of the way from the image to the labels on its grid, on this machine, once each.
+    """
 
     framework: str
     versions: Mapping[str, str]
@@ -49,6 +54,8 @@ class Parity:
     case_shape: tuple[int, ...] = ()
     case_spacing_mm: tuple[float, ...] = ()
     classes: tuple[ClassParity, ...] = ()
+    framework_cost: Cost | None = None
+    package_cost: Cost | None = None
 
     @property
     def lowest_dice(self) -> float | None:
@@ -57,9 +64,25 @@ class Parity:
         return min(found, default=None)
 
     @property
+    def costs(self) -> str:
+        """Both costs in a sentence; empty when no case was compared."""
+        if self.framework_cost is None or self.package_cost is None:
+            return ""
+        ratio = self.package_cost.seconds / max(self.framework_cost.seconds, 0.01)
+        return (
+            f"{_cost('The package', self.package_cost)}, {_cost(self.framework, self.framework_cost)}: "
+            f"{ratio:.2f} times its seconds."
+        )
+
+    @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None when no case was compared, or nothing was found in it."""
         return None if self.lowest_dice is None else self.lowest_dice >= TARGET_DICE
+
+
+def _cost(who: str, cost: Cost) -> str:
+    memory = "" if cost.peak_mb is None else f" and at most {cost.peak_mb} MB more than before"
+    return f"{who} took {cost.seconds:.1f} s{memory}"
 
 
 def compare_scores(framework: NDArray[np.float32], package: NDArray[np.float32], *, weights: str) -> list[NetParity]:
@@ -115,6 +138,7 @@ def as_markdown(parity: Parity) -> str:
         ("class", "voxels, framework", "voxels, package", "different", "Dice"),
         [(c.label, c.voxels_framework, c.voxels_package, c.voxels_different, f"{c.dice:.6f}") for c in parity.classes],
     )
+    lines += ["", parity.costs] if parity.costs else []
     verdict = {None: "Nothing was found in it by either: take another case.", True: "Reached.", False: "NOT reached."}
     return "\n".join(
         [*lines, "", f"Target: Dice of at least {TARGET_DICE} for every class. {verdict[parity.reached]}", ""]

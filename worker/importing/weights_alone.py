@@ -1,19 +1,15 @@
-"""Weights without a description: TorchScript, ONNX, torchvision. The manifest is a guided one, to be filled in."""
+"""Weights without a description: TorchScript, ONNX. The manifest is a guided one, to be filled in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError
-from worker.importing.checkpoints import load_checkpoint
 from worker.importing.frameworks import need, quiet
-from worker.importing.onnx_export import export
-
-Shape = Sequence[int | str]
+from worker.importing.onnx_export import Shape, export
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +56,6 @@ def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> None:
             f"{path.name} is no TorchScript file.", next_step="Save it with torch.jit.save.",
             code="checkpoint-unreadable",
         ) from error  # fmt: skip
-    export(net, to, shape=shape)
-
-
-def vision_to_onnx(name: str, to: Path, *, weights: Path, classes: int, shape: Shape, trust: bool) -> None:
-    """Write a net of torchvision with weights of one's own as ONNX.
-
-    Raises
-    ------
-    ConfigurationError
-        ``torchvision-unknown``, ``checkpoint-does-not-fit``, and what ``load_checkpoint`` and ``export`` raise.
-    """
-    (models,) = need("torchvision.models")
-    try:
-        net = models.get_model(name, weights=None, num_classes=classes)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f'torchvision has no net "{name}" of {classes} classes.',
-            next_step="torchvision.models.list_models() names them.",
-            code="torchvision-unknown",
-        ) from error
-    try:
-        net.load_state_dict(load_checkpoint(weights, trust=trust))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{weights.name} does not fit {name} with {classes} classes.",
-            next_step="Correct the name of the net, or --classes.",
-            code="checkpoint-does-not-fit",
-        ) from error
     export(net, to, shape=shape)
 
 

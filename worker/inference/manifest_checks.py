@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from worker.inference.guard_net import NetGuard
-from worker.inference.modes import Cascade, Clips, Ensemble, LocaliseThenSegment
+from worker.inference.modes import Cascade, Clips, Ensemble, LocaliseThenSegment, NnunetCascade
 from worker.inference.nets import Net
 from worker.inference.outputs.detections import BoxesEntry, ComponentsEntry, PeaksEntry
 from worker.inference.outputs.quantifications import ChannelEntry
@@ -54,7 +54,7 @@ def chains(manifest: Manifest) -> Iterator[tuple[str, tuple[PreprocessingStep, .
     if isinstance(mode, LocaliseThenSegment):
         yield "inference.localiser.preprocessing", mode.localiser.preprocessing
         yield "inference.segmenter.preprocessing", mode.segmenter.preprocessing
-    if isinstance(mode, Cascade):
+    if isinstance(mode, Cascade | NnunetCascade):
         yield "inference.first.preprocessing", mode.first.preprocessing
         yield "inference.second.preprocessing", mode.second.preprocessing
 
@@ -271,7 +271,7 @@ def _inputs(manifest: Manifest) -> Iterator[str]:
 def _fed(manifest: Manifest, count: int) -> Iterator[str]:
     """The channels that a net gets, where the manifest says their number."""
     mode = manifest.inference
-    if isinstance(mode, Cascade | LocaliseThenSegment):  # the second of their nets may get more
+    if isinstance(mode, Cascade | LocaliseThenSegment | NnunetCascade):  # the second of their nets may get more
         return
     planes = 2 * getattr(mode.of if isinstance(mode, Ensemble) else mode, "neighbours", 0) + 1
     for net in mode.nets():

@@ -17,7 +17,7 @@ from worker.inference.custom_code import CustomModules
 from worker.inference.execution import Execution, Session, providers_of
 from worker.inference.inputs import Register, assemble, check_further
 from worker.inference.memory import check_answer_memory, check_memory, check_weights_memory
-from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment
+from worker.inference.modes import Cascade, Ensemble, LocaliseThenSegment, NnunetCascade
 from worker.inference.nets import AnyNet, RunNet
 from worker.inference.package import Package
 from worker.inference.registration import register_rigidly
@@ -139,7 +139,7 @@ class PackagePredictor:
         del assembled  # the chain has made its own copy
 
         mode = manifest.inference
-        if not isinstance(mode, Cascade | LocaliseThenSegment):  # these cut the image before its map is made
+        if not isinstance(mode, Cascade | LocaliseThenSegment | NnunetCascade):  # these make another grid first
             copies = 2 if isinstance(mode, Ensemble) else 1
             check_answer_memory(mode.answer(), image, copies=copies, limit_bytes=self._memory_limit_bytes)
 

@@ -17,7 +17,8 @@ from worker.domain.volume import Volume
 from worker.importing.images import read_nifti
 from worker.importing.package_folder import Imported, Naming
 from worker.importing.ports import Runtime
-from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of, vision_to_onnx
+from worker.importing.vision import vision_to_onnx
+from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of
 from worker.inference.package import MANIFEST, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry

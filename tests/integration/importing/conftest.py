@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``results`` of nnU-Net with three tiny models."""
+    """The folder ``results`` of nnU-Net with five tiny models."""
     folder = tmp_path_factory.mktemp("nnunet")
     command = [
         sys.executable,
@@ -22,6 +22,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(folder),
         "ct-2d",
         "ct-3d",
+        "ct-lowres",
+        "ct-cascade",
         "mr-regions",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

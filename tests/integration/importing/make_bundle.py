@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 
@@ -46,8 +47,10 @@ def train(seed: int = 0) -> UNet:
     return net.eval()
 
 
-def write_bundle(folder: Path, *, scripted: bool = False, changes: dict[str, Any] | None = None) -> Path:
-    """The bundle's folder. ``changes`` replace sections of inference.json."""
+def write_bundle(
+    folder: Path, *, scripted: bool = False, changes: dict[str, Any] | None = None, as_yaml: bool = False
+) -> Path:
+    """The bundle's folder. ``changes`` replace sections of inference.json (or .yaml)."""
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
     net = train()
@@ -103,6 +106,9 @@ def write_bundle(folder: Path, *, scripted: bool = False, changes: dict[str, Any
             },
         },
     }  # fmt: skip
-    (folder / "configs/inference.json").write_text(json.dumps(config), encoding="utf-8")
+    if as_yaml:
+        (folder / "configs/inference.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    else:
+        (folder / "configs/inference.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "configs/metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     return folder

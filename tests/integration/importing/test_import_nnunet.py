@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import torch
 
 from tests.builders import a_ct_series
 from tests.integration.importing.train_nnunet import a_body
@@ -27,6 +28,8 @@ pytestmark = [pytest.mark.export, pytest.mark.slow, pytest.mark.timeout(900)]
 CT_2D = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__2d"
 CT_3D = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_fullres"
 REGIONS = "Dataset002_Regions/nnUNetTrainer__nnUNetPlans__3d_fullres"
+LOWRES = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_lowres"
+CASCADE = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres"
 FULL = ("configurations", "3d_fullres")
 CODES = """
 [whole]
@@ -94,6 +97,42 @@ def test_regions_and_other_axes_are_those_of_nnunet(trained: Path, tmp_path: Pat
     assert load_package(made.folder).manifest.reference.modality == "MR"
 
 
+def test_the_cascade_shows_the_first_stage_to_the_second_as_nnunet_does(trained: Path, tmp_path: Path) -> None:
+    made = run(trained / CASCADE, tmp_path, "organs-ct", a_dicom_case(tmp_path / "case"))
+    require_equal(made)
+    assert made.problem == ""
+    package = load_package(made.folder)
+    assert set(package.weights) == {"first-fold-0", "second-fold-0"}
+    assert package.manifest.inference.answer().input.shape[1] == 3  # the image and two masks
+    assert "3d_lowres and then 3d_cascade_fullres" in (made.folder / "README.md").read_text()
+    assert made.parity is not None
+    assert made.parity.package_cost is not None
+    assert made.parity.package_cost.seconds > 0
+
+
+def test_folds_count_by_the_mean_of_their_logits(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(trained / LOWRES, copy)
+    shutil.copytree(copy / "fold_0", copy / "fold_1")
+    path = copy / "fold_1/checkpoint_final.pth"
+    other = torch.load(path, weights_only=False)
+    other["network_weights"] = {key: value * 1.1 for key, value in other["network_weights"].items()}
+    torch.save(other, path)
+    made = run(copy, tmp_path, "organs-ct", a_dicom_case(tmp_path / "case"))
+    require_equal(made)
+    assert set(load_package(made.folder).weights) == {"fold-0", "fold-1"}
+
+
+def test_the_second_stage_of_a_cascade_needs_the_first(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / Path(CASCADE).name
+    shutil.copytree(trained / CASCADE, copy)
+    for previous in (None, trained / CT_3D):
+        with pytest.raises(ConfigurationError) as refused:
+            run(copy, tmp_path, "organs-ct", previous=previous)
+        assert refused.value.code == "previous-stage-missing"
+    assert run(copy, tmp_path, "organs-ct", previous=trained / LOWRES).problem == ""
+
+
 def test_without_codes_the_package_is_refused_until_a_person_has_filled_them_in(trained: Path, tmp_path: Path) -> None:
     made = run(trained / REGIONS, tmp_path, "lesion-mr")
     assert "outputs.segments[0].type.value" in made.problem
@@ -127,7 +166,7 @@ class Mischief:
 @pytest.mark.parametrize(
     ("file", "change", "code"),
     [
-        ("plans.json", (*FULL, "previous_stage", "3d_lowres"), "nnunet-unsupported"),
+        ("plans.json", (*FULL, "previous_stage", "3d_lowres"), "previous-stage-missing"),
         ("plans.json", (*FULL, "resampling_fn_data", "resample_torch_simple"), "nnunet-unsupported"),
         ("plans.json", (*FULL, "architecture", "network_class_name", "os.system"), "architecture-needs-trust"),
         ("plans.json", (*FULL, "normalization_schemes", ["RGBTo01Normalization"]), "nnunet-unsupported"),

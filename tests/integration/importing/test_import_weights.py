@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from worker.domain.errors import ConfigurationError
 from worker.importing.package_folder import Naming
+from worker.importing.vision import vision_models, vision_to_onnx
 from worker.inference.package import MANIFEST
 from worker.inference.scaffold import Family
 from worker.wiring import importing
@@ -44,6 +47,43 @@ def test_without_torchvision_the_command_says_what_to_install(tmp_path: Path) ->
     assert "torchvision" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "family", "shape"),
+    [
+        ("resnet18", Family.CLASSIFICATION, "N,3,64,64"),
+        ("lraspp_mobilenet_v3_large", Family.SEGMENTATION_2D, "1,3,64,64"),
+    ],
+)
+def test_a_net_of_torchvision_says_in_the_package_what_it_says_in_torch(
+    tmp_path: Path, name: str, family: Family, shape: str
+) -> None:
+    torch.manual_seed(0)
+    builder = vision_models().get_model_builder(name)
+    net = builder(weights=None, num_classes=2, **({"weights_backbone": None} if "lraspp" in name else {})).eval()
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    made = importing.package_of_vision(
+        name, tmp_path, Naming("mine"), family, weights=tmp_path / "weights.pth", classes=2, shape=shape, trust=False
+    )
+    batch = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
+    (found,) = onnxruntime.InferenceSession(made.folder / "model.onnx").run(None, {"image": batch})
+    with torch.no_grad():
+        expected = net(torch.from_numpy(batch))
+    expected = expected["out"] if isinstance(expected, dict) else expected
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+    assert "3, 64, 64]" in (made.folder / MANIFEST).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("fasterrcnn_resnet50_fpn", "torchvision-detector"), ("resnet19", "torchvision-unknown")]
+)
+def test_what_torchvision_has_not_or_not_as_one_tensor_is_refused(tmp_path: Path, name: str, code: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        vision_to_onnx(
+            name, tmp_path / "model.onnx", weights=tmp_path / "none.pth", classes=2, shape=[1, 3, 64, 64], trust=False
+        )
+    assert refused.value.code == code
+
+
 def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
@@ -59,4 +99,4 @@ def test_where_torch_is_missing_the_command_says_what_to_install(tmp_path: Path)
     command = [sys.executable, "-c", hidden, "models", "import", "torchscript", file, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    assert "overread[export,frameworks]" in done.stderr.replace("\n", "")
+    assert "overread[export]" in done.stderr.replace("\n", "")

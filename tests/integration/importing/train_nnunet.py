@@ -35,7 +35,9 @@ ORGANS = {"background": 0, "liver": 1, "kidney_left": 2}
 REGIONS = {"background": 0, "whole": [1, 2], "core": [2]}
 CASES = {
     "ct-2d": Case(1, "CT", "2d", ORGANS, steps=40),
-    "ct-3d": Case(1, "CT", "3d_fullres", ORGANS),
+    "ct-3d": Case(1, "CT", "3d_fullres", ORGANS, steps=40),
+    "ct-lowres": Case(1, "CT", "3d_lowres", ORGANS, steps=80),
+    "ct-cascade": Case(1, "CT", "3d_cascade_fullres", ORGANS, steps=60),
     "mr-regions": Case(2, "MRI", "3d_fullres", REGIONS, regions=(1, 2)),
 }
 
@@ -118,10 +120,28 @@ def plan(name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
     # The planner takes it for torch's threads, which cannot be 0.
     os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112
     planner.plan_experiment()
+    further = cascade(planner)
     os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112
     plans: dict[str, Any] = json.loads((preprocessed / "nnUNetPlans.json").read_text(encoding="utf-8"))
+    plans["configurations"] |= further
     plans["configurations"]["2d"]["batch_size"] = 6  # many small steps: a net that has hardly learned has no edges
     return plans
+
+
+def cascade(planner: Any) -> dict[str, Any]:
+    """The two configurations that nnU-Net plans when images are much larger than a patch; phantoms are not."""
+    from nnunetv2.utilities.json_export import recursive_fix_for_json_export
+
+    spacing, shape = np.array([5.0, 3.0, 3.0]), (16, 22, 24)
+    planned = planner.get_plans_for_configuration(
+        spacing, shape, planner.generate_data_identifier("3d_lowres"), 1e5, {}
+    )
+    lowres = {**planned, "batch_dice": False, "next_stage": "3d_cascade_fullres"}
+    recursive_fix_for_json_export(lowres)
+    return {
+        "3d_lowres": lowres,
+        "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+    }
 
 
 def preprocess(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path) -> None:
@@ -132,7 +152,9 @@ def preprocess(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path)
     manager = PlansManager(plans)
     settings = manager.get_configuration(case.configuration)
     out = preprocessed / settings.data_identifier
-    out.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():
+        return  # the second stage of a cascade sees the images of 3d_fullres
+    out.mkdir(parents=True)
     dataset = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
     for n in range(4):
         DefaultPreprocessor(verbose=False).run_case_save(
@@ -146,6 +168,32 @@ def preprocess(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path)
     splits = [{"train": [f"p{n}" for n in range(4) if n != held], "val": [f"p{held}"]} for held in range(4)]
     (preprocessed / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
     (preprocessed / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
+
+
+def show_first_stage(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path) -> None:
+    """What the first stage says of every case, on the grid of the second: where nnU-Net's validation would write it."""
+    import torch
+    from nnunetv2.inference.export_prediction import resample_and_save
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(plans)
+    first = manager.get_configuration(manager.get_configuration(case.configuration).previous_stage_name)
+    second = preprocessed / manager.get_configuration(case.configuration).data_identifier
+    trained = Path(os.environ["nnUNet_results"]) / raw.name / "nnUNetTrainer__nnUNetPlans__3d_lowres"  # noqa: SIM112
+    out = trained / "predicted_next_stage" / case.configuration
+    out.mkdir(parents=True)
+    predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(trained), use_folds=(0,))
+    dataset = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    for n in range(4):
+        image, _, _, properties = nnUNetDatasetBlosc2(str(preprocessed / first.data_identifier), [f"p{n}"])[f"p{n}"]
+        shape = nnUNetDatasetBlosc2(str(second), [f"p{n}"])[f"p{n}"][0].shape[1:]
+        logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(image[:]))
+        resample_and_save(
+            logits, list(shape), str(out / f"p{n}"), manager, first, properties, dataset, 1, nnUNetDatasetBlosc2
+        )
 
 
 def train(plans: dict[str, Any], case: Case, raw: Path) -> None:
@@ -172,7 +220,7 @@ def main() -> None:
     os.environ |= {**places, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "0"}
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the nets are tiny: threads would wait for each other, on a busy machine for minutes
     plans: dict[int, dict[str, Any]] = {}
     for case in wanted:
         name = f"Dataset{case.number:03d}_{'Organs' if case.number == 1 else 'Regions'}"
@@ -181,6 +229,8 @@ def main() -> None:
             write_raw(raw, case)
             plans[case.number] = plan(name, raw, preprocessed)
         preprocess(plans[case.number], case, raw, preprocessed)
+        if "cascade" in case.configuration:
+            show_first_stage(plans[case.number], case, raw, preprocessed)
         train(plans[case.number], case, raw)
 
 

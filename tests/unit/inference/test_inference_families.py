@@ -471,6 +471,59 @@ def test_a_cascade_shows_the_mask_to_the_second_net(tmp_path: Path) -> None:
     np.testing.assert_array_equal(finding.values, (voxels > 0).astype(np.float32))
 
 
+def nnunet_cascade_data() -> dict[str, Any]:
+    data = cascade_data(feed_masks=True)
+    first, second = data["inference"]["first"]["inference"], data["inference"]["second"]["inference"]
+    # Every second slice, then all of them again.
+    coarse = {"step": "resample_nnunet", "spacing_mm": [6.0, "keep", "keep"], "order": 0, "separate": "never"}
+    data["preprocessing"] = [{"step": "crop_to_foreground"}]
+    data["inference"] = {
+        "mode": "nnunet_cascade",
+        "first": {"preprocessing": [coarse], "inference": first, "channels": [1],
+                  "decision": {"step": "argmax", "interpolation": "nearest"}},
+        "second": {"inference": second, "labels": {"spacing_mm": ["keep", "keep", "keep"]}},
+    }  # fmt: skip
+    return data
+
+
+def test_nnunets_cascade_shows_labels_of_the_coarse_grid_on_the_fine_one(tmp_path: Path) -> None:
+    affine_net(tmp_path / "first.onnx", scale=[0.0, 1.0], bias=[0.0, -1.5], in_shape=[1, 1, "A", "B", "C"])
+    # The second net says what it was shown: image and mask.
+    save(tmp_path / "second.onnx", [helper.make_node("Identity", ["image"], ["logits"])], constants={},
+         in_shape=[1, 2, "A", "B", "C"], out_shape=[1, 2, "A", "B", "C"])  # fmt: skip
+    write_package(tmp_path, nnunet_cascade_data())
+    voxels = np.zeros((6, 10, 12), np.float32)
+    voxels[:, 1:9, 1:11] = 1.0
+    voxels[2:4, 4:6, 4:8] = 2.0
+    (finding,) = predict(tmp_path, a_volume(voxels)).findings
+    np.testing.assert_array_equal(finding.values[:, 1:9, 1:11], (voxels == 2).astype(np.float32)[:, 1:9, 1:11])
+    assert (finding.values[:, 0] == -9.0).all()  # cropped away
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("inference.first.channels", [2], "channel 2 does not exist"),
+        ("inference.first.channels", [0, 1], "must be those of the image and 2 masks"),
+        ("inference.first.inference.net.output.shape", [1, 2], "both stages must answer a score map"),
+    ],
+)
+def test_nnunets_cascade_says_what_does_not_fit(path: str, value: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        manifest_of(changed(nnunet_cascade_data(), path, value))
+    assert words in caught.value.message
+
+
+def test_labels_for_another_grid_are_refused(tmp_path: Path) -> None:
+    for name, channels in (("first", 1), ("second", 2)):
+        save(tmp_path / f"{name}.onnx", [helper.make_node("Concat", ["image"] * (2 // channels), ["logits"], axis=1)],
+             constants={}, in_shape=[1, channels, "A", "B", "C"], out_shape=[1, 2, "A", "B", "C"])  # fmt: skip
+    write_package(tmp_path, changed(nnunet_cascade_data(), "inference.second.labels.spacing_mm", [1.0, 1.0, 1.0]))
+    with pytest.raises(ConfigurationError) as caught:
+        predict(tmp_path, a_volume(np.random.default_rng(0).normal(size=(6, 10, 12)).astype(np.float32)))
+    assert caught.value.code == "net-grid-mismatch"
+
+
 # -------------------------------------------------------------------------------------------- contracts and words
 
 

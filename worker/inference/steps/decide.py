@@ -13,11 +13,15 @@ from scipy import ndimage
 
 from worker.domain.volume import Geometry
 from worker.inference.steps.image import Float, Mask, Scores, index_map
-from worker.inference.steps.nnunet import low_resolution_axis
+from worker.inference.steps.nnunet import Keep, Spacing, low_resolution_axis
 from worker.inference.steps.sampling import Interpolation, sample
 from worker.inference.strict import Strict
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
+WishedSpacing = tuple[Spacing | Keep, Spacing | Keep, Spacing | Keep]
+NearestAxis = Annotated[int, Field(ge=0, le=2)] | Literal["auto"] | WishedSpacing | None
+"""Axis of the net's grid along which scores are not interpolated; "auto": where slices are far apart (nnU-Net), and
+three numbers: the same, told by the spacing in mm that the net's grid was to have."""
 Numbers = Mapping[int, int]
 """Channel of the net's output to segment number."""
 
@@ -66,7 +70,7 @@ def restore(
     *,
     interpolation: Interpolation,
     highest: int,
-    nearest_axis: int | Literal["auto"] | None = None,
+    nearest_axis: NearestAxis = None,
     tile_bytes: int = TILE_BYTES,
 ) -> Labels:
     """Bring scores back onto the source grid and decide there, some slices at a time.
@@ -87,14 +91,15 @@ def restore(
     highest:
         The highest segment number; above 255 the labels are uint16.
     nearest_axis:
-        Axis of the scores' grid along which they are not interpolated; "auto": where slices are far apart.
+        Axis of the scores' grid along which they are not interpolated; "auto": where slices are far apart; three
+        numbers: the same, by this spacing instead of that of the scores' grid, which rounding has moved.
     tile_bytes:
         Scores of one tile on the source grid take about this much.
     """
     labels: Labels
     labels = np.zeros(source.shape, np.uint8) if highest <= 255 else np.zeros(source.shape, np.uint16)
     matrix = index_map(of=source, into=scores.geometry)
-    axis = far_apart(scores.geometry, source) if nearest_axis == "auto" else nearest_axis
+    axis = nearest_axis if isinstance(nearest_axis, int | None) else far_apart(scores.geometry, source, nearest_axis)
     for first, count in _slabs(source.shape, channels=scores.values.shape[0], tile_bytes=tile_bytes):
         slab = matrix.copy()
         slab[:3, 3] += matrix[:3, 0] * first
@@ -104,11 +109,18 @@ def restore(
     return labels
 
 
-def far_apart(scores: Geometry, source: Geometry) -> int | None:
-    """The axis of the scores' grid along which its slices, or else those of the source, are far apart (nnU-Net)."""
+def far_apart(scores: Geometry, source: Geometry, stated: Literal["auto"] | WishedSpacing = "auto") -> int | None:
+    """The axis of the scores' grid along which its slices, or else those of the source, are far apart (nnU-Net).
+
+    ``stated`` is the spacing in mm that the scores' grid was to have ("keep": that of the source).
+    """
     steps = [grid.affine_lps[:3, :3] / np.asarray(grid.spacing_mm) for grid in (scores, source)]
     along = np.argmax(np.abs(steps[0].T @ steps[1]), axis=1)
-    return low_resolution_axis(scores.spacing_mm, tuple(source.spacing_mm[axis] for axis in along), separate="auto")
+    there = tuple(source.spacing_mm[axis] for axis in along)
+    if stated == "auto":
+        return low_resolution_axis(scores.spacing_mm, there, separate="auto")
+    wished = tuple(has if one == "keep" else one for has, one in zip(there, stated, strict=True))
+    return low_resolution_axis(wished, there, separate="auto")
 
 
 def _kept(found: NDArray[np.int64], inside: Mask | None) -> NDArray[np.int64]:
@@ -135,10 +147,6 @@ def strong_parts(weak: Labels, strong: Labels, *, connectivity: int) -> Labels:
         kept[0] = False
         result[box][mask & ~kept[parts]] = 0
     return result
-
-
-NearestAxis = Annotated[int, Field(ge=0, le=2)] | Literal["auto"] | None
-"""Axis of the net's grid along which scores are not interpolated; "auto": where slices are far apart (nnU-Net)."""
 
 
 class Argmax(Strict):

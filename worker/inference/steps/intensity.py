@@ -15,9 +15,9 @@ from worker.inference.steps.image import Float, Image, Mask
 from worker.inference.strict import Strict
 
 Over = Literal["all", "nonzero"]
-Inside = Literal["all", "nonzero", "foreground"]
-"""Over what mean and deviation are taken. "foreground" (nnU-Net): what is not 0 in some channel, and the holes in it;
-only that is changed."""
+Inside = Literal["all", "nonzero", "nonzero_alone", "foreground"]
+"""Over what mean and deviation are taken. "nonzero_alone" (MONAI): what is not 0, and only that is changed;
+"foreground" (nnU-Net): what is not 0 in some channel, and the holes in it; only that is changed."""
 Channel = Annotated[int, Field(ge=0)] | None
 """The one channel that a step works on; None means all together."""
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -64,6 +64,13 @@ def z_score_inside(values: Float, mask: Mask) -> Float:
     result = values.copy()
     inside = values[:, mask]
     result[:, mask] = z_score(inside[:, :, None, None])[:, :, 0, 0]
+    return result
+
+
+def z_score_nonzero(values: Float) -> Float:
+    """As ``z_score``, over the values that are not 0 alone; what is 0 stays 0 (``NormalizeIntensity`` of MONAI)."""
+    result, inside = values.copy(), values != 0
+    result[inside] = z_score(values[inside][None, :, None, None])[0, :, 0, 0]
     return result
 
 
@@ -168,6 +175,8 @@ class ZScore(Strict):
         over: Over = "nonzero" if self.over == "nonzero" else "all"
 
         def normalised(values: Float) -> Float:
+            if self.over == "nonzero_alone":
+                return z_score_nonzero(values)
             return z_score(values, over=over) if inside is None else z_score_inside(values, inside)
 
         if self.each_channel:

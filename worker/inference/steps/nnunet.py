@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from worker.inference.steps.image import Float, Image, over_same_field, shape_of
+from worker.domain.volume import Geometry
+from worker.inference.steps.image import Float, Image, over_same_field
 from worker.inference.strict import Strict
 
 ANISOTROPY_THRESHOLD = 3.0
+_EQUAL = 1e-6
+"""Spacings come from an affine: what nnU-Net reads as equal, or as exactly the threshold, differs here in last bits."""
+Labels = NDArray[np.int16]
 Order = Annotated[int, Field(ge=0, le=5)]
 Spacing = Annotated[float, Field(gt=0)]
 Keep = Literal["keep"]
@@ -33,10 +37,24 @@ def low_resolution_axis(
     if separate == "never":
         return None
     for spacing in (now_mm, wished_mm):
-        if separate == "always" or max(spacing) / min(spacing) > threshold:
-            axes = [axis for axis, size in enumerate(spacing) if max(spacing) / size == 1]
+        if separate == "always" or max(spacing) / min(spacing) > threshold + _EQUAL:
+            axes = [axis for axis, size in enumerate(spacing) if max(spacing) / size < 1 + _EQUAL]
             return axes[0] if len(axes) == 1 else None
     return None
+
+
+def target(
+    geometry: Geometry,
+    spacing_mm: tuple[float | Keep, float | Keep, float | Keep],
+    *,
+    separate: Separate,
+    threshold: float = ANISOTROPY_THRESHOLD,
+) -> tuple[tuple[int, int, int], int | None]:
+    """The shape at a spacing ("keep": as it is), round(spacing / wished * count), and ``low_resolution_axis``."""
+    now = geometry.spacing_mm
+    spacing = tuple(has if one == "keep" else one for has, one in zip(now, spacing_mm, strict=True))
+    counts = [max(1, round(has / one * n)) for has, one, n in zip(now, spacing, geometry.shape, strict=True)]
+    return (counts[0], counts[1], counts[2]), low_resolution_axis(now, spacing, separate=separate, threshold=threshold)
 
 
 def resize(values: NDArray[np.float64], shape: tuple[int, ...], *, order: int) -> NDArray[np.float64]:
@@ -82,6 +100,54 @@ def resample_nnunet(
     return result
 
 
+def resize_labels(labels: Labels, shape: tuple[int, ...], *, order: int) -> Labels:
+    """The label with the largest share at each voxel; of equal shares the nearest voxel's label, if it is one of them.
+
+    This is ``resize_segmentation`` of batchgenerators, which nnU-Net resamples segmentations with.
+    """
+    nearest = np.rint(resize(labels.astype(np.float64), shape, order=0)).astype(labels.dtype)
+    present = np.unique(labels)
+    if order == 0 or len(present) == 1:
+        return nearest
+    winner = np.full(shape, present[0], dtype=labels.dtype)
+    best = np.full(shape, -np.inf)
+    of_nearest = np.zeros(shape)
+    for label in present:
+        share = resize((labels == label).astype(np.float64), shape, order=order)
+        here = nearest == label
+        of_nearest[here] = share[here]
+        better = share > best
+        winner[better] = label
+        best[better] = share[better]
+    tied = (of_nearest == best) & (best > 0)
+    winner[tied] = nearest[tied]
+    return winner
+
+
+def resample_labels(labels: Labels, shape: tuple[int, int, int], *, axis: int | None, order: int = 1) -> Labels:
+    """Resample a label map (a, b, c) to ``shape`` over the same field of view, as nnU-Net does (``is_seg``).
+
+    With ``axis`` each slice across it is resized by itself, then the nearest of them is taken; else all axes together.
+    """
+    if labels.shape == shape:
+        return labels
+    if axis is None:
+        return resize_labels(labels, shape, order=order)
+    flat = tuple(n for other, n in enumerate(shape) if other != axis)
+    slices = np.stack([resize_labels(one, flat, order=order) for one in np.moveaxis(labels, axis, 0)], axis=axis)
+    count, wished = slices.shape[axis], shape[axis]
+    if count == wished:
+        return slices
+    found: NDArray[np.float64] = np.empty(shape)
+    scales = [count / wished if other == axis else 1.0 for other in range(3)]
+    offsets = [(one - 1) / 2 for one in scales]
+    ndimage.affine_transform(
+        slices.astype(np.float64), np.array(scales), offset=offsets, output_shape=shape, output=found, order=0,
+        mode="nearest",
+    )  # fmt: skip
+    return np.rint(found).astype(labels.dtype)
+
+
 class ResampleNnunet(Strict):
     """Resample to a spacing in mm as nnU-Net v2 does: cubic, slice by slice where slices are far apart.
 
@@ -98,12 +164,24 @@ class ResampleNnunet(Strict):
 
     def apply(self, image: Image) -> Image:
         """Run ``resample_nnunet``; the new count of an axis is round(spacing / wished * count)."""
-        now = image.geometry.spacing_mm
-        spacing = tuple(has if one == "keep" else one for has, one in zip(now, self.spacing_mm, strict=True))
-        counts = [
-            max(1, round(has / wished * n)) for has, wished, n in zip(now, spacing, shape_of(image.values), strict=True)
-        ]
-        shape = (counts[0], counts[1], counts[2])
-        axis = low_resolution_axis(now, spacing, separate=self.separate, threshold=self.anisotropy_threshold)
+        shape, axis = target(
+            image.geometry, self.spacing_mm, separate=self.separate, threshold=self.anisotropy_threshold
+        )
         values = resample_nnunet(image.values, shape, axis=axis, order=self.order, order_z=self.order_z)
         return Image(values, over_same_field(image.geometry, shape), image.kept)
+
+
+class LabelsNnunet(Strict):
+    """How nnU-Net brings the segmentation of a previous stage onto the grid of the next one's image.
+
+    ``spacing_mm`` is that of the next stage; ``order`` 1 lets the label with the largest share win.
+    """
+
+    spacing_mm: tuple[Spacing | Keep, Spacing | Keep, Spacing | Keep]
+    order: Literal[0, 1] = 1
+    separate: Separate = "auto"
+
+    def apply(self, labels: Labels, geometry: Geometry) -> Labels:
+        """Run ``resample_labels`` on labels (a, b, c) that lie on ``geometry``."""
+        shape, axis = target(geometry, self.spacing_mm, separate=self.separate)
+        return resample_labels(labels, shape, axis=axis, order=self.order)
