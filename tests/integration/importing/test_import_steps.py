@@ -62,7 +62,7 @@ def test_the_spacing_that_was_asked_for_says_whether_slices_are_far_apart() -> N
 Labels = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(Labels, st.tuples(*[st.integers(2, 8)] * 3), st.tuples(*[st.integers(1, 9)] * 3),
        st.sampled_from([None, 0, 1, 2]), st.sampled_from([0, 1]))  # fmt: skip
 def test_labels_are_resampled_as_nnunet_does(

@@ -65,6 +65,16 @@ def resize(values: NDArray[np.float64], shape: tuple[int, ...], *, order: int) -
     return clipped
 
 
+def nearest_slices(count: int, wished: int) -> NDArray[np.intp]:
+    """Of ``count`` slices the nearest to each of ``wished`` over the same length, half way up.
+
+    In nnU-Net's own order of arithmetic: what lies half way is told by the last bits.
+    """
+    places = count / wished * (np.arange(wished) + 0.5) - 0.5
+    nearest: NDArray[np.intp] = np.floor(np.clip(places, 0, count - 1) + 0.5).astype(np.intp)
+    return nearest
+
+
 def resample_nnunet(
     values: Float,
     shape: tuple[int, int, int],
@@ -90,6 +100,9 @@ def resample_nnunet(
         slices = np.stack([resize(one, flat, order=order) for one in np.moveaxis(exact, axis, 0)], axis=axis)
         if slices.shape[axis] == shape[axis]:
             out[...] = slices
+            continue
+        if order_z == 0:
+            out[...] = np.take(slices, nearest_slices(slices.shape[axis], shape[axis]), axis=axis)
             continue
         scale = slices.shape[axis] / shape[axis]
         scales = [scale if other == axis else 1.0 for other in range(3)]
@@ -135,17 +148,8 @@ def resample_labels(labels: Labels, shape: tuple[int, int, int], *, axis: int | 
         return resize_labels(labels, shape, order=order)
     flat = tuple(n for other, n in enumerate(shape) if other != axis)
     slices = np.stack([resize_labels(one, flat, order=order) for one in np.moveaxis(labels, axis, 0)], axis=axis)
-    count, wished = slices.shape[axis], shape[axis]
-    if count == wished:
-        return slices
-    found: NDArray[np.float64] = np.empty(shape)
-    scales = [count / wished if other == axis else 1.0 for other in range(3)]
-    offsets = [(one - 1) / 2 for one in scales]
-    ndimage.affine_transform(
-        slices.astype(np.float64), np.array(scales), offset=offsets, output_shape=shape, output=found, order=0,
-        mode="nearest",
-    )  # fmt: skip
-    return np.rint(found).astype(labels.dtype)
+    found: Labels = np.take(slices, nearest_slices(slices.shape[axis], shape[axis]), axis=axis)
+    return found
 
 
 class ResampleNnunet(Strict):
