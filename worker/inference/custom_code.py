@@ -115,7 +115,7 @@ class LoadedSteps:
             wanted = values.shape if same_channels else f"(channels, {', '.join(map(str, values.shape[1:]))})"
             raise self._wrong(step, f"expected the shape {wanted}, found {answer.shape}")
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which is refused
-            result: Float = np.ascontiguousarray(answer, dtype=np.float32)
+            result: Float = np.array(answer, dtype=np.float32, order="C", copy=_copy(answer, values))
         if not np.isfinite(result).all():
             raise self._wrong(step, "it has values that are not finite numbers (NaN or infinity)")
         return result
@@ -131,8 +131,8 @@ class LoadedSteps:
         if low < 0 or high > highest:
             raise self._wrong(step, f"expected segment numbers from 0 to {highest}, found {low} to {high}")
         if labels.dtype == np.uint8:
-            return np.ascontiguousarray(answer, dtype=np.uint8)
-        return np.ascontiguousarray(answer, dtype=np.uint16)
+            return np.array(answer, dtype=np.uint8, order="C", copy=_copy(answer, labels))
+        return np.array(answer, dtype=np.uint16, order="C", copy=_copy(answer, labels))
 
     def _call(self, step: CustomStep, values: NDArray[Any], spacing_mm: Spacing) -> NDArray[Any]:
         view = values.view()
@@ -161,6 +161,11 @@ class LoadedSteps:
             next_step=_MAKER,
             code="custom-step-answer",
         )
+
+
+def _copy(answer: NDArray[Any], given: NDArray[Any]) -> bool | None:
+    """True for what it was given, or a view of it, which cannot be written to; else only where it is needed."""
+    return np.may_share_memory(answer, given) or None
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

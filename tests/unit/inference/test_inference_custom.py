@@ -22,6 +22,7 @@ from worker.inference.package import load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.steps.custom import CustomStep
 
 SOURCE = """
 from __future__ import annotations
@@ -361,6 +362,23 @@ def test_code_that_was_loaded_before_a_fork_is_refused(tmp_path: Path) -> None:
             os._exit(7)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_what_a_step_gives_back_as_it_was_is_a_copy(tmp_path: Path) -> None:
+    folder = a_package(tmp_path / "toy", more="def same(self, values, *, spacing_mm):\n    return values[:, ::-1]")
+    file = load_package(folder, trusted=trust(folder)).custom
+    assert file is not None
+    steps = CustomModules().fresh(file)
+    values, labels = np.ones((1, 2, 3, 4), np.float32), np.ones((2, 3, 4), np.uint16)
+    call = CustomStep(method="same")
+    for given, answer in (
+        (values, steps.floats(call, values, spacing_mm=(1.0, 1.0, 1.0), same_channels=True)),
+        (labels, steps.labels(call, labels, spacing_mm=(1.0, 1.0, 1.0), highest=300)),
+    ):
+        assert answer.flags.writeable
+        assert answer.flags.c_contiguous
+        assert answer.dtype == given.dtype
+        assert not np.shares_memory(answer, given)
 
 
 def test_no_byte_code_is_written(tmp_path: Path) -> None:
