@@ -13,9 +13,8 @@ from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
 from worker.inference.card import markdown, page
-from worker.inference.package import MANIFEST, Package
+from worker.inference.package import MANIFEST
 from worker.inference.scaffold import Family, write_package_skeleton
-from worker.settings import Settings
 from worker.wiring import offline
 
 
@@ -56,18 +55,13 @@ def card(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        package = _package(model, settings) or offline.registry(settings).find(model)
+        package = offline.package_named(model, settings)
         render = page if to is Format.HTML else markdown
         text = render(package.manifest, digest=package.identity.digest)
         if output is None:
             typer.echo(text)
         else:
             output.write_text(text, encoding="utf-8")
-
-
-def _package(model: str, settings: Settings) -> Package | None:
-    folder = Path(model)
-    return offline.package_in(folder, settings) if (folder / MANIFEST).is_file() else None
 
 
 def _name(name: str) -> str:

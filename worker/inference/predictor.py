@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 OnStage = Callable[[str, float], None]
 """Told the name of each stage and the seconds that it took."""
+OnAnswer = Callable[[Answer], None]
+"""Told what the inference mode answered, before the postprocessing. What it is told must not be changed."""
 
 
 class PackagePredictor:
@@ -52,6 +54,8 @@ class PackagePredictor:
         Called after each stage: "guards", "load", "preprocess", "inference", "postprocess", "measure".
     register:
         How inputs of another Frame of Reference are brought onto the reference.
+    on_answer:
+        Called between the inference and the postprocessing, to compare runs.
 
     Raises
     ------
@@ -69,12 +73,14 @@ class PackagePredictor:
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         on_stage: OnStage | None = None,
         register: Register = register_rigidly,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         self._registry = registry
         self._execution = execution if execution is not None else Execution(sessions)
         self._memory_limit_bytes = memory_limit_bytes
         self._moved = {name: dict(values) for name, values in (thresholds or {}).items()}
         self._on_stage = on_stage
+        self._on_answer = on_answer
         self._modules = CustomModules()
         self._register = register
         for package in registry.packages:
@@ -147,6 +153,8 @@ class PackagePredictor:
             answer: Answer = mode.run(image, run)
             del image
             check_not_constant(answer)
+        if self._on_answer is not None:
+            self._on_answer(answer)
         moved = thresholds_of(package, self._moved.get(package.identity.name, {}))
         with self._stage("postprocess"):
             for step in manifest.score_steps:

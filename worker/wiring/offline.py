@@ -18,7 +18,7 @@ from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
 from worker.inference.execution import Execution
 from worker.inference.memory import check_weights_memory
-from worker.inference.package import Package, load_package
+from worker.inference.package import MANIFEST, Package, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache
@@ -58,6 +58,14 @@ def package_in(folder: Path, settings: Settings) -> Package:
         trusted=settings.models.trusted,
         cache=weights_cache(settings),
     )
+
+
+def package_named(model: str, settings: Settings) -> Package:
+    """The package in that folder, or the installed one of that name. Raises ConfigurationError."""
+    folder = Path(model)
+    if (folder / MANIFEST).is_file():
+        return package_in(folder, settings)
+    return registry(settings).find(model)
 
 
 def model_folders(settings: Settings) -> list[Path]:
