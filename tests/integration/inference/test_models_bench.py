@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -39,42 +38,32 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, case: Path) -> dict[tuple[str, str], Any]:
-    folder = package(tmp_path_factory.mktemp("models") / "toy")
-    arguments = ["models", "bench", str(folder), "--case", str(case), "--json", "--repeat", "1", "--provider", CPU]
-    done = CliRunner().invoke(build(), arguments)
+def test_every_precision_is_measured_and_compared(tmp_path: Path, case: Path) -> None:
+    arguments = ["models", "bench", str(package(tmp_path / "toy")), "--case", str(case), "--json", "--repeat", "1"]
+    done = CliRunner().invoke(build(), [*arguments, "--provider", CPU])
     assert done.exit_code == 65, done.output  # one of them fails, and that is not passed over
-    runs = json.loads(done.stdout)["runs"]
-    return {(run["setting"]["precision"], run["setting"]["provider"]): run for run in runs}
+    first, int8, fp16 = json.loads(done.stdout)["runs"]
+    assert [run["setting"] for run in (first, int8, fp16)] == [
+        {"precision": precision, "provider": CPU} for precision in ("fp32", "int8", "fp16")
+    ]
 
-
-def test_every_setting_has_its_line_and_the_first_is_the_reference(measured: dict[tuple[str, str], Any]) -> None:
-    assert list(measured) == [("fp32", CPU), ("int8", CPU), ("fp16", CPU)]
-    first = measured["fp32", CPU]
     assert first["differences"] is None
     assert first["provider_used"] == CPU
     assert first["peak_mb"] > 50
     assert 0 < first["times"]["inference_s"] <= first["times"]["run_s"]
     assert first["weights"][0].startswith("main weights sha256=")
 
-
-def test_the_difference_of_a_variant_is_told(measured: dict[tuple[str, str], Any]) -> None:
-    other = measured["int8", CPU]
-    assert other["weights"][0].endswith(" precision=int8")
-    background, lung = other["differences"]["channels"]
+    assert int8["weights"][0].endswith(" precision=int8")
+    background, lung = int8["differences"]["channels"]
     assert background["largest_difference"] == 0.0
     assert lung["largest_difference"] == pytest.approx(317.0, abs=0.01)
-    (segment,) = other["differences"]["segments"]
+    (segment,) = int8["differences"]["segments"]
     assert segment["label"] == "Lung"
     assert 0 < segment["dice"] < 1
     assert segment["voxels_different"] > 0
 
-
-def test_what_cannot_be_measured_says_why(measured: dict[tuple[str, str], Any]) -> None:
-    missing = measured["fp16", CPU]
-    assert missing["times"] is None
-    assert missing["error"].startswith("(net-output-mismatch) half.onnx")
+    assert fp16["times"] is None
+    assert fp16["error"].startswith("(net-output-mismatch) half.onnx")
 
 
 def test_a_provider_that_is_not_here_is_an_error_not_another_provider(tmp_path: Path, case: Path) -> None:

@@ -61,6 +61,7 @@ def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, caplog: pyt
 
 
 def test_a_provider_that_is_missing_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
     Models(site(tmp_path, warm=["one-ct"], providers=["CUDAExecutionProvider"])).warm()
     assert [(r.getMessage(), r.__dict__["code"]) for r in caplog.records] == [("warm-up-failed", "provider-missing")]
 
