@@ -24,7 +24,9 @@ Name = Annotated[str, typer.Option("--name", help="Name of the package: lower-ca
 Into = Annotated[Path, typer.Option("--folder", help="Where the package's folder is made.")]
 Version = Annotated[str, typer.Option("--package-version", help="Version of the package.")]
 Title = Annotated[str, typer.Option("--title", help="What people read; else the name.")]
-Modality = Annotated[str, typer.Option("--modality", help="CT, MR, PT ...; where the model does not say.")]
+Modality = Annotated[
+    str, typer.Option("--modality", help="CT, MR, PT ...; where the model does not say. PT,CT: one for each input.")
+]
 Codes = Annotated[Path | None, typer.Option("--codes", help="TOML file with the codes of the labels.")]
 Case = Annotated[Path | None, typer.Option("--case", help="Case to compare on: DICOM folder, or NIfTI file.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that comes with the model. Only if you know its maker.")]
@@ -41,7 +43,9 @@ def nnunet(  # noqa: PLR0917  Typer reads options from the signature
     title: Title = "",
     modality: Modality = "",
     codes: Codes = None,
-    case: Case = None,
+    case: Annotated[
+        list[Path] | None, typer.Option("--case", help="Case to compare on; of several inputs one for each, in order.")
+    ] = None,
     fold: Annotated[list[str] | None, typer.Option("--fold", help="Only these folds; repeat it.")] = None,
     checkpoint: Annotated[str, typer.Option(help="File in each fold's folder.")] = "checkpoint_final.pth",
     axes: Annotated[str, typer.Option(help="Towards what slices, rows, columns of the training files run.")] = "SPL",
@@ -59,14 +63,14 @@ def nnunet(  # noqa: PLR0917  Typer reads options from the signature
 
         naming = Naming(name, version, title, modality, codes)
         with _progress() as said:
-            volume = None if case is None else importing.read_case(case, modality=modality or "CT")
+            volumes = [importing.read_case(path, modality="") for path in case or ()]
             made = import_nnunet(
                 results,
                 folder,
                 naming,
                 Wanted(tuple(fold or ()), checkpoint, axes, trust, previous),
                 runtime=importing.runtime(),
-                case=volume,
+                case=volumes,
                 said=said,
             )
         _show(made, as_json=as_json)
@@ -93,7 +97,7 @@ def monai(  # noqa: PLR0917  Typer reads options from the signature
 
         naming = Naming(name, version, title, modality, codes)
         with _progress() as said:
-            volume = None if case is None else importing.read_case(case, modality=modality or "CT")
+            volume = None if case is None else importing.read_case(case, modality=modality)
             made = import_monai(
                 bundle, folder, naming, trust=trust, runtime=importing.runtime(), case=volume, said=said
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ def read_nifti(path: Path, *, modality: str) -> Volume:
         series_instance_uid=SeriesInstanceUID(_UID),
         frame_of_reference_uid=FrameOfReferenceUID(f"{_UID}.0"),
     )
+
+
+def with_modality(volume: Volume, modality: str) -> Volume:
+    """The volume as one of this modality, where it does not say its own: a NIfTI file has none."""
+    return volume if volume.modality else replace(volume, modality=modality)
 
 
 def to_itk(volume: Volume) -> Any:

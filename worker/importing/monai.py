@@ -16,7 +16,7 @@ from worker.domain.volume import Volume
 from worker.importing import package_folder
 from worker.importing.cost import measured
 from worker.importing.frameworks import need, quiet
-from worker.importing.images import to_itk
+from worker.importing.images import to_itk, with_modality
 from worker.importing.labels import read_codes, segments
 from worker.importing.monai_bundle import Bundle, read_bundle, transforms_of
 from worker.importing.monai_map import NotMappedError, inferer_of, map_transforms
@@ -74,6 +74,7 @@ def import_monai(
         )
     table = {} if naming.codes is None else read_codes(naming.codes, labels=tuple(channels.values()))
     outputs = segments(channels, table)
+    modality = naming.modality or _modality(bundle)
     made = package_folder.new_folder(target, naming)
     said("writing ONNX")
     digest = export(bundle.network, made / "model.onnx", shape=net_input["shape"])
@@ -83,7 +84,7 @@ def import_monai(
             per_voxel=16 + 12 * heads,
         ),
         "input": {
-            "modality": naming.modality or _modality(bundle),
+            "modality": modality,
             "slices": {"minimum": 8},
             "slice_spacing_mm": {"maximum": 10.0},
         },
@@ -106,7 +107,9 @@ def import_monai(
         said("comparing the net with torch")
         parity = Parity(FRAMEWORK, _versions(), tuple(_compare_net(bundle, net_input["shape"], runnable, runtime)))
         if case is not None:
-            parity = _compare_case(bundle, channels, case, runnable, parity, runtime, said, Path(scratch))
+            parity = _compare_case(
+                bundle, channels, with_modality(case, modality), runnable, parity, runtime, said, Path(scratch)
+            )
     origin = f"Imported from the MONAI bundle {bundle.name} {bundle.version}".rstrip() + "."
     package_folder.write_card(made, naming, origin=origin, parity=parity, todo=todo)
     return Imported(made, runtime.problem(made), todo, parity)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.findings import Conclusion
-from worker.domain.volume import Volume
+from worker.domain.volume import Geometry, Volume
 from worker.importing import nnunet_manifest, package_folder
 from worker.importing.cost import measured
 from worker.importing.frameworks import need, quiet
-from worker.importing.images import axes_of, labels_back, oriented, to_itk
+from worker.importing.images import axes_of, labels_back, oriented, to_itk, with_modality
 from worker.importing.labels import read_codes, segments
 from worker.importing.nnunet_folder import TrainedModel, read_results
 from worker.importing.onnx_export import export
@@ -49,17 +50,18 @@ def import_nnunet(
     wanted: Wanted,
     *,
     runtime: Runtime,
-    case: Volume | None = None,
+    case: Sequence[Volume] = (),
     said: Said = lambda _: None,
 ) -> Imported:
     """Make the package ``target/naming.name`` of a results folder.
 
-    With ``case`` both run on it, and the report holds Dice per class; without, only the nets are compared.
+    With ``case``, one volume for each input, both run on it, and the report holds Dice per class; without, only the
+    nets are compared.
 
     Raises
     ------
     ConfigurationError
-        What ``read_results``, ``export`` and ``read_codes`` raise; ``folder-exists``.
+        What ``read_results``, ``export`` and ``read_codes`` raise; ``folder-exists``, ``case-inputs``.
     NotApplicableError
         The case is none that the package takes.
     """
@@ -74,7 +76,9 @@ def import_nnunet(
     )
     table = {} if naming.codes is None else read_codes(naming.codes, labels=tuple(model.channels.values()))
     outputs = segments(model.channels, table)
-    modality = nnunet_manifest.modality(model, naming.modality)
+    modality = nnunet_manifest.modalities(model, naming.modality)
+    if case:
+        _check_case(model, case)
     chain = nnunet_manifest.steps(model)
     folder = package_folder.new_folder(target, naming)
     names = _names(model)
@@ -94,7 +98,7 @@ def import_nnunet(
             memory_mb=nnunet_manifest.memory_mb(model),
             per_voxel=16 + 12 * model.heads,
         ),
-        "input": _contract(model, modality),
+        **nnunet_manifest.contract(model, modality),
         "guards": {"input": [{"guard": "not_constant"}]},
         "preprocessing": chain,
         "inference": nnunet_manifest.inference(model, names),
@@ -105,11 +109,13 @@ def import_nnunet(
         folder, package_folder.with_segments(manifest, outputs.entries), comments=_comments(outputs.open_labels)
     )
     with tempfile.TemporaryDirectory() as scratch:
-        runnable = package_folder.provisional_copy(folder, Path(scratch) / naming.name, manifest, outputs.entries)
+        told = {**manifest, **nnunet_manifest.contract(model, modality, told_apart=False)}
+        runnable = package_folder.provisional_copy(folder, Path(scratch) / naming.name, told, outputs.entries)
         nets = _compare_nets(model, names, runnable, runtime, said)
         parity = Parity(FRAMEWORK, _versions(), tuple(nets))
-        if case is not None:
-            parity = _compare_case(model, case, runnable, parity, runtime, said, Path(scratch))
+        if case:
+            volumes = [with_modality(one, kind) for one, kind in zip(case, modality, strict=True)]
+            parity = _compare_case(model, volumes, runnable, parity, runtime, said, Path(scratch))
     package_folder.write_card(folder, naming, origin=_origin(model), parity=parity, todo=todo)
     return Imported(folder, runtime.problem(folder), todo, parity)
 
@@ -139,11 +145,17 @@ def _compare_nets(
 
 
 def _compare_case(
-    model: TrainedModel, case: Volume, folder: Path, parity: Parity, runtime: Runtime, said: Said, scratch: Path
+    model: TrainedModel,
+    case: Sequence[Volume],
+    folder: Path,
+    parity: Parity,
+    runtime: Runtime,
+    said: Said,
+    scratch: Path,
 ) -> Parity:
     said("running the package on the case")
     numbers = {number: label for number, (_, label) in enumerate(sorted(model.channels.items()), start=1)}
-    conclusion, package_cost = measured(lambda: runtime.conclude(folder, case))
+    conclusion, package_cost = measured(lambda: runtime.conclude(folder, *case))
     said("running nnU-Net on the case")
     found, framework_cost = measured(lambda: nnunet_labels(model, case, scratch))
     classes = compare_labels(_by_segment(model, found), labels_of(conclusion, numbers), labels=numbers)
@@ -151,8 +163,8 @@ def _compare_case(
         parity.framework,
         parity.versions,
         parity.nets,
-        case.geometry.shape,
-        tuple(round(one, 4) for one in case.geometry.spacing_mm),
+        case[0].geometry.shape,
+        tuple(round(one, 4) for one in case[0].geometry.spacing_mm),
         tuple(classes),
         framework_cost,
         package_cost,
@@ -170,24 +182,46 @@ def labels_of(conclusion: Conclusion, numbers: Mapping[int, str]) -> NDArray[np.
     return labels
 
 
-def nnunet_labels(model: TrainedModel, case: Volume, scratch: Path) -> NDArray[np.integer[Any]]:
+def nnunet_labels(model: TrainedModel, case: Sequence[Volume], scratch: Path) -> NDArray[np.integer[Any]]:
     """What nnU-Net's own predictor says, reader and export included, on the grid of the case."""
     (sitk,) = need("SimpleITK")
-    source = to_itk(case)
+    source = to_itk(case[0])
     turned = oriented(source, model.file_axes)
-    path = scratch / "case_0000.nii.gz"
-    sitk.WriteImage(turned, str(path))
+    paths = [str(scratch / f"case_{channel:04d}.nii.gz") for channel in range(len(case))]
+    for one, path in zip(case, paths, strict=True):
+        sitk.WriteImage(oriented(to_itk(one), model.file_axes), path)
     found: NDArray[np.integer[Any]] | None = None
     with quiet():
         for stage in model.stages:
             reader = stage.plans.image_reader_writer_class()
-            values, properties = reader.read_images([str(path)])
+            values, properties = reader.read_images(paths)
             shown = None
             if found is not None:  # as a file, as nnU-Net hands it from stage to stage
                 reader.write_seg(found, str(scratch / "previous.nii.gz"), properties)
                 shown, _ = reader.read_seg(str(scratch / "previous.nii.gz"))
             found = np.asarray(_predictor(stage).predict_single_npy_array(values, properties, shown))
     return labels_back(np.asarray(found).astype(np.uint16), turned, axes_of(source))
+
+
+def _check_case(model: TrainedModel, case: Sequence[Volume]) -> None:
+    """Raise ConfigurationError (``case-inputs``) or NotApplicableError (``grids-differ``, ``sheared``)."""
+    if len(case) != len(model.inputs):
+        raise ConfigurationError(
+            f"The model takes {len(model.inputs)} images ({', '.join(model.inputs)}), the case has {len(case)}.",
+            next_step="Give --case once for each, in this order.",
+            code="case-inputs",
+        )
+    if any(not _same_grid(one.geometry, case[0].geometry) for one in case[1:]):
+        raise NotApplicableError(
+            "The images of this case lie on different grids: nnU-Net cannot read them together.",
+            next_step="Bring them onto one grid first, as for the training.",
+            code="grids-differ",
+        )
+    to_itk(case[0])
+
+
+def _same_grid(one: Geometry, other: Geometry) -> bool:
+    return one.shape == other.shape and np.allclose(one.affine_lps, other.affine_lps, atol=1e-3)
 
 
 def _predictor(model: TrainedModel) -> Any:
@@ -213,20 +247,14 @@ def _by_segment(model: TrainedModel, found: NDArray[np.integer[Any]]) -> NDArray
     return numbers
 
 
-def _contract(model: TrainedModel, modality: str) -> dict[str, Any]:
-    return {
-        "modality": modality,
-        "slices": {"minimum": 8},
-        "slice_spacing_mm": {"maximum": nnunet_manifest.largest_slice_spacing_mm(model)},
-    }
-
-
 def _todo(model: TrainedModel, results: Path, open_labels: Sequence[str]) -> tuple[str, ...]:
     found = []
     if open_labels:
         found.append(f"Codes of {', '.join(open_labels)}: fill in category and type, or import again with --codes.")
     found.append("The words in CAPITALS in manifest.toml: use, training data, licence, manufacturer.")
     found.append("The input contract and the guards: body part, protocol, plausible volumes.")
+    if len(model.inputs) > 1:
+        found.append(f"What tells the series of the inputs apart ({', '.join(model.inputs)}): inputs.conditions.")
     if not model.axes_known:
         found.append(
             f'The axes of the training files: nnU-Net does not store them; "{model.file_axes}" was taken (--axes).'
@@ -242,6 +270,7 @@ def _comments(open_labels: Sequence[str]) -> dict[str, str]:
     comments = {
         "schema_version": "Everything in CAPITALS is to be replaced. `overread models check` explains what is wrong.",
         "input": "TO DO: which series it may run on: body part, protocol, contrast.",
+        "inputs": "TO DO: what tells this series from the others; an attribute, and what it must match.",
         "guards.input": "TO DO: further guards, and guards.result with plausible volumes.",
         "preprocessing": "As nnU-Net prepares images; a change here gives other results than in training.",
     }

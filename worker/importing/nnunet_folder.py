@@ -110,8 +110,6 @@ def read_results(
         raise _unsupported("image_reader_writer", reader, f"supported are {', '.join(_READERS)}")
     file_axes = _READERS[reader] or axes
     inputs = tuple(str(name) for name in dataset["channel_names"].values())
-    if len(inputs) != 1:
-        raise _unsupported("channel_names", inputs, "models of one input are supported")
     channels = _channels(dataset, labels)
     before: TrainedModel | None = None
     shown: tuple[int, ...] = ()

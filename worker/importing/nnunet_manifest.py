@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from worker.importing.onnx_export import INPUT, OUTPUT
 
 _EPSILON = 1e-8
 _SEPARATE = {None: "auto", True: "always", False: "never"}
+_SEQUENCES = ("T1", "T2", "FLAIR", "DWI", "ADC", "PD")
 _MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PET": "PT"}
 
 
@@ -92,19 +94,53 @@ def decision(model: TrainedModel) -> dict[str, Any]:
     return {"step": "argmax", "interpolation": "linear", **nearest}
 
 
-def modality(model: TrainedModel, stated: str = "") -> str:
-    """The modality of the input: as stated, or by the channel's name.
+def modalities(model: TrainedModel, stated: str = "") -> tuple[str, ...]:
+    """The modality of each input: as stated (one, or one for each with commas between), or by the channel's name.
 
     Raises ConfigurationError (``modality-unknown``) when neither says it.
     """
-    name = model.inputs[0].upper()
-    found = stated or _MODALITIES.get(name, "MR" if name in ("T1", "T2", "T1C", "T1CE", "FLAIR", "DWI", "ADC") else "")
-    if not found:
+    parts = [one.strip() for one in stated.split(",")] if stated else [_modality(name) for name in model.inputs]
+    found = tuple(parts * len(model.inputs) if len(parts) == 1 else parts)
+    if len(found) != len(model.inputs) or not all(found):
         raise ConfigurationError(
-            f'The modality of channel "{model.inputs[0]}" is not known.',
-            next_step="Say it with --modality (CT, MR, PT).",
+            f'The modality of each channel ({", ".join(model.inputs)}) is not known: "{", ".join(found)}".',
+            next_step="Say it with --modality: CT, MR, PT; of several channels one for each (PT,CT) or one for all.",
             code="modality-unknown",
         )
+    return found
+
+
+def _modality(channel: str) -> str:
+    name = channel.upper()
+    return _MODALITIES.get(name, "MR" if name.startswith(_SEQUENCES) else "")
+
+
+def contract(model: TrainedModel, modality: Sequence[str], *, told_apart: bool = True) -> dict[str, Any]:
+    """``input``, or ``inputs`` for several channels.
+
+    Of several series of one modality nothing in nnU-Net's files says which is which: each gets a condition without an
+    attribute, which ``models check`` refuses until a person has filled it in (left out where not ``told_apart``).
+    """
+    shared = {"slices": {"minimum": 8}, "slice_spacing_mm": {"maximum": largest_slice_spacing_mm(model)}}
+    if len(modality) == 1:
+        return {"input": {"modality": modality[0], **shared}}
+    same = len(set(modality)) < len(modality) and told_apart
+    entries = [
+        {"name": name, "modality": one, **shared} for name, one in zip(input_names(model.inputs), modality, strict=True)
+    ]
+    if same:
+        for entry, channel in zip(entries, model.inputs, strict=True):
+            entry["conditions"] = [{"attribute": "", "matches": channel}]
+    return {"inputs": entries}
+
+
+def input_names(channels: Sequence[str]) -> list[str]:
+    """Names of channels as the manifest writes names; by number where that would not be one, or twice the same."""
+    found: list[str] = []
+    for number, channel in enumerate(channels, start=1):
+        name = "-".join(re.findall("[a-z0-9]+", channel.lower()))
+        sound = name[:1].isalpha() and len(name) <= 64 and name not in found
+        found.append(name if sound else f"channel-{number}")
     return found
 
 
@@ -128,18 +164,34 @@ def _activations_bytes(model: TrainedModel) -> int:
 
 
 def _normalisation(model: TrainedModel) -> list[dict[str, Any]]:
-    scheme = model.settings.normalization_schemes[0]
-    masked = model.settings.use_mask_for_norm[0]
+    """Each channel by its scheme. Those over what is not 0 come first: others make everything something else than 0."""
+    count = len(model.inputs)
+    masked = [channel for channel in range(count) if _over_foreground(model, channel)]
+    if count > 1 and len(masked) == count:
+        return [{"step": "z_score", "over": "foreground", "each_channel": True}]
+    order = [*masked, *(channel for channel in range(count) if channel not in masked)]
+    return [
+        step if count == 1 else {**step, "channel": channel} for channel in order for step in _by_scheme(model, channel)
+    ]
+
+
+def _over_foreground(model: TrainedModel, channel: int) -> bool:
+    scheme = model.settings.normalization_schemes[channel]
+    return bool(scheme == "ZScoreNormalization" and model.settings.use_mask_for_norm[channel])
+
+
+def _by_scheme(model: TrainedModel, channel: int) -> list[dict[str, Any]]:
+    scheme = model.settings.normalization_schemes[channel]
     match scheme:
         case "CTNormalization":
-            known: Mapping[str, float] = model.plans.foreground_intensity_properties_per_channel["0"]
+            known: Mapping[str, float] = model.plans.foreground_intensity_properties_per_channel[str(channel)]
             deviation = max(float(known["std"]), _EPSILON)
             return [
                 {"step": "clip", "lower": float(known["percentile_00_5"]), "upper": float(known["percentile_99_5"])},
                 {"step": "scale_shift", "scale": 1.0 / deviation, "shift": -float(known["mean"]) / deviation},
             ]
         case "ZScoreNormalization":
-            return [{"step": "z_score", "over": "foreground" if masked else "all"}]
+            return [{"step": "z_score", "over": "foreground" if _over_foreground(model, channel) else "all"}]
         case "NoNormalization":
             return []
         case "RescaleTo01Normalization":

@@ -25,5 +25,5 @@ class Runtime(Protocol):
     def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """What a net of a package says of one batch."""
 
-    def conclude(self, folder: Path, volume: Volume) -> Conclusion:
-        """What a package concludes about a volume."""
+    def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
+        """What a package concludes about a volume, and those of its further inputs in their order."""

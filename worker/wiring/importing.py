@@ -41,12 +41,12 @@ class PackageRuntime:
         net = next(one for one in package.manifest.inference.nets() if one.weights == weights)
         return SessionCache().get(package.weights[weights], net).run(batch, last=True)
 
-    def conclude(self, folder: Path, volume: Volume) -> Conclusion:
+    def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
         """Run the package."""
         registry = Registry([folder])
         if registry.broken:
             raise registry.broken[0].error
-        return PackagePredictor(registry).predict(registry.packages[0].identity, volume)
+        return PackagePredictor(registry).predict(registry.packages[0].identity, volume, *further)
 
 
 def runtime() -> Runtime:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``results`` of nnU-Net with five tiny models."""
+    """The folder ``results`` of nnU-Net with six tiny models."""
     folder = tmp_path_factory.mktemp("nnunet")
     command = [
         sys.executable,
@@ -25,6 +25,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ct-lowres",
         "ct-cascade",
         "mr-regions",
+        "mr-two",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -15,8 +15,8 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 
 from tests.builders import a_ct_series
-from tests.integration.importing.train_nnunet import a_body
-from worker.domain.errors import ConfigurationError
+from tests.integration.importing.train_nnunet import a_body, a_second_sequence
+from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.importing.nnunet import Wanted, import_nnunet
 from worker.importing.package_folder import Imported, Naming
 from worker.importing.parity import TARGET_DICE
@@ -30,6 +30,7 @@ CT_3D = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_fullres"
 REGIONS = "Dataset002_Regions/nnUNetTrainer__nnUNetPlans__3d_fullres"
 LOWRES = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_lowres"
 CASCADE = "Dataset001_Organs/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres"
+TWO = "Dataset003_Two/nnUNetTrainer__nnUNetPlans__3d_fullres"
 FULL = ("configurations", "3d_fullres")
 CODES = """
 [whole]
@@ -57,11 +58,11 @@ def a_nifti_case(path: Path) -> Path:
     return path
 
 
-def run(results: Path, target: Path, name: str, case: Path | None = None, **wanted: Any) -> Imported:
+def run(results: Path, target: Path, name: str, *case: Path, **wanted: Any) -> Imported:
     codes = wanted.pop("codes", None)
-    volume = None if case is None else importing.read_case(case, modality="MR")
+    volumes = [importing.read_case(path, modality="MR") for path in case]
     return import_nnunet(
-        results, target, Naming(name, codes=codes), Wanted(**wanted), runtime=importing.runtime(), case=volume
+        results, target, Naming(name, codes=codes), Wanted(**wanted), runtime=importing.runtime(), case=volumes
     )
 
 
@@ -133,6 +134,46 @@ def test_the_second_stage_of_a_cascade_needs_the_first(trained: Path, tmp_path: 
     assert run(copy, tmp_path, "organs-ct", previous=trained / LOWRES).problem == ""
 
 
+def two_sequences(folder: Path) -> tuple[Path, Path]:
+    """Unseen, T1 and T2 on one grid."""
+    values, _ = a_body((22, 46, 50), seed=55, modality="MRI")
+    paths = (folder / "t1.nii.gz", folder / "t2.nii.gz")
+    for array, path in zip((values, a_second_sequence(values, 55)), paths, strict=True):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing((1.4, 1.5, 2.3))
+        sitk.WriteImage(image, str(path))
+    return paths
+
+
+def test_of_two_channels_each_is_an_input(trained: Path, tmp_path: Path) -> None:
+    made = run(trained / TWO, tmp_path, "organs-mr", *two_sequences(tmp_path))
+    require_equal(made)
+    assert "inputs[0].conditions[0].attribute" in made.problem  # nnU-Net does not say which series is the T1
+    assert any("tells the series of the inputs apart (T1, T2)" in one for one in made.todo)
+    manifest = made.folder / "manifest.toml"
+    text = manifest.read_text()
+    assert "# TO DO: what tells this series from the others" in text
+    manifest.write_text(text.replace('attribute = ""', 'attribute = "SeriesDescription"'))
+    inputs = load_package(made.folder).manifest.inputs
+    assert inputs is not None
+    assert [one.name for one in inputs] == ["t1", "t2"]
+    assert importing.runtime().problem(made.folder) == ""
+
+
+def test_a_case_of_two_channels_has_two_images_on_one_grid(trained: Path, tmp_path: Path) -> None:
+    one, other = two_sequences(tmp_path)
+    with pytest.raises(ConfigurationError) as refused:
+        run(trained / TWO, tmp_path, "organs-mr", one)
+    assert refused.value.code == "case-inputs"
+    moved = sitk.ReadImage(str(other))
+    moved.SetOrigin((3.0, 0.0, 0.0))
+    sitk.WriteImage(moved, str(other))
+    with pytest.raises(NotApplicableError) as caught:
+        run(trained / TWO, tmp_path, "organs-mr", one, other)
+    assert caught.value.code == "grids-differ"
+    assert not (tmp_path / "organs-mr").exists()
+
+
 def test_without_codes_the_package_is_refused_until_a_person_has_filled_them_in(trained: Path, tmp_path: Path) -> None:
     made = run(trained / REGIONS, tmp_path, "lesion-mr")
     assert "outputs.segments[0].type.value" in made.problem
@@ -170,7 +211,6 @@ class Mischief:
         ("plans.json", (*FULL, "resampling_fn_data", "resample_torch_simple"), "nnunet-unsupported"),
         ("plans.json", (*FULL, "architecture", "network_class_name", "os.system"), "architecture-needs-trust"),
         ("plans.json", (*FULL, "normalization_schemes", ["RGBTo01Normalization"]), "nnunet-unsupported"),
-        ("dataset.json", ("channel_names", {"0": "T1", "1": "T2"}), "nnunet-unsupported"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_over_exactly_is_refused(

@@ -25,7 +25,7 @@ from worker.importing.frameworks import need
 from worker.importing.images import to_itk
 from worker.importing.monai_bundle import read_bundle
 from worker.importing.nnunet_folder import TrainedModel, read_results
-from worker.importing.nnunet_manifest import modality
+from worker.importing.nnunet_manifest import modalities
 from worker.importing.onnx_export import export
 from worker.importing.package_folder import Naming
 from worker.importing.weights_alone import parse_shape, tensors_of
@@ -76,7 +76,7 @@ def no_checkpoint(folder: Path) -> None:
 
 def an_unknown_channel(_: Path) -> None:
     model: Any = {one.name: None for one in fields(TrainedModel)} | {"inputs": ("reflectance",)}
-    modality(TrainedModel(**model))
+    modalities(TrainedModel(**model))
 
 
 def a_bundle_without_configuration(folder: Path) -> None:

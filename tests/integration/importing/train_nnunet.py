@@ -29,6 +29,8 @@ class Case:
     regions: tuple[int, ...] = ()
     folds: tuple[int, ...] = (0,)
     steps: int = 20
+    name: str = "Organs"
+    channels: int = 1
 
 
 ORGANS = {"background": 0, "liver": 1, "kidney_left": 2}
@@ -38,7 +40,8 @@ CASES = {
     "ct-3d": Case(1, "CT", "3d_fullres", ORGANS, steps=40),
     "ct-lowres": Case(1, "CT", "3d_lowres", ORGANS, steps=80),
     "ct-cascade": Case(1, "CT", "3d_cascade_fullres", ORGANS, steps=60),
-    "mr-regions": Case(2, "MRI", "3d_fullres", REGIONS, regions=(1, 2)),
+    "mr-regions": Case(2, "MRI", "3d_fullres", REGIONS, regions=(1, 2), name="Regions"),
+    "mr-two": Case(3, "MRI", "3d_fullres", ORGANS, steps=40, name="Two", channels=2),
 }
 
 
@@ -61,18 +64,34 @@ def a_body(shape: tuple[int, int, int], seed: int, *, modality: str) -> tuple[np
     return np.round(values).astype(np.float32), np.where(small, 2, np.where(large, 1, 0)).astype(np.uint8)
 
 
+def a_second_sequence(values: np.ndarray, seed: int) -> np.ndarray:
+    """The same body in another contrast: dark becomes bright, and what is air stays 0."""
+    noise = np.random.default_rng(1000 + seed).normal(0, 15, values.shape)
+    return np.where(values != 0, np.round(900 - values + noise), 0).astype(np.float32)
+
+
+def images_of(raw: Path, case: Case, number: int) -> list[str]:
+    """The files of one training image, one for each channel."""
+    return [str(raw / f"imagesTr/p{number}_{channel:04d}.nii.gz") for channel in range(case.channels)]
+
+
 def write_raw(folder: Path, case: Case) -> None:
     """The raw data set, as nnU-Net wants it."""
     (folder / "imagesTr").mkdir(parents=True)
     (folder / "labelsTr").mkdir()
     for number in range(4):
         values, labels = a_body((14 + number, 44, 48), seed=number, modality=case.modality)
-        for array, path in ((values, f"imagesTr/p{number}_0000.nii.gz"), (labels, f"labelsTr/p{number}.nii.gz")):
+        arrays = [values, a_second_sequence(values, number)][: case.channels]
+        files = [
+            *zip(arrays, images_of(folder, case, number), strict=True),
+            (labels, str(folder / f"labelsTr/p{number}.nii.gz")),
+        ]
+        for array, path in files:
             image = sitk.GetImageFromArray(array)
             image.SetSpacing((1.5, 1.5, 5.0) if case.modality == "CT" else (1.6, 1.5, 2.0))
-            sitk.WriteImage(image, str(folder / path))
+            sitk.WriteImage(image, path)
     stated: dict[str, Any] = {
-        "channel_names": {"0": case.modality},
+        "channel_names": {"0": case.modality} if case.channels == 1 else {"0": "T1", "1": "T2"},
         "labels": case.labels,
         "numTraining": 4,
         "file_ending": ".nii.gz",
@@ -82,7 +101,7 @@ def write_raw(folder: Path, case: Case) -> None:
     (folder / "dataset.json").write_text(json.dumps(stated), encoding="utf-8")
 
 
-def plan(name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
+def plan(case: Case, name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
     """Fingerprint and plans, in this process; narrow nets."""
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
@@ -91,17 +110,17 @@ def plan(name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
     preprocessed.mkdir(parents=True)
     found = [
         DatasetFingerprintExtractor.analyze_case(
-            [str(raw / f"imagesTr/p{n}_0000.nii.gz")], str(raw / f"labelsTr/p{n}.nii.gz"), SimpleITKIO, 5000
+            images_of(raw, case, n), str(raw / f"labelsTr/p{n}.nii.gz"), SimpleITKIO, 5000
         )
         for n in range(4)
     ]
-    values = np.concatenate([one[2][0] for one in found])
+    foreground = [np.concatenate([one[2][channel] for one in found]) for channel in range(case.channels)]
     share = [float(one[4]) for one in found]
     fingerprint = {
         "spacings": [[float(x) for x in one[1]] for one in found],
         "shapes_after_crop": [[int(x) for x in one[0]] for one in found],
         "foreground_intensity_properties_per_channel": {
-            "0": {
+            str(channel): {
                 "mean": float(values.mean()),
                 "median": float(np.median(values)),
                 "std": float(values.std()),
@@ -110,6 +129,7 @@ def plan(name: str, raw: Path, preprocessed: Path) -> dict[str, Any]:
                 "percentile_99_5": float(np.percentile(values, 99.5)),
                 "percentile_00_5": float(np.percentile(values, 0.5)),
             }
+            for channel, values in enumerate(foreground)
         },
         "median_relative_size_after_cropping": float(np.median(share)),
     }
@@ -159,7 +179,7 @@ def preprocess(plans: dict[str, Any], case: Case, raw: Path, preprocessed: Path)
     for n in range(4):
         DefaultPreprocessor(verbose=False).run_case_save(
             str(out / f"p{n}"),
-            [str(raw / f"imagesTr/p{n}_0000.nii.gz")],
+            images_of(raw, case, n),
             str(raw / f"labelsTr/p{n}.nii.gz"),
             manager,
             settings,
@@ -223,11 +243,11 @@ def main() -> None:
     torch.set_num_threads(1)  # the nets are tiny: threads would wait for each other, on a busy machine for minutes
     plans: dict[int, dict[str, Any]] = {}
     for case in wanted:
-        name = f"Dataset{case.number:03d}_{'Organs' if case.number == 1 else 'Regions'}"
+        name = f"Dataset{case.number:03d}_{case.name}"
         raw, preprocessed = folder / "raw" / name, folder / "preprocessed" / name
         if case.number not in plans:
             write_raw(raw, case)
-            plans[case.number] = plan(name, raw, preprocessed)
+            plans[case.number] = plan(case, name, raw, preprocessed)
         preprocess(plans[case.number], case, raw, preprocessed)
         if "cascade" in case.configuration:
             show_first_stage(plans[case.number], case, raw, preprocessed)
