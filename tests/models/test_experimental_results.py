@@ -14,21 +14,28 @@ from worker.cli.main import build
 from worker.samples import fetch
 
 pytestmark = pytest.mark.dcmtk
-NAMES = ("chest-tilt-cr", "chest-view-cr", "lungs-cr")
-SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+SAMPLES = {
+    "chest-tilt-cr": "chest-cr",
+    "chest-view-cr": "chest-cr",
+    "lungs-cr": "chest-cr",
+    "body-region-ct": "head-ct-4mm",
+    "nodules-chest-ct": "chest-ct-lung1",
+}
+SEG, COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
 
 
 @pytest.fixture(scope="module")
 def written(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    """The objects of every experimental package for the chest radiograph, by package."""
+    """The objects that every experimental package makes of its sample, by package."""
     folder = tmp_path_factory.mktemp("experimental")
     config, output = folder / "overread.toml", folder / "results"
-    config.write_text(f"[models]\nexperimental = {json.dumps(NAMES)}\n", encoding="utf-8")
-    study = fetch("chest-cr", sample_cache)
-    arguments = ["run", str(study), "--config", str(config), "--output", str(output)]
-    answer = CliRunner().invoke(build(), arguments)
-    assert answer.exit_code == 0, answer.output
-    return {name: sorted(output.glob(f"{name}-*.dcm")) for name in NAMES}
+    config.write_text(f"[models]\nexperimental = {json.dumps(list(SAMPLES))}\n", encoding="utf-8")
+    for name, sample in SAMPLES.items():
+        study = fetch(sample, sample_cache)
+        arguments = ["run", str(study), "--model", name, "--config", str(config), "--output", str(output)]
+        answer = CliRunner().invoke(build(), arguments)
+        assert answer.exit_code == 0, answer.output
+    return {name: sorted(output.glob(f"{name}-*.dcm")) for name in SAMPLES}
 
 
 def test_validators_find_nothing(written: dict[str, list[Path]]) -> None:
@@ -48,9 +55,23 @@ def test_the_segmentation_lies_on_the_radiograph(written: dict[str, list[Path]])
     assert source == seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID
 
 
+def test_candidates_are_regions_on_their_slices(written: dict[str, list[Path]]) -> None:
+    report = next(pydicom.dcmread(path) for path in written["nodules-chest-ct"] if path.stem.endswith("2-sr"))
+    assert report.SOPClassUID == COMPREHENSIVE_3D_SR
+    places = [item for item in report.iterall() if item.keyword == "GraphicType"]
+    assert len(places) >= 4  # one for each candidate
+    assert {place.value for place in places} <= {"POLYLINE", "POINT", "CIRCLE", "ELLIPSE", "POLYGON"}
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
-    [("chest-tilt-cr", "Rotation Angle"), ("chest-view-cr", "frontal"), ("lungs-cr", "Left lung")],
+    [
+        ("chest-tilt-cr", "Rotation Angle"),
+        ("chest-view-cr", "frontal"),
+        ("lungs-cr", "Left lung"),
+        ("body-region-ct", "Head and Neck"),
+        ("nodules-chest-ct", "Nodule candidate"),
+    ],
 )
 def test_reports_say_what_was_found_and_that_it_is_an_experiment(
     written: dict[str, list[Path]], model: str, said: str

@@ -11,14 +11,19 @@ NETS = {
     "lungs-cr": (1, 128, 128),
     "chest-view-cr": (1, 128, 128),
     "chest-tilt-cr": (1, 128, 128),
+    "body-region-ct": (1, 96, 96),
+    "nodules-chest-ct": (5, 64, 64),
 }
+HOUNSFIELD = ("body-region-ct", "nodules-chest-ct")
 
 
 def a_batch(folder: str) -> np.ndarray:
-    """Three smooth images of normalised brightness."""
+    """Three smooth images: of normalised brightness, or in HU."""
     channels, rows, columns = NETS[folder]
     random = np.random.default_rng(11)
     coarse = random.normal(0, 1, (3, channels, rows // 8, columns // 8))
+    if folder in HOUNSFIELD:
+        coarse = coarse * 300 - 400
     return np.kron(coarse, np.ones((1, 1, 8, 8))).astype(np.float32)
 
 

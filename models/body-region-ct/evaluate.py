@@ -1,0 +1,78 @@
+"""Say which region the slices of CTs show that training never saw, and compare with the rule of slabs.py.
+
+    python models/body-region-ct/evaluate.py --cache ~/.cache/overread/samples
+
+The net and its preprocessing are those of the package. Slices that the rule does not label are shown, not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from region_net import CLASSES  # noqa: E402
+from slabs import HELD_OUT, OTHER, TRAINING, UNCLEAR, Scan, drawn, scan, straight  # noqa: E402
+
+SEED = 20260401
+DRAWN = 100
+
+
+def probabilities(session: onnxruntime.InferenceSession, images: torch.Tensor) -> np.ndarray:
+    """[slice, class]."""
+    logits = session.run(None, {"image": images.numpy()})[0]
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: np.ndarray = exponent / exponent.sum(axis=1, keepdims=True)
+    return result
+
+
+def measure(session: onnxruntime.InferenceSession, one: Scan) -> dict[str, object]:
+    """Accuracy over the labelled slices, and what was said of all of them."""
+    found = probabilities(session, straight(one))
+    said = np.where(found.max(axis=1) >= 0.5, found.argmax(axis=1), OTHER + 1)
+    labelled = one.regions != UNCLEAR
+    names = (*CLASSES, "unknown")
+    return {
+        "slices": len(one.regions),
+        "labelled": int(labelled.sum()),
+        "right": int((said == one.regions)[labelled].sum()),
+        "wrong_by_label": {
+            f"{names[a]} taken for {names[b]}": n
+            for (a, b), n in sorted(Counter(zip(one.regions[labelled], said[labelled], strict=True)).items())
+            if a != b
+        },
+        "chest_mm": round(float((said == 1).sum()) * one.slice_mm),
+        "said_of_all": {names[k]: int(n) for k, n in sorted(Counter(said.tolist()).items())},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
+    parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    results: dict[str, object] = {
+        role: {name: measure(session, scan(name, arguments.cache)) for name in names}
+        for role, names in (("held_out", HELD_OUT), ("training", TRAINING))
+    }
+    random = np.random.default_rng(SEED)
+    images = torch.stack([drawn(random) for _ in range(DRAWN)])[:, None]
+    best = probabilities(session, images).argmax(axis=1)
+    results["drawn"] = {"images": DRAWN, "right": int((best == OTHER).sum())}
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
