@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import ConfigurationError
-from worker.domain.routing import Between, OneOf, Preference, Rule
+from worker.domain.routing import Between, FurtherInput, OneOf, Preference, Rule
 from worker.settings import load
 
 
@@ -110,6 +110,20 @@ def test_a_site_rule_narrows_the_contract_of_its_model(tmp_path: Path) -> None:
     assert rule.conditions == (OneOf("Modality", ("CT",)), Between("slice_thickness_mm", None, 2.0))
     assert rule.preferences == (Preference(OneOf("ConvolutionKernel", ("B30f",)), 3.0),)
     assert rule.destinations == ("PACS",)
+
+
+def test_a_site_rule_keeps_the_further_inputs_of_its_model_and_runs_once_per_study(tmp_path: Path) -> None:
+    further = (FurtherInput("pet", (OneOf("Modality", ("PT",)),)),)
+    contract = Rule("fusion", "fusion", (OneOf("Modality", ("CT",)),), input="ct", further=further)
+    text = '[[rules]]\nname = "site"\nmodel = "fusion"\nconditions = [{attribute = "KVP", minimum = 90}]\n'
+    settings = load(write(tmp_path, text), environ={})
+    rule = settings.site_rule(settings.rules[0], contract)
+    assert (rule.input, rule.further) == ("ct", further)
+    assert rule.conditions == (*contract.conditions, Between("KVP", 90.0, None))
+    settings = load(write(tmp_path, text + "per_study = 2\n"), environ={})
+    with pytest.raises(ConfigurationError) as caught:
+        settings.site_rule(settings.rules[0], contract)
+    assert caught.value.code == "rule-per-study"
 
 
 def test_the_digest_changes_with_what_changes_results_only() -> None:
