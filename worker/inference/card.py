@@ -63,6 +63,11 @@ def _sections(manifest: Manifest, digest: str) -> Iterator[Section | None]:
     yield Section("How it runs", bullets=(
         f"Guards of the input: {', '.join(_guard(one) for one in manifest.guards.input)}.",
         f"Inference mode: {manifest.inference.mode}.",
+        *(
+            f"Input {one.name}: brought onto the grid of the first; in another Frame of Reference "
+            + ("registered rigidly." if one.registration == "rigid" else "refused.")
+            for one in manifest.further
+        ),
         f"Preprocessing: {', '.join(step.step for step in manifest.preprocessing) or 'none'}.",
         f"Postprocessing: {', '.join(step.step for step in manifest.postprocessing) or 'none'}.",
         f"Memory: {manifest.hardware.memory_mb} MB and {manifest.hardware.memory_bytes_per_voxel} bytes per voxel.",

@@ -19,9 +19,12 @@ def estimate_bytes(hardware: Hardware, geometry: Geometry) -> int:
     return hardware.memory_mb * MEBIBYTE + hardware.memory_bytes_per_voxel * slices * rows * columns
 
 
-def check_memory(hardware: Hardware, geometry: Geometry, *, limit_bytes: int) -> int:
-    """Return the estimate; raises PermanentError (``memory-limit``) when it is above the limit."""
-    needed = estimate_bytes(hardware, geometry)
+def check_memory(hardware: Hardware, geometry: Geometry, *, limit_bytes: int, further_bytes: int = 0) -> int:
+    """Return the estimate; raises PermanentError (``memory-limit``) when it is above the limit.
+
+    ``further_bytes`` are those of the model's other inputs on their own grids, which are held beside the source.
+    """
+    needed = estimate_bytes(hardware, geometry) + further_bytes
     if needed > limit_bytes:
         shape = " x ".join(str(n) for n in geometry.shape)
         raise PermanentError(

@@ -126,7 +126,8 @@ class PackagePredictor:
         """
         package = self._registry.pinned(model)
         manifest = package.manifest
-        check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes)
+        held = sum(one.voxels.nbytes for one in further)
+        check_memory(manifest.hardware, volume.geometry, limit_bytes=self._memory_limit_bytes, further_bytes=held)
         check_weights_memory(self._execution.weights_bytes(package), limit_bytes=self._memory_limit_bytes)
         sessions: dict[AnyNet, Session] = {}
         with self._stage("guards"):

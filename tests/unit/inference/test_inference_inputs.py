@@ -15,6 +15,7 @@ from worker.domain.errors import ConfigurationError, NotApplicableError, Permane
 from worker.domain.findings import Conclusion
 from worker.domain.study import FrameOfReferenceUID
 from worker.domain.volume import Volume
+from worker.inference.card import markdown
 from worker.inference.manifest import manifest_of
 from worker.inference.package import load_package
 from worker.inference.predictor import PackagePredictor
@@ -29,10 +30,10 @@ T2 = a_volume(seen(FINE, FINE_SHAPE, sequence="t2"), affine=FINE, modality="MR")
 ELSEWHERE = replace(T2, frame_of_reference_uid=FrameOfReferenceUID("2.25.201"))
 
 
-def predict(folder: Path, *volumes: Volume) -> Conclusion:
+def predict(folder: Path, *volumes: Volume, **options: Any) -> Conclusion:
     registry = Registry([folder])
     assert registry.broken == ()
-    predictor = PackagePredictor(registry, sessions=SessionCache(SessionSettings(threads=1)))
+    predictor = PackagePredictor(registry, sessions=SessionCache(SessionSettings(threads=1)), **options)
     return predictor.predict(registry.packages[0].identity, *volumes)
 
 
@@ -120,6 +121,16 @@ def test_contract_and_guards_are_asked_of_each_input_as_it_was_acquired(tmp_path
         assert (caught.value.code, caught.value.message.startswith('Input "t2": ')) == (code, True)
 
 
+def test_what_the_other_inputs_hold_counts_against_the_limit_of_memory(tmp_path: Path) -> None:
+    """The package asks for 10 MiB and 8 bytes per voxel of the reference."""
+    needed = (10 << 20) + 8 * T1.voxels.size + T2.voxels.nbytes
+    package = two_input_package(tmp_path)
+    predict(package, T1, T2, memory_limit_bytes=needed)
+    with pytest.raises(PermanentError) as caught:
+        predict(package, T1, T2, memory_limit_bytes=needed - 1)
+    assert caught.value.code == "memory-limit"
+
+
 @pytest.mark.parametrize("volumes", [(T1,), (T1, T2, T2)])
 def test_another_number_of_volumes_than_inputs_never_runs(tmp_path: Path, volumes: tuple[Volume, ...]) -> None:
     with pytest.raises(PermanentError) as caught:
@@ -162,6 +173,13 @@ def test_the_rule_of_a_package_asks_for_every_input(tmp_path: Path) -> None:
     rule = load_package(two_input_package(tmp_path)).to_rule()
     assert (rule.input, [one.name for one in rule.further]) == ("t1", ["t2"])
     assert rule.further[0].conditions != rule.conditions
+
+
+def test_the_card_says_how_inputs_come_together() -> None:
+    text = markdown(manifest_of(two_input_data(registration="rigid")), digest="d" * 64)
+    assert "t2: brought onto the grid of the first" in text
+    assert "registered rigidly" in text
+    assert "| t1 | MR |" in text
 
 
 def test_a_model_that_registers_needs_the_extra() -> None:
