@@ -32,7 +32,7 @@ _SAMPLES = 30_000
 _SEED = 20260101
 _STEPS = 300
 
-_LARGEST_TURN_DEGREES = 40.0
+_LARGEST_TURN_DEGREES = 30.0
 """Nobody lies in a scanner turned by more against the time before; farther minima are mirror images and accidents."""
 _LEAST_INFORMATION = 0.08
 """Mutual information (nats, bias removed) of images that show the same; of unrelated ones it is next to 0."""

@@ -109,7 +109,8 @@ def test_a_smooth_nothing_is_no_peak_and_refused() -> None:
     assert caught.value.code == "registration-failed"
 
 
-def test_a_head_that_stands_on_its_own_is_not_turned_over() -> None:
+def test_a_turn_that_no_patient_makes_is_refused() -> None:
     with pytest.raises(NotApplicableError) as caught:
-        register_rigidly(T1, t2_elsewhere(moved_by((90.0, 0.0, 0.0), (0.0, 0.0, 0.0))))
+        register_rigidly(T1, t2_elsewhere(moved_by((0.0, 0.0, 50.0), (0.0, 0.0, 0.0))))
     assert caught.value.code == "registration-failed"
+    assert "turn the image by 50 degrees" in caught.value.message
