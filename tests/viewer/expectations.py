@@ -33,18 +33,15 @@ def assert_segments(view: View, conclusion: Conclusion, index: int, colours: Map
     found = view.agreement(together)
     assert found.holds(**SAME), found
     for number, mask in masks.items():
-        inside = screen.expected_marks(mask, view.placement, view.after.shape)
-        inside = ndimage.binary_erosion(inside, iterations=BORDER_PX)
-        colour, opacity = screen.colour_of_overlay(view.before, view.after, inside)
+        colour, opacity = colour_inside(view, mask)
         assert np.abs(colour - colours[number]).max() < 16, f"segment {number} is {colour.round()}"
         assert 0.2 < opacity < 0.9
 
 
-def contour(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Indices (n, 2) along the border of a mask: the corners between its pixels and others."""
-    padded = np.pad(mask, 1)
-    border = padded & ~ndimage.binary_erosion(padded)
-    return np.argwhere(border).astype(float) - 1
+def colour_inside(view: View, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Colour (RGB) and opacity of what was laid over a mask of the slice, within its border."""
+    inside = screen.expected_marks(mask, view.placement, view.after.shape)
+    return screen.colour_of_overlay(view.before, view.after, ndimage.binary_erosion(inside, iterations=BORDER_PX))
 
 
 def line_of(shape: Shape) -> NDArray[np.float64]:

@@ -76,10 +76,7 @@ class ReadingRoom:
         """Store the images and the results, and open the study."""
         self._pacs.upload(study.paths)
         self._pacs.upload([one.content for one in results])
-        first = dcmread(study.paths[0], stop_before_pixels=True)
-        self.viewer.open(str(first.StudyInstanceUID))
-        if "FrameTime" in first:
-            self.viewer.wait_for_words("FPS")  # the bar that plays a run lies over the image, and comes late
+        self.viewer.open(str(dcmread(study.paths[0], stop_before_pixels=True).StudyInstanceUID))
 
     def look_at(self, study: given.Study, index: int) -> None:
         """Scroll to a slice of the volume."""
@@ -94,9 +91,9 @@ class ReadingRoom:
         return self.view(study, index, before)
 
     def seen(self, study: given.Study, index: int) -> screen.Screen:
-        """A slice as it is on the screen now."""
+        """A slice as it is on the screen now, without words."""
         self.look_at(study, index)
-        return self.viewer.picture()
+        return self.viewer.picture_without_words()
 
     def view(self, study: given.Study, index: int, before: screen.Screen) -> View:
         """Look at a slice now; ``before`` is how it was without the results."""
@@ -106,4 +103,4 @@ class ReadingRoom:
     def keep(self, name: str) -> None:
         """Keep the screen as a screenshot for the documents, when they are wanted; else beside the test."""
         shot = self.viewer.picture()
-        pictures.keep(shot, (self._album or self._folder) / f"{name}.png")
+        pictures.keep(shot, (self._album or self._folder) / f"{name}.jpg")

@@ -43,13 +43,14 @@ def test_segments_lie_on_their_masks(room: ReadingRoom, name: str, tmp_path: Pat
     colours = {one.number: one.colour_rgb for one in segments}
     assert room.viewer.segments() == [one.label for one in segments]
     assert_segments(view, conclusion, index, colours)
+    if other != index:
+        assert_segments(room.view(study, other, other_before), conclusion, other, colours)
+    # Last, because the image moves when the panel opens.
     room.viewer.panel("segmentation")
     listed = " ".join(room.viewer.words().rows)
     assert all(one.label in listed for one in segments), listed
+    room.look_at(study, index)
     room.keep(f"seg-{name.lower().replace(' ', '-')}")
-
-    if other != index:
-        assert_segments(room.view(study, other, other_before), conclusion, other, colours)
 
 
 def flips(plane: np.ndarray) -> tuple[np.ndarray, ...]:

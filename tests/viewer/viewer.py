@@ -147,14 +147,15 @@ _TEXTS = """() => ({
   page: document.body.innerText,
 })"""
 
-# Words and the lines that lead to them are in the colour of what they belong to: they would count as outline.
+# Words and the lines that lead to them are in the colour of what they belong to: they would count as outline. So would
+# those in the corners of the viewport, which are not quite grey.
 _WORDS = """hidden => {
   document.getElementById('words-of-test')?.remove();
   if (!hidden) return;
   const style = document.createElement('style');
   style.id = 'words-of-test';
-  style.textContent = 'svg.svg-layer text, svg.svg-layer line[stroke-dasharray="2,3"]'
-    + ' { visibility: hidden !important; }';
+  style.textContent = 'svg.svg-layer text, svg.svg-layer line[stroke-dasharray="2,3"],'
+    + ' [data-cy^="viewport-overlay-"], div:has(> [data-cy="cine-player-close"]) { visibility: hidden !important; }';
   document.head.append(style);
 }"""
 
@@ -196,10 +197,6 @@ class Viewer:
         self._browser.wait(_IMAGE_IS_DRAWN, what="the first image is drawn")
         if button := self._browser.evaluate(_BUTTON, ["Skip all", "Skip"]):
             self._browser.click(button["x"], button["y"])
-
-    def wait_for_words(self, words: str) -> None:
-        """Wait until something can be read anywhere on the page."""
-        self._browser.wait("words => document.body.innerText.includes(words)", words, what=f"{words} can be read")
 
     def series(self) -> list[dict[str, Any]]:
         """What the study browser lists."""
@@ -271,7 +268,7 @@ class Viewer:
         return settled(self._browser.screenshot)
 
     def picture_without_words(self) -> NDArray[np.uint8]:
-        """The same without the texts of measurements and the lines that lead to them."""
+        """The same without texts, the lines that lead to those of measurements, and the bar that plays a run."""
         self._browser.evaluate(_WORDS, True)
         try:
             return self.picture()
