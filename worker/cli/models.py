@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from worker.cli import console, models_bench, models_fetch, models_import, models_make
+from worker.cli import console, models_bench, models_convert, models_fetch, models_import, models_make
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.inference.package import Package
 from worker.wiring import offline
@@ -17,6 +17,7 @@ app = typer.Typer(help="Model packages: list, check, begin and describe them.", 
 app.command("new")(models_make.new)
 app.command("card")(models_make.card)
 app.command("bench")(models_bench.bench)
+app.command("convert")(models_convert.convert)
 app.command("fetch")(models_fetch.fetch)
 app.add_typer(models_import.app, name="import")
 

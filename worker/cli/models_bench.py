@@ -76,7 +76,7 @@ def _sample(package: Package) -> Path:
 
 
 def _show(package: Package, case: Path, measured: Sequence[Measured]) -> None:
-    columns = ("precision", "provider", "load s", "first s", "run s", "net s", "MiB", "Dice", "diff.")
+    columns = ("weights", "on", "load s", "first s", "run s", "net s", "MiB", "Dice", "diff.")
     made = console.table(f"{package.identity} on {case.name}", *columns)
     for one in measured:
         setting = one.setting
