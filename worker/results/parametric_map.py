@@ -7,6 +7,8 @@ piece: a library that splits and joins them by frame needs three times the memor
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -20,6 +22,8 @@ from worker.results.header import algorithm_parameters, apply_header, reference
 from worker.results.looks import decimal, require_plane
 from worker.results.making import Making
 from worker.results.source import SourceFrame
+
+log = logging.getLogger(__name__)
 
 MAXIMUM_BYTES = 400 * 1024 * 1024
 """Of the numbers of one map; a larger one is shown on key images only."""
@@ -46,10 +50,26 @@ def encode_maps(making: Making) -> tuple[Dataset, ...]:
         _ensure_sound(heat_map, making)
     if not making.profile.heat_maps:
         return ()
+    for heat_map in making.conclusion.heat_maps:
+        if not is_mappable(heat_map, making):
+            _log_fall_back(heat_map, making)
     return tuple(
         _encode(finding, making, part)
         for part, finding in enumerate(making.conclusion.findings)
         if isinstance(finding, HeatMap) and is_mappable(finding, making)
+    )
+
+
+def _log_fall_back(heat_map: HeatMap, making: Making) -> None:
+    """Say that a heat map goes out on key images only: a site that waits for a map sees why there is none."""
+    volume = making.conclusion.volume
+    log.info(
+        "heat-map-on-key-images-only",
+        extra={
+            "series_instance_uid": volume.series_instance_uid,
+            "code": "map-too-large" if volume.in_patient_space else "no-place-in-the-patient",
+            "size_bytes": heat_map.values.nbytes,
+        },
     )
 
 
