@@ -153,6 +153,7 @@ def _compare_case(
     said: Said,
     scratch: Path,
 ) -> Parity:
+    need("nnunetv2.inference.predict_from_raw_data")  # loaded before the clock runs
     said("running the package on the case")
     numbers = {number: label for number, (_, label) in enumerate(sorted(model.channels.items()), start=1)}
     conclusion, package_cost = measured(lambda: runtime.conclude(folder, *case))

@@ -82,7 +82,7 @@ class Parity:
 
 def _cost(who: str, cost: Cost) -> str:
     memory = "" if cost.peak_mb is None else f" and at most {cost.peak_mb} MB more than before"
-    return f"{who} took {cost.seconds:.1f} s{memory}"
+    return f"{who} took {cost.seconds:.2f} s{memory}"
 
 
 def compare_scores(framework: NDArray[np.float32], package: NDArray[np.float32], *, weights: str) -> list[NetParity]:
