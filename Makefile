@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS_check := check,test,export
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs chaos clean services viewer
+.PHONY: help demo test check format bench docs matrix chaos clean services viewer
 ROUNDS ?= 50
 
 help: ## this list
@@ -24,7 +24,7 @@ $(VENV)/.installed-all: $(VENV)/.installed
 demo: $(VENV)/.installed ## the main job on real images, on this machine
 	$(BIN)/overread demo
 
-services: # Orthanc, DCMTK, Redis, PostgreSQL, RabbitMQ for the tests, where the distribution has them
+services: # Orthanc, DCMTK, PixelMed, Redis, PostgreSQL, RabbitMQ for the tests, where the distribution has them
 	@sh tests/services.sh
 
 test: $(VENV)/.installed-all services ## the whole suite
@@ -50,6 +50,9 @@ chaos: $(VENV)/.installed-all services ## kill, cut, fill and lie for ROUNDS rou
 viewer: $(VENV)/.installed-all ## results in a real viewer (OHIF in a headless browser), checked on pixels
 	@sh tests/services.sh viewer
 	$(BIN)/python -m pytest tests/viewer -p no:randomly $(PYTEST_ARGS)
+
+matrix: $(VENV)/.installed-all services ## every kind of result before every validator: writes docs/validation.md
+	$(BIN)/python -m tests.integration.results.page
 
 bench: $(VENV)/.installed-all ## measure against named peers, in this run
 	$(BIN)/python -m benchmarks

@@ -35,6 +35,7 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "rabbitmq": _on_path("rabbitmq-server"),
     "postgres": _postgres,
     "triton": SERVER.is_file,
+    "pixelmed": lambda: shutil.which("java") is not None and Path("/usr/share/java/pixelmed.jar").exists(),
 }
 
 

@@ -26,6 +26,8 @@ need redis-server redis-server "Redis: tests marked redis (a broker by URL)"
 need strace strace "strace: tests of the order of fsync and answer"
 need rabbitmq-server rabbitmq-server "RabbitMQ: tests marked rabbitmq (a broker by amqp URL)"
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql|PostgreSQL: tests marked postgres;"
+need java default-jre-headless "Java: tests marked pixelmed (IHE's validator of reports)"
+[ -e /usr/share/java/pixelmed.jar ] || missing="$missing libpixelmed-java|PixelMed: tests marked pixelmed (IHE's validator of reports);"
 if [ "${1:-}" = viewer ]; then
   need chromium chromium "Chromium: the tests in tests/viewer"
   need npm npm "npm: the tests in tests/viewer"

@@ -27,7 +27,7 @@ from worker.domain.result import EncodedObject, GateReport
 from worker.domain.volume import Volume
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
-from worker.samples import fetch
+from worker.samples import SAMPLES, fetch
 
 Labels = NDArray[np.uint8]
 
@@ -106,6 +106,32 @@ def _enhanced(make: Callable[..., Dataset], values: str, real: given.Study, fold
     return a_study_of([builders.write(ds, folder / "enhanced.dcm")])
 
 
+def of_sample(name: str) -> Callable[[Path, Path], given.Study]:
+    """Up to twelve slices through the middle of a real sample."""
+
+    def make(folder: Path, samples: Path) -> given.Study:
+        del folder
+
+        def place(path: Path) -> float:
+            ds = dcmread(path, stop_before_pixels=True)
+            if "ImagePositionPatient" not in ds:
+                return float(ds.InstanceNumber)
+            return float(np.dot(ds.ImagePositionPatient, builders.normal_of(ds.ImageOrientationPatient)))
+
+        paths = sorted(fetch(name, samples).glob("*.dcm"), key=place)
+        first = max(0, len(paths) // 2 - 6)
+        return a_study_of(paths[first : first + 12])
+
+    return make
+
+
+def mammogram(folder: Path, samples: Path) -> given.Study:
+    """A mammogram with a stated pixel spacing and laterality."""
+    del samples
+    values = picture_builders.a_picture(rows=240, columns=200)
+    return a_study_of([builders.write(picture_builders.a_mammogram(values=values), folder / "mg.dcm")])
+
+
 SUBJECTS: dict[str, Callable[[Path, Path], given.Study]] = {
     "CT": chest_ct,
     "MR": brain_mr,
@@ -117,6 +143,18 @@ SUBJECTS: dict[str, Callable[[Path, Path], given.Study]] = {
     "US cine": heart_us,
 }
 """Name of a sample study to what makes it: given a folder for its files and the cache of the real samples."""
+
+MORE_SUBJECTS: dict[str, Callable[[Path, Path], given.Study]] = {
+    "MG": mammogram,
+    **{
+        name: of_sample(name)
+        for name in sorted(SAMPLES.keys() - {"chest-ct", "brain-mr", "chest-cr", "heart-us", "chest-ct-jpeg2000"})
+    },
+}
+"""The other sample studies: the same kinds of images from other places.
+
+Not chest-ct-jpeg2000: its files name neither a patient nor their SOP class, and so no result is made of them.
+"""
 
 
 def middle(volume: Volume) -> int:
