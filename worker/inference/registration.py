@@ -251,7 +251,7 @@ def _searched(sitk: Any, fixed: _Box, other: _Box, begin: NDArray[np.float64]) -
     method.SetInterpolator(sitk.sitkLinear)
     # Slow to shorten its steps: what turns an image changes little, and is found late.
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=4.0, minStep=1e-3, numberOfIterations=_STEPS, relaxationFactor=0.85,
+        learningRate=4.0, minStep=3e-4, numberOfIterations=_STEPS, relaxationFactor=0.9,
         gradientMagnitudeTolerance=1e-8,
     )  # fmt: skip
     method.SetOptimizerScalesFromPhysicalShift()

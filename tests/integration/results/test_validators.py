@@ -160,3 +160,11 @@ def test_a_rejection_note(tmp_path) -> None:
     assert validators.dcentvfy([*revised.study.paths, *files], about=[note]) == []
     # With the replaced objects not at hand, the references of the note must be what is missed.
     assert validators.dcentvfy([*revised.study.paths, *files[3:]], about=[note]) != []
+
+
+def test_a_model_that_saw_two_series(tmp_path) -> None:
+    """The other series is evidence of the reports, and nothing more."""
+    study = given.a_study(tmp_path / "first")
+    further = builders.a_ct_series(tmp_path / "further", slices=4, rows=20, columns=24, series="further")
+    both = given.Study((*study.paths, *further), (*study.evidence, *builders.stored_instances(further)), study.volume)
+    judged(both, given.a_conclusion(study.volume), tmp_path)
