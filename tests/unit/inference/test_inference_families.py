@@ -30,9 +30,11 @@ from worker.domain.findings import (
 from worker.domain.regions import Box, Circle, Ellipse, Point
 from worker.domain.volume import Space, Volume
 from worker.inference.manifest import manifest_of
+from worker.inference.modes import NnunetCascade
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.steps.image import Image
 from worker.pipeline.summary import findings_of
 
 LESION = {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
@@ -498,6 +500,18 @@ def test_nnunets_cascade_shows_labels_of_the_coarse_grid_on_the_fine_one(tmp_pat
     (finding,) = predict(tmp_path, a_volume(voxels)).findings
     np.testing.assert_array_equal(finding.values[:, 1:9, 1:11], (voxels == 2).astype(np.float32)[:, 1:9, 1:11])
     assert (finding.values[:, 0] == -9.0).all()  # cropped away
+
+
+def test_where_the_image_is_0_nnunets_cascade_has_a_label_of_its_own(tmp_path: Path) -> None:
+    """Else air would be one label with the background of the body, and win where labels are resampled."""
+    mode = manifest_of(changed(nnunet_cascade_data(), "inference.first.preprocessing", [])).inference
+    assert isinstance(mode, NnunetCascade)
+    voxels = np.zeros((4, 5, 6), np.float32)
+    voxels[:, 1:, :] = 1.0
+    voxels[1:3, 2:4, 2:4] = 2.0
+    image = Image(voxels[None], a_volume(voxels).geometry)
+    labels = mode._outlined(image, lambda _, batch, **__: np.concatenate([0 * batch, batch - 1.5], axis=1))
+    np.testing.assert_array_equal(labels, np.where(voxels == 0, -1, np.where(voxels == 2, 1, 0)))
 
 
 @pytest.mark.parametrize(
