@@ -13,8 +13,8 @@ from types import ModuleType
 
 from worker.domain.errors import ConfigurationError
 
-INSTALL = "pip install 'overread[export]' --extra-index-url https://download.pytorch.org/whl/cpu"
-"""Without the index, Linux gets the CUDA build of torch."""
+INSTALL = "pip install 'overread[export]'"
+"""docs/import-a-model.md says how to do without the CUDA build of torch."""
 
 
 def need(*names: str) -> tuple[ModuleType, ...]:
