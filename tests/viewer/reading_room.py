@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 
@@ -37,6 +39,15 @@ def radiograph_that_can_be_drawn(folder: Path, samples: Path) -> given.Study:
 
 STUDIES = subjects.SUBJECTS | {"CR": radiograph_that_can_be_drawn}
 """The sample studies, as far as viewers can show them."""
+
+SHORT = ("CT", "MR", "CR")
+"""Those of the short form, which CI runs: cross-sections and a projection image."""
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Names of studies as test parameters; those of the short form have the mark for it."""
+    return [pytest.param(name, marks=pytest.mark.short) if name in SHORT else name for name in names]
+
 
 SAME = {"overlap": 0.96, "centroid_off": 1.0, "extent_off": 4.0}
 """How well an overlay has to lie on its mask, in screen pixels: viewers draw a border of 2 to 3 around a segment."""

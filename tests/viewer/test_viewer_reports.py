@@ -13,7 +13,7 @@ from tests.integration.results import subjects
 from tests.unit.results import reading
 from tests.viewer import screen
 from tests.viewer.expectations import line_of, outlined, places_of_masks, places_of_regions, segments_on
-from tests.viewer.reading_room import STUDIES, ReadingRoom
+from tests.viewer.reading_room import STUDIES, ReadingRoom, marked
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultKind
 
@@ -30,7 +30,7 @@ def said(text: str, what: str) -> float:
     return float(found.group(1))
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", marked(SHOWN))
 def test_segments_are_outlined_with_their_values(
     room: ReadingRoom, name: str, tmp_path: Path, sample_cache: Path
 ) -> None:
@@ -110,7 +110,7 @@ def test_points_and_lines_open(room: ReadingRoom, tmp_path: Path, sample_cache: 
     room.keep("sr-point-and-line")
 
 
-@pytest.mark.parametrize("name", ["CT", "MR", "CR"])
+@pytest.mark.parametrize("name", marked(["CT", "MR", "CR"]))
 def test_what_a_user_may_take_over_is_listed_in_the_panel(
     room: ReadingRoom, name: str, tmp_path: Path, sample_cache: Path
 ) -> None:

@@ -13,7 +13,7 @@ from tests.integration.results import subjects
 from tests.unit.results import reading
 from tests.viewer import screen
 from tests.viewer.expectations import assert_segments, segments_on
-from tests.viewer.reading_room import SAME, STUDIES, ReadingRoom
+from tests.viewer.reading_room import SAME, STUDIES, ReadingRoom, marked
 from worker.domain.profile import OHIF
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.orthanc, pytest.mark.slow, pytest.mark.timeout(1800)]
 SHOWN = ("CT", "MR", "Enhanced CT", "CR", "DX", "US cine")
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", marked(SHOWN))
 def test_segments_lie_on_their_masks(room: ReadingRoom, name: str, tmp_path: Path, sample_cache: Path) -> None:
     study = STUDIES[name](tmp_path / "images", sample_cache)
     conclusion = subjects.segments_only(study)
