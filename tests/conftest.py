@@ -68,21 +68,31 @@ def _no_settings_from_outside() -> Iterator[None]:
     os.environ.update(saved)
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """A command that runs inside a test sets up logging for the whole process: not for the next test."""
+_LOGGERS = {
+    name: (one := logging.getLogger(name), one.level, one.propagate, list(one.handlers))
+    for name in ("", *logs.SILENCED, *logs.NOISY)
+}
+"""As they are before any test, or fixture of a whole module, has run a command."""
+
+
+def _unset_logging() -> None:
     root = logging.getLogger()
-    names = ["", *logs.SILENCED, *logs.NOISY]
-    saved = {name: (one := logging.getLogger(name), one.level, one.propagate, list(one.handlers)) for name in names}
-    filters = list(warnings.filters)
-    yield
-    for one, level, propagate, handlers in saved.values():
+    for one, level, propagate, handlers in _LOGGERS.values():
         one.setLevel(level)
         one.propagate = propagate
         if one is not root:
             one.handlers[:] = handlers
     # pytest's own handlers come and go with each phase of a test; only ours may stay behind.
     root.handlers[:] = [one for one in root.handlers if not isinstance(one.formatter, logs.OUR_FORMATTERS)]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs inside a test sets up logging for the whole process: not for the next test."""
+    _unset_logging()
+    filters = list(warnings.filters)
+    yield
+    _unset_logging()
     warnings.filters[:] = filters  # type: ignore[index]
 
 
