@@ -204,8 +204,14 @@ class Viewer:
         return found
 
     def load(self, series_instance_uid: str, *, patience_s: float = 40.0) -> None:
-        """Double-click a series and say yes to whatever is asked, until nothing is asked any more."""
+        """Double-click a series and say yes to whatever is asked, until nothing is asked any more.
+
+        Of a segmentation OHIF always asks, and its segments are there some time after the answer.
+        """
         (one,) = [found for found in self.series() if found["series"] == series_instance_uid]
+        is_segmentation = one["modality"] == "SEG"
+        if is_segmentation:
+            patience_s *= 3
         tile = self._browser.wait(_TILE, one["uid"], what="the series has a tile")
         time.sleep(0.3)  # the list scrolls
         tile = self._browser.evaluate(_TILE, one["uid"])
@@ -221,9 +227,10 @@ class Viewer:
             now = [found for found in self.series() if found["series"] == series_instance_uid]
             if self.crashed() or not now or now[0]["unsupported"]:
                 break
-            if now[0]["loaded"] and last_prompt_s is None:
+            if now[0]["loaded"] and last_prompt_s is None and not is_segmentation:
                 last_prompt_s = time.monotonic()
-            if last_prompt_s is not None and time.monotonic() - last_prompt_s > QUIET_S:
+            is_quiet = last_prompt_s is not None and time.monotonic() - last_prompt_s > QUIET_S
+            if is_quiet and (not is_segmentation or self.segments()):
                 break
             time.sleep(0.3)
 
