@@ -5,60 +5,27 @@ python models/chest-tilt-cr/export.py
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import sys
-import warnings
 from pathlib import Path
 
-import onnx
 import torch
-from safetensors.torch import load_file
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lungs-cr")]
+sys.path[:0] = [str(HERE.parent / "tools"), str(HERE.parent / "lungs-cr")]
 
+import onnx_export  # noqa: E402
 from radiograph_net import RadiographEncoder  # noqa: E402
 
-OPSET = 17
-SHAPE = (1, 128, 128)
 
-
-def load_net(weights: Path) -> RadiographEncoder:
+def load_net(weights: Path) -> torch.nn.Module:
     """The trained network in eval mode."""
-    net = RadiographEncoder(2)
-    net.load_state_dict(load_file(weights))
-    return net.eval()
+    return onnx_export.trained(RadiographEncoder(2), weights)
 
 
-def export(net: RadiographEncoder, path: Path) -> None:
+def export(net: torch.nn.Module, path: Path) -> None:
     """Write one checked ONNX file."""
-    example = torch.linspace(-1.0, 1.0, 2 * 128 * 128).reshape(2, *SHAPE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's exporter calls itself legacy
-        torch.onnx.export(
-            net,
-            (example,),
-            path,
-            input_names=["image"],
-            output_names=["angles"],
-            dynamic_axes={"image": {0: "N"}, "angles": {0: "N"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    onnx.checker.check_model(str(path), full_check=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=HERE / "weights.safetensors")
-    parser.add_argument("--out", type=Path, default=HERE / "model.onnx")
-    arguments = parser.parse_args()
-    export(load_net(arguments.weights), arguments.out)
-    for path in (arguments.weights, arguments.out):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, SHA-256 {digest}")
+    onnx_export.write_onnx(net, path, shape=(1, 128, 128), output="angles")
 
 
 if __name__ == "__main__":
-    main()
+    onnx_export.main(HERE, __doc__, load_net, export)
