@@ -60,8 +60,8 @@ class ColourPixels:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was noticed in the frames that have been decoded so far."""
-        return tuple(self._notes)
+        """What was noticed in the pixel data, and in the frames that have been decoded so far."""
+        return (*self._notes, *filter(None, [self._frames.remark]))
 
     def frame(self, index: int) -> NDArray[np.float32]:
         """Luminance of one frame (from 0): shape (row, column), float32, 0 to 255."""

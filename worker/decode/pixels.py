@@ -145,8 +145,8 @@ class InstancePixels:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was noticed in the frames that have been decoded so far."""
-        return tuple(self._notes)
+        """What was noticed in the pixel data, and in the frames that have been decoded so far."""
+        return (*self._notes, *filter(None, [self._frames.remark]))
 
     def frame(self, index: int) -> NDArray[np.float32]:
         """Modality values of one frame (from 0): shape (row, column), float32."""

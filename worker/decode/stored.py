@@ -12,6 +12,8 @@ from worker.decode.outcomes import PixelDataError
 from worker.decode.parsing import ParsedInstance
 from worker.decode.pixel_format import HALVED, PixelFormat, require_native
 
+_BLOCK_BYTES = 2**20
+
 
 def require_decodable(parsed: ParsedInstance) -> None:
     """Refuse a transfer syntax that is not decoded here: PixelDataError ``unsupported-transfer-syntax``."""
@@ -47,6 +49,8 @@ class StoredFrames:
         self._parsed = parsed
         self._format = format_
         self._source: BinaryIO = parsed.open()
+        self.remark = ""
+        """What was noticed about the pixel data as a whole."""
         try:
             self._element = pixel_element_of(parsed, self._source)
             self._encoded = None if native else encoded_frames(
@@ -98,24 +102,48 @@ class StoredFrames:
         return words.astype("<u2").tobytes()[start % 2 :][: self._format.frame_bytes]
 
     def _require_length(self) -> None:
-        """Native pixels: exactly Rows x Columns x Frames, and a byte to make it even (PS3.5 8.1.1)."""
+        """Native pixels: Rows x Columns x Frames; what stands behind them is padding, or the header lies."""
         element, format_ = self._element, self._format
         expected = format_.frame_bytes * format_.frames
         self._source.seek(0, 2)
         present = self._source.tell() - element.offset
-        announced = present if element.length == UNDEFINED_LENGTH else element.length
+        if element.length == UNDEFINED_LENGTH:
+            raise self._wrong_length(present, "pixel-length-mismatch")
+        excess = element.length - expected
+        if excess < 0 or present < (element.length if excess > expected % 2 else expected):
+            raise self._wrong_length(min(present, element.length), "truncated-pixel-data")
+        if excess > expected % 2 and not self._is_filler(element.offset + expected, excess):
+            if excess >= self._smallest_lie():
+                raise self._wrong_length(element.length, "pixel-length-mismatch")
+            self.remark = f"{excess} bytes behind the pixels were ignored (PS3.5 8.1.1)"
+
+    def _is_filler(self, start: int, length: int) -> bool:
+        """Whether all of these bytes are the same: older applications fill up to a block (PS3.5 8.1.1, Note)."""
+        self._source.seek(start)
+        first = self._source.read(1)
+        left = length - 1
+        while left > 0:
+            block = self._source.read(min(left, _BLOCK_BYTES))
+            if block.count(first) != len(block):
+                return False
+            left -= len(block)
+        return True
+
+    def _smallest_lie(self) -> int:
+        """Bytes that are too many when Rows or Columns is wrong by one, at least: fewer cannot be pixels."""
+        format_ = self._format
+        return format_.frames * format_.frame_bytes // max(format_.rows, format_.columns)
+
+    def _wrong_length(self, found: int, code: str) -> PixelDataError:
+        format_ = self._format
         what = f"{format_.frames} frames of {format_.rows} x {format_.columns} at {format_.bits_allocated} bits"
         if format_.samples > 1:
             what += f" and {format_.samples} samples ({format_.photometric})"
-        if element.length == UNDEFINED_LENGTH or announced > expected + expected % 2:
-            raise PixelDataError(
-                f"Instance {self._parsed.name} has {announced} bytes of pixels; {what} take {expected}.",
-                next_step="Have the sender's software checked: rows, columns or frames are wrong.",
-                code="pixel-length-mismatch",
-            )
-        if min(present, announced) < expected:
-            raise PixelDataError(
-                f"Instance {self._parsed.name} has {min(present, announced)} bytes of pixels; {what} take {expected}.",
-                next_step="Send the instance again.",
-                code="truncated-pixel-data",
-            )
+        return PixelDataError(
+            f"Instance {self._parsed.name} has {found} bytes of pixels; {what} take "
+            f"{format_.frame_bytes * format_.frames}.",
+            next_step="Send the instance again."
+            if code == "truncated-pixel-data"
+            else "Have the sender's software checked: rows, columns or frames are wrong.",
+            code=code,
+        )

@@ -299,6 +299,46 @@ def test_headers_that_lie(tmp_path: Path, attributes: dict[str, object], code: s
         assert refused(path) == code
 
 
+def with_excess(path: Path, excess: bytes) -> Path:
+    ds = dcmread(path)
+    ds.PixelData += excess
+    dcmwrite(path, ds)
+    return path
+
+
+@pytest.mark.parametrize("uid", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian,
+                                 DeflatedExplicitVRLittleEndian], ids=lambda uid: uid.keyword)  # fmt: skip
+@pytest.mark.parametrize("excess", [b"\0" * 2, b"\0" * 512, b"\xff" * 4096, b" " * 32 * 40 * 2], ids=len)
+def test_excess_padding_is_accepted(tmp_path: Path, uid: UID, excess: bytes) -> None:
+    """PS3.5 8.1.1, Note: older applications pad behind the pixels; receivers should be prepared to accept it."""
+    path = with_excess(write(a_ct_slice(hu=HU), tmp_path / "a.dcm", transfer_syntax_uid=uid), excess)
+    assert np.array_equal(frames_of(path).values[0], HU)
+    assert frames_of(path).notes == ()
+
+
+def test_excess_padding_behind_several_frames(tmp_path: Path) -> None:
+    hu = a_ct_phantom(slices=3, rows=32, columns=40)
+    path = with_excess(write(an_enhanced_ct(hu=hu), tmp_path / "a.dcm"), b"\0" * 100)
+    assert np.array_equal(frames_of(path).values, hu)
+
+
+def test_excess_that_is_less_than_a_row_or_a_column_is_no_pixel(tmp_path: Path) -> None:
+    path = with_excess(write(a_ct_slice(hu=HU), tmp_path / "a.dcm"), bytes(range(62)))
+    assert np.array_equal(frames_of(path).values[0], HU)
+    assert frames_of(path).notes == ("62 bytes behind the pixels were ignored (PS3.5 8.1.1)",)
+
+
+def test_excess_that_may_be_pixels_is_refused(tmp_path: Path) -> None:
+    path = with_excess(write(a_ct_slice(hu=HU), tmp_path / "a.dcm"), bytes(range(64)))
+    assert refused(path) == "pixel-length-mismatch"
+
+
+def test_excess_padding_that_is_cut_off(tmp_path: Path) -> None:
+    path = with_excess(write(a_ct_slice(hu=HU), tmp_path / "a.dcm"), b"\0" * 512)
+    path.write_bytes(path.read_bytes()[:-60])
+    assert refused(path) == "truncated-pixel-data"
+
+
 @pytest.mark.parametrize("uid", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize(("keyword", "value"), [("Rows", 33), ("Columns", 39), ("Rows", 16)])
 def test_compressed_headers_that_lie(tmp_path: Path, uid: UID, keyword: str, value: int) -> None:
