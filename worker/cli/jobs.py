@@ -26,7 +26,8 @@ def jobs(
 ) -> None:
     """List jobs with state, age, model and reason."""
     with console.reporting():
-        queries = stores.queries(_settings(config, data))
+        settings = _settings(config, data)
+        queries = stores.queries(settings)
         found = queries.list_jobs(states=state or None, study=StudyInstanceUID(study) if study else None, limit=limit)
         refused, conflicts = queries.refusals(limit=limit), queries.conflicts(limit=limit)
         if as_json:
@@ -34,7 +35,14 @@ def jobs(
             return
         console.out.print(render.jobs_table(found))
         if not found:
-            console.out.print("No jobs yet: nothing has been received. `overread doctor` checks the way in.")
+            narrowed = bool(state or study)
+            console.out.print(
+                f"No such jobs in {settings.node.data}."
+                if narrowed
+                else f"No jobs yet in {settings.node.data}: nothing has been received. "
+                "`overread doctor` checks the way in.",
+                soft_wrap=True,
+            )
         if refused or conflicts:
             console.out.print(render.refusals_table(refused, conflicts))
 
@@ -86,7 +94,7 @@ def show(job: JobArgument, config: Config = None, data: Data = None, as_json: Js
 def retry(job: JobArgument, config: Config = None, data: Data = None) -> None:
     """Run a quarantined or failed job again, or send again what a destination refused."""
     with console.reporting():
-        ledger = stores.ledger(_settings(config, data))
+        ledger = stores.existing(_settings(config, data))
         found = ledger.queries.job(job)
         state = ledger.operations.retry(found.job_id)
         console.out.print(f"{found.job_id}: {found.state.value} -> {state.value}")
@@ -95,7 +103,7 @@ def retry(job: JobArgument, config: Config = None, data: Data = None) -> None:
 def cancel(job: JobArgument, config: Config = None, data: Data = None) -> None:
     """Stop a job that has not ended; what was delivered stays delivered."""
     with console.reporting():
-        ledger = stores.ledger(_settings(config, data))
+        ledger = stores.existing(_settings(config, data))
         found = ledger.queries.job(job)
         state = ledger.operations.cancel(found.job_id)
         console.out.print(f"{found.job_id}: {found.state.value} -> {state.value}")
@@ -106,9 +114,7 @@ def rerun(
 ) -> None:
     """Route a study again, with the models that are installed now; what has not changed is not done again."""
     with console.reporting():
-        settings = _settings(config, data)
-        stores.prepare(settings)
-        job_id = stores.ledger(settings).operations.rerun(StudyInstanceUID(study.strip()))
+        job_id = stores.existing(_settings(config, data)).operations.rerun(StudyInstanceUID(study.strip()))
         console.out.print(f"{job_id}: ready. `overread jobs --study {study}` shows what becomes of it.", soft_wrap=True)
 
 

@@ -17,6 +17,7 @@ from worker.domain.errors import ConfigurationError, TransientError
 from worker.observe import logs
 from worker.settings import Settings, load
 from worker.tasks.lanes import Lane
+from worker.wiring.data_folder import make_data_folder
 
 if TYPE_CHECKING:
     from worker.broker.embedded import EmbeddedRedis
@@ -51,7 +52,7 @@ class Installation:
         """Start everything. Raises ConfigurationError for what can be seen to be wrong."""
         # The listener first, before our own libraries: a PACS is waiting, and receiving needs neither broker nor
         # workers. It brings the database to this version as everybody does.
-        self._settings.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_data_folder(self._settings)
         self._add("listener", "listen", longest_pause_s=LISTENER_PAUSE_S, ready_within_s=LISTENER_FIRST_S)
         from worker.wiring import brokers, stores
 

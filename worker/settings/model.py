@@ -26,6 +26,8 @@ AETitle = Annotated[
 """PS3.5 6.2: at most 16 characters, no backslash, no control characters; leading and trailing spaces mean nothing."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
+DATABASE_FILE = "overread.sqlite"
+"""Name of the SQLite database in the data folder."""
 
 
 class Node(Section):
@@ -354,7 +356,7 @@ class Settings(Section):
     @property
     def database_url(self) -> str:
         """The database's URL, that of the SQLite file by default."""
-        return self.database.url.get_secret_value() or f"sqlite:///{self.node.data / 'overread.sqlite'}"
+        return self.database.url.get_secret_value() or f"sqlite:///{self.node.data / DATABASE_FILE}"
 
     @property
     def result_digest(self) -> Digest:

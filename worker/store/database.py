@@ -226,6 +226,14 @@ def translated() -> Iterator[None]:
         raise ours from error
 
 
+_KINDS = (
+    ("lock", "is busy"),
+    ("readonly", "cannot be written: its disk is read-only, or its file belongs to another user"),
+    ("disk i/o", "cannot be read or written: its disk reports an error"),
+)
+"""Words of the drivers, and what they mean."""
+
+
 def _translate(error: Exception) -> Exception:
     driver = error.orig if isinstance(error, DatabaseError | InterfaceError) and error.orig is not None else error
     words = str(driver).lower()
@@ -252,7 +260,7 @@ def _translate(error: Exception) -> Exception:
     if isinstance(driver, psycopg.OperationalError | psycopg.InterfaceError | sqlite3.OperationalError) or isinstance(
         error, OperationalError | InterfaceError | PoolTimeoutError
     ):
-        what = "is busy" if "lock" in words else "cannot be reached"
+        what = next((said for word, said in _KINDS if word in words), "cannot be reached")
         return TransientError(f"The database {what}.", next_step=_NEXT_STEP, code="database-unavailable")
     return DatabaseDefectError(f"the database refused a statement: {type(driver).__name__}")
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 def sync_file(path: Path) -> None:
     """Put the bytes of a file on stable storage."""
-    _sync(path, os.O_RDONLY)
+    # The file itself, never what a link of its name leads to: only that is what was written.
+    _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def sync_folder(path: Path) -> None:
-    """Put the names in a folder on stable storage."""
+    """Put the names in a folder on stable storage; a link to a folder stands for it, as it does everywhere else."""
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

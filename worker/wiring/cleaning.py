@@ -25,8 +25,7 @@ class Cleaned:
 
 def clean(settings: Settings, *, dry_run: bool = False) -> Cleaned:
     """Delete what may go now; with ``dry_run`` only say what that is. Any number of processes may do this."""
-    stores.prepare(settings)
-    retention: Retention = stores.ledger(settings).retention
+    retention: Retention = stores.existing(settings).retention
     retired = retention.run(dry_run=dry_run)
     pictures = {one.stem: one for one in _pictures(settings.node.data / "pictures")}
     # Looked for in the folder, not remembered: a crash between the study and its pictures leaves none behind.

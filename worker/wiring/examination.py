@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.deliver.echo import c_echo
 from worker.domain.errors import OverreadError
@@ -58,7 +59,13 @@ def _guarded(what: str, look: Callable[[], Examined]) -> Examined:
 
 def _data_folder(settings: Settings) -> Examined:
     folder = settings.node.data
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not folder.exists():
+        return Examined(
+            "data folder",
+            well=False,
+            detail=f"{folder} is not there",
+            next_step="Name the one that `overread up` was started with (--data, --config); `up` makes a new one.",
+        )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return Examined("data folder", well=False, detail=f"{folder} cannot be written", next_step="Change its owner.")
     mode = folder.stat().st_mode & 0o077
@@ -72,8 +79,13 @@ def _data_folder(settings: Settings) -> Examined:
     return Examined("data folder", well=True, detail=str(folder))
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
 def _space(settings: Settings) -> Examined:
-    free_mb = shutil.disk_usage(settings.node.data).free >> 20
+    free_mb = shutil.disk_usage(_nearest(settings.node.data)).free >> 20
     well = free_mb > settings.storage.reserve_mb
     return Examined(
         "free space",

@@ -22,6 +22,7 @@ from worker.store.routings import LedgerRoutings
 from worker.store.schema import installation_id, migrate
 from worker.store.spool import Spool
 from worker.store.sweep import LedgerSweep
+from worker.wiring.data_folder import check_installed, make_data_folder
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,20 @@ def ledger(settings: Settings) -> Ledger:
 
 
 def queries(settings: Settings) -> Queries:
-    """The read side, for a command that may be the first one of an installation."""
-    prepare(settings)
-    return ledger(settings).queries
+    """The read side of an installation; raises as ``existing``."""
+    return existing(settings).queries
+
+
+def existing(settings: Settings) -> Ledger:
+    """The ledger of an installation that is there: neither made nor migrated. Raises as ``check_installed``."""
+    check_installed(settings)
+    return ledger(settings)
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the database to this version. Safe when many processes start at once."""
-    settings.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the installation, or bring its database to this version. Safe when many processes start at once.
+
+    Raises as ``make_data_folder`` and ``migrate``.
+    """
+    make_data_folder(settings)
     migrate(ledger(settings).database)

@@ -17,6 +17,7 @@ from worker.wiring.cleaning import clean
 
 def test_pictures_of_no_job_go_and_other_files_stay(tmp_path: Path) -> None:
     settings = validate({"node": {"data": str(tmp_path / "data")}}, origin="test")
+    stores.prepare(settings)
     pictures = settings.node.data / "pictures"
     pictures.mkdir(parents=True)
     left_behind = pictures / f"{uuid.uuid4()}.png"
@@ -42,6 +43,7 @@ def test_the_site_s_numbers_are_what_retention_gets(tmp_path: Path) -> None:
 
 def test_the_command_says_what_went(tmp_path: Path) -> None:
     runner = CliRunner()
+    stores.prepare(validate({"node": {"data": str(tmp_path / "data")}}, origin="test"))
     done = runner.invoke(build(), ["clean", "--data", str(tmp_path / "data"), "--dry-run", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["dry_run"] is True
