@@ -90,6 +90,10 @@ class OpenAssociation:
         with deadline(self._wire, seconds + 1.0):
             yield
 
+    def cut(self) -> None:
+        """Close the connection without a word; every thread that waits on it wakes up."""
+        self._wire.cut()
+
     def end(self, *, seconds: float) -> None:
         """Release, or abort when something went wrong; within the time, and leave no socket behind."""
         with deadline(self._wire, seconds):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +24,13 @@ from worker.deliver.promise import (
     OnRequest,
     hears_requests,
 )
+from worker.deliver.report import CrossingReports, OnReport, hears_reports
 from worker.domain.errors import PermanentError, TransientError
 from worker.domain.result import Destination, ResultObject
 from worker.domain.study import SOPInstanceUID
 
 log = logging.getLogger(__name__)
 
-OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int]], None]
-"""``on_report(transaction_uid, committed, failed)``: the instances that are promised, and those that are not with
-their Failure Reason (0008,1197). It must have made this durable when it returns; it may be called twice for one
-transaction, from any thread, and with a Transaction UID that nobody asked for."""
-
-_ALL_COMMITTED, _SOME_FAILED = 1, 2
 _REQUEST = 1
 
 FAILURE_REASONS: Mapping[int, str] = {
@@ -84,7 +79,7 @@ def commitment_support(
         abstract_syntax=str(PUSH_MODEL),
         transfer_syntaxes=TRANSFER_SYNTAXES,
         handlers=(
-            (evt.EVT_N_EVENT_REPORT, _hears(on_report) if on_report else _asked_nobody),
+            (evt.EVT_N_EVENT_REPORT, hears_reports(on_report) if on_report else _asked_nobody),
             (evt.EVT_N_ACTION, hears_requests(on_request, requesters) if on_request else _promises_nothing),
         ),
     )
@@ -137,13 +132,14 @@ class CommitmentRequester:
             if reported_uid == transaction_uid:
                 came.set()
 
+        crossing = CrossingReports()
         try:
             with associated(
                 destination,
                 [context_for(PUSH_MODEL, *TRANSFER_SYNTAXES)],
                 calling_ae_title=self._ae_title,
                 timeouts=self._timeouts,
-                handlers=[(evt.EVT_N_EVENT_REPORT, _hears(heard))],
+                handlers=[(evt.EVT_N_EVENT_REPORT, hears_reports(heard)), *crossing.handlers],
             ) as association:
                 status = association.status_of(
                     lambda: association.raw.send_n_action(information, _REQUEST, PUSH_MODEL, WELL_KNOWN_INSTANCE)[0],
@@ -152,6 +148,7 @@ class CommitmentRequester:
                 _judge(status, destination)
                 if self._wait_for_report_s:
                     came.wait(self._wait_for_report_s)
+                crossing.before_release(association, seconds=self._timeouts.response_s)
         except PermanentError as error:
             if error.code != "no-presentation-context":
                 raise
@@ -160,6 +157,7 @@ class CommitmentRequester:
                 next_step="Switch storage_commitment off for it, or enable the service there.",
                 code="commitment-not-offered",
             ) from error
+        crossing.take_in(heard)
         log.info(
             "commitment-requested",
             extra={"destination": destination.name, "transaction_uid": transaction_uid, "instances": len(results)},
@@ -196,49 +194,6 @@ def _judge(status: int | None, destination: Destination) -> None:
         next_step="Look into the log of the destination.",
         code="commitment-refused",
     )
-
-
-def _hears(on_report: OnReport) -> Callable[[Any], tuple[int, None]]:
-    """Make the N-EVENT-REPORT handler: only a report that was understood and kept is answered with success."""
-
-    def on_event_report(event: Any) -> tuple[int, None]:
-        if event.event_type not in (_ALL_COMMITTED, _SOME_FAILED):
-            return 0x0113, None  # no such event type (PS3.7 10.1.1.1.8)
-        try:
-            report = _parsed(event.event_information)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            log.warning("commitment-report-malformed")
-            return 0x0115, None  # invalid argument value
-        transaction_uid, committed, failed = report
-        log.info(
-            "commitment-reported",
-            extra={"transaction_uid": transaction_uid, "committed": len(committed), "failed": len(failed)},
-        )
-        try:
-            on_report(transaction_uid, committed, failed)
-        except Exception:  # the PACS must hear that its report was not kept, and send it again
-            log.exception("commitment-report-not-kept", extra={"transaction_uid": transaction_uid})
-            return 0x0110, None
-        return 0x0000, None
-
-    return on_event_report
-
-
-def _parsed(
-    information: Dataset,
-) -> tuple[str, frozenset[SOPInstanceUID], dict[SOPInstanceUID, int]]:
-    """Event Information (PS3.4 Table J.3-2). An instance in both lists counts as failed."""
-    transaction_uid = str(information.TransactionUID)
-    failed = {
-        SOPInstanceUID(str(item.ReferencedSOPInstanceUID)): int(item.get("FailureReason", 0x0110) or 0x0110)
-        for item in information.get("FailedSOPSequence") or []
-    }
-    committed = frozenset(
-        SOPInstanceUID(str(item.ReferencedSOPInstanceUID)) for item in information.get("ReferencedSOPSequence") or []
-    )
-    if not transaction_uid:
-        raise ValueError("no Transaction UID")
-    return transaction_uid, frozenset(committed - failed.keys()), failed
 
 
 def _promises_nothing(event: Any) -> tuple[int, None]:

@@ -109,7 +109,9 @@ def test_who_never_reports_gets_it_again_and_is_asked_again(tmp_path: Path, data
     port = free_port()
     with (
         a_pacs(tmp_path / "pacs", None) as pacs,
-        Site(tmp_path, database_url, destinations=[commits(pacs)], port=port) as site,
+        Site(
+            tmp_path, database_url, destinations=[commits(pacs)], port=port, confirmation={"answer_within_s": 2}
+        ) as site,
     ):
         job_id = site.produced()
         wait_until(lambda: len(site.outcomes(job_id)) > 1)

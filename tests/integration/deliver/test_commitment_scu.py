@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, build_role, evt
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.dsutils import encode
+from pynetdicom.pdu import A_RELEASE_RQ
 
 from tests.integration.deliver.listener import Reports, a_listener
 from tests.integration.deliver.objects import a_result_set, a_seg, an_sr, at
@@ -31,10 +35,13 @@ QUICK = Timeouts(connect_s=2, association_s=2, response_s=1, network_s=2)
 
 
 @contextmanager
-def a_committing_pacs(on_action: Callable[[Any], tuple[int, None]]) -> Iterator[Destination]:
+def a_committing_pacs(
+    on_action: Callable[[Any], tuple[int, None]], *, on_pdu: Callable[[Any], None] = lambda _: None
+) -> Iterator[Destination]:
     ae = AE(ae_title="PACS")
     ae.add_supported_context(PUSH_MODEL)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_ACTION, on_action)])
+    handlers = [(evt.EVT_N_ACTION, on_action), (evt.EVT_PDU_RECV, on_pdu)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
         yield at(int(server.socket.getsockname()[1]))
     finally:
@@ -109,6 +116,46 @@ def test_a_report_on_the_same_association(tmp_path: Path) -> None:
     requester = CommitmentRequester(ae_title="OVERREAD", wait_for_report_s=20)
     with a_committing_pacs(on_action) as pacs:
         assert requester.request(pacs, a_result_set(tmp_path), transaction_uid="2.25.8", on_report=reports)
+    assert reports.came == [("2.25.8", frozenset({"1.2.3"}), {"1.2.4": 0x0112})]
+
+
+def as_a_message(information: Dataset, event_type: int) -> N_EVENT_REPORT:
+    message = N_EVENT_REPORT()
+    message.MessageID = 7
+    message.AffectedSOPClassUID, message.AffectedSOPInstanceUID = PUSH_MODEL, INSTANCE
+    message.EventTypeID = event_type
+    message.EventInformation = BytesIO(encode(information, is_implicit_vr=True, is_little_endian=True) or b"")
+    return message
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("waits_for_its_answer", [False, True])
+def test_a_report_that_crosses_our_release_is_heard(tmp_path: Path, waits_for_its_answer: bool) -> None:
+    """The PACS begins to report while our A-RELEASE-RQ is on its way (PS3.8 9.2.3, state 7): its word counts.
+
+    Some answer the release and report again on a new association; others wait for the answer to their report first,
+    which nobody may give them any more.
+    """
+    reports = Reports()
+    accepted: list[int] = []
+
+    def on_action(event: Any) -> tuple[int, None]:
+        accepted.append(event.context.context_id)
+        return 0x0000, None
+
+    def on_pdu(event: Any) -> None:
+        if isinstance(event.pdu, A_RELEASE_RQ):
+            if waits_for_its_answer:
+                event.assoc._reactor_checkpoint.clear()  # the release stays unanswered
+            message = as_a_message(report("2.25.8", ["1.2.3"], {"1.2.4": 0x0112}), 2)
+            event.assoc.dimse.send_msg(message, accepted[0])
+
+    patient = Timeouts(connect_s=2, association_s=600, response_s=600, network_s=600)
+    with a_committing_pacs(on_action, on_pdu=on_pdu) as pacs:
+        came = CommitmentRequester(ae_title="OVERREAD", timeouts=patient).request(
+            pacs, a_result_set(tmp_path), transaction_uid="2.25.8", on_report=reports
+        )
+    assert came
     assert reports.came == [("2.25.8", frozenset({"1.2.3"}), {"1.2.4": 0x0112})]
 
 
