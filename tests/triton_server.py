@@ -105,6 +105,7 @@ def triton_server(repository: Path, log: Path) -> Iterator[str]:
         "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR")),
         "HOME": str(log.parent),
         "OPENBLAS_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # its models run ONNX Runtime in processes that know nothing of Overread
     }
     with log.open("wb") as said:
         server = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)

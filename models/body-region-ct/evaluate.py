@@ -12,10 +12,15 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import torch
+
+from worker.inference.providers import runtime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
@@ -61,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
     results: dict[str, object] = {
         role: {name: measure(session, scan(name, arguments.cache)) for name in names}
         for role, names in (("held_out", HELD_OUT), ("training", TRAINING))

@@ -13,10 +13,15 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import torch
+
+from worker.inference.providers import runtime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lungs-cr")]
@@ -76,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
     # Real images first: peak memory is that of the process.
     results = {"real": on_real(arguments.cache)}
     results["held_out"] = on_held_out(session, Pools(arguments.cache, arguments.work))

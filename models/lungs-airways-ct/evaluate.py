@@ -15,10 +15,15 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+from worker.inference.providers import runtime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
@@ -100,9 +105,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    options = onnxruntime.SessionOptions()
+    options = runtime().SessionOptions()
     options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
     results: dict[str, object] = {}
     for case, role in cases(arguments.cache):
         results[case.name] = measure(session, case, role, arguments.cache)

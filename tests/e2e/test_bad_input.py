@@ -114,6 +114,7 @@ def test_a_broker_that_is_down_costs_time_only(tmp_path: Path) -> None:
         assert said.returncode == 1
         assert "broker" in said.stdout
         assert "jobs wait in the database" in flat(said.stdout)
+        assert "telemetry is off (ORT_DISABLE_TELEMETRY=1)" in flat(said.stdout)
     del installation.environ["OVERREAD_BROKER__URL"]
     with installation:
         until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the study is routed")

@@ -46,7 +46,10 @@ def test_custom_steps_run_in_a_child_of_the_worker_alone(tmp_path: Path) -> None
     digest = hashlib.sha256((package / "steps.py").read_bytes()).hexdigest()
     manifest = (package / "manifest.toml").read_text(encoding="utf-8") + CUSTOM.format(sha256=digest)
     (package / "manifest.toml").write_text(manifest, encoding="utf-8")
+    home = tmp_path / "home"
+    home.mkdir()
     environ = {
+        "HOME": str(home),
         "OVERREAD_MODELS__FOLDERS": json.dumps([str(package.parent)]),
         "OVERREAD_MODELS__PACKAGED": "false",
         "OVERREAD_MODELS__TRUSTED": json.dumps([digest]),
@@ -68,3 +71,4 @@ def test_custom_steps_run_in_a_child_of_the_worker_alone(tmp_path: Path) -> None
         (pid,) = {int(word) for word in marker.read_text().split()}
         assert own[pid].role == "worker"
         assert own[own[pid].parent].role == "worker"  # the parent of the pool, which did not load it
+    assert list(home.rglob("*")) == [], "no process of an installation writes outside of its data folder"

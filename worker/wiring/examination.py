@@ -33,6 +33,7 @@ def examine(settings: Settings) -> Iterator[Examined]:
     yield _guarded("free space", lambda: _space(settings))
     yield _guarded("database", lambda: _database(settings))
     yield _guarded("broker", lambda: _broker(settings))
+    yield _guarded("ONNX Runtime", _runtime)
     yield from _models(settings)
     yield _guarded("routing rules", lambda: _rules(settings))
     yield _guarded("listener", lambda: _listener(settings))
@@ -123,6 +124,11 @@ def _broker(settings: Settings) -> Examined:
                 next_step="Start it, or correct broker.url. Receiving goes on meanwhile; jobs wait in the database.",
             )
     return Examined("broker", well=True, detail="answers")
+
+
+def _runtime() -> Examined:
+    version, telemetry = offline.runtime_telemetry()
+    return Examined("ONNX Runtime", telemetry.silent, f"{version}: {telemetry.why}", telemetry.next_step)
 
 
 def _models(settings: Settings) -> Iterator[Examined]:

@@ -20,8 +20,10 @@ from worker.inference.execution import Execution
 from worker.inference.memory import check_weights_memory
 from worker.inference.package import MANIFEST, Package, load_package
 from worker.inference.predictor import PackagePredictor
+from worker.inference.providers import runtime
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache
+from worker.inference.telemetry import Telemetry, telemetry_of
 from worker.inference.variants import bound_entries
 from worker.inference.weights_cache import WeightsCache
 from worker.pipeline import ports
@@ -48,6 +50,12 @@ def registry(settings: Settings) -> Registry:
         trusted=settings.models.trusted,
         cache=weights_cache(settings),
     )
+
+
+def runtime_telemetry() -> tuple[str, Telemetry]:
+    """Version of the installed ONNX Runtime, and whether it is known to report nothing."""
+    found = str(runtime().__version__)
+    return found, telemetry_of(found)
 
 
 def package_in(folder: Path, settings: Settings) -> Package:

@@ -65,6 +65,11 @@ def test_its_environment_is_a_valid_configuration(name: str) -> None:
         assert settings.database_url == f"postgresql+psycopg://overread:{SECRET}@postgres/overread"
 
 
+@ours
+def test_no_part_of_it_reports_to_a_maker(name: str) -> None:
+    assert OURS[name]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+
+
 def test_the_configuration_file_is_where_the_environment_says() -> None:
     for service in OURS.values():
         if "OVERREAD_CONFIG" in service["environment"]:

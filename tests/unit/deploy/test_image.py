@@ -36,6 +36,10 @@ def test_it_runs_as_somebody_and_the_build_tools_stay_behind() -> None:
     assert final.index("USER ") < final.index("ENTRYPOINT")
 
 
+def test_nothing_in_it_reports_to_a_maker() -> None:
+    assert re.search(r"^ +ORT_DISABLE_TELEMETRY=1 ", STAGES[-1], re.MULTILINE)
+
+
 def test_what_is_copied_exists_and_reaches_the_build() -> None:
     for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
         for source in line.split()[:-1]:

@@ -58,6 +58,11 @@ def test_its_environment_is_a_valid_configuration(name: str, tmp_path: Path) -> 
 
 
 @each
+def test_no_part_of_it_reports_to_a_maker(name: str) -> None:
+    assert {"name": "ORT_DISABLE_TELEMETRY", "value": "1"} in container(name)["env"]
+
+
+@each
 def test_it_is_confined(name: str) -> None:
     pod = DEPLOYMENTS[name]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True

@@ -55,3 +55,8 @@ def test_the_systemd_unit_starts_what_exists() -> None:
     assert service["NoNewPrivileges"] == "yes"
     assert service["RestartPreventExitStatus"] == "78"
     assert service["ProtectSystem"] == "strict"
+
+
+def test_the_systemd_unit_lets_nothing_report_to_a_maker() -> None:
+    text = (DEPLOY / "systemd" / "overread.service").read_text(encoding="utf-8")
+    assert "Environment=ORT_DISABLE_TELEMETRY=1" in text.splitlines()
