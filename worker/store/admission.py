@@ -41,7 +41,16 @@ class _Released:
     association_id: str
 
 
-_Item = OfferedInstance | RefusedInstance | _Released
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """An instance whose bytes are durable. ``verified``: the first copy on the disk holds the same."""
+
+    instance: OfferedInstance
+    key: str
+    verified: bool
+
+
+_Item = _Offered | RefusedInstance | _Released
 _Ticket = Ticket[_Item, Admission | None]
 
 
@@ -127,7 +136,10 @@ class InstanceStore:
             self._spool.ensure_usable()
             self._spool.sync(offered.temporary)
             reach("admit.synced")
-            admission = self._group().offer(offered).wait()
+            key = object_key(offered.sha256, offered.transfer_syntax_uid)
+            # Here, on the thread that brought it: comparing large objects must not hold up the group.
+            verified = self._spool.holds(key, offered.temporary)
+            admission = self._group().offer(_Offered(offered, key, verified)).wait()
         finally:
             with suppress(OSError):
                 offered.temporary.unlink(missing_ok=True)
@@ -206,30 +218,31 @@ class InstanceStore:
             ticket.fail(answer)
 
     def _store(self, batch: Sequence[_Ticket]) -> None:
-        offers = [
-            Offer(t.item, object_key(t.item.sha256, t.item.transfer_syntax_uid), t.item.temporary)
+        offers = {
+            id(t): Offer(t.item.instance, t.item.key, t.item.instance.temporary, verified=t.item.verified)
             for t in batch
-            if isinstance(t.item, OfferedInstance)
-        ]
+            if isinstance(t.item, _Offered)
+        }
         refused = [t.item for t in batch if isinstance(t.item, RefusedInstance)]
         released = {t.item.association_id for t in batch if isinstance(t.item, _Released)}
         if not batch and not self._session.is_due:
             return
         connection = self._connected()
-        self._place_first(connection, offers)
+        self._place_first(connection, list(offers.values()))
         aside = self._set_aside(connection, refused)
         reach("admit.placed")
         with self._database.transaction(connection):
             now = self._database.now(connection)
-            admissions = self._decide(connection, offers, now)
-            stored = [one.offered for one in offers if admissions[id(one.offered)] is Admission.STORED]
+            admissions = self._decide(connection, list(offers.values()), now)
+            stored = [one.offered for one in offers.values() if admissions[one.uid] is Admission.STORED]
             self._session.write(connection, stored, released, now)
             record(connection, aside, now=now)
             reach("admit.before-commit")
         reach("admit.after-commit")
         self._session.committed()
         for ticket in batch:
-            ticket.succeed(admissions.get(id(ticket.item)))
+            offer = offers.get(id(ticket))
+            ticket.succeed(None if offer is None else admissions[offer.uid])
 
     def _place_first(self, connection: Connection, offers: Sequence[Offer]) -> None:
         """Do the slow, durable part before the transaction, by what the index says now; `_decide` has the last word."""
@@ -238,23 +251,29 @@ class InstanceStore:
         with self._database.look(connection):
             firsts = known(connection, (offer.uid for offer in offers))
         moves = []
+        repeats = []
         for offer in offers:
             admission = judge(offer, firsts.get(offer.uid), frozenset(), self._door.own_equipment)
-            if admission is not Admission.REPEATED:
-                target = self._home(offer, admission)
-                moves.append((offer.at, target))
-                offer.at = target
-        self._spool.place(moves)
+            if admission is Admission.REPEATED:
+                if offer.verified:
+                    continue
+                repeats.append(offer)
+            target = self._home(offer, admission)
+            moves.append((offer.at, target))
+            offer.at = target
+        written = self._spool.place(moves)
+        for offer in repeats:
+            offer.rewritten = offer.at in written
 
-    def _decide(self, connection: Connection, offers: Sequence[Offer], now: datetime) -> dict[int, Admission]:
+    def _decide(self, connection: Connection, offers: Sequence[Offer], now: datetime) -> dict[str, Admission]:
         firsts = known(connection, (offer.uid for offer in offers)) if offers else {}
         ours = own_results(connection, (offer.uid for offer in offers)) if offers else frozenset()
         kept: list[tuple[Offer, Admission]] = []
-        admissions: dict[int, Admission] = {}
+        admissions: dict[str, Admission] = {}
         for offer in offers:
             first = firsts.get(offer.uid)
             admission = judge(offer, first, ours, self._door.own_equipment)
-            admissions[id(offer.offered)] = admission
+            admissions[offer.uid] = admission
             if admission is Admission.REPEATED:
                 continue
             self._bring_home(offer, admission)
@@ -262,6 +281,8 @@ class InstanceStore:
                 record_conflict(connection, offer, first, now=now)
                 log.warning("instance-conflict", extra={"sop_instance_uid": offer.uid})
             else:
+                if offer.rewritten:
+                    log.error("object-healed", extra={"object_key": offer.key, "sop_instance_uid": offer.uid})
                 kept.append((offer, admission))
         if kept:
             index(connection, kept, firsts, self._door, now=now)
@@ -310,12 +331,12 @@ def _one_of_each(tickets: Sequence[_Ticket]) -> tuple[list[_Ticket], list[_Ticke
     seen: set[str] = set()
     for ticket in tickets:
         item = ticket.item
-        if not isinstance(item, OfferedInstance):
+        if not isinstance(item, _Offered):
             batch.append(ticket)
-        elif item.header.sop_instance_uid in seen:
+        elif item.instance.header.sop_instance_uid in seen:
             rest.append(ticket)
         else:
-            seen.add(item.header.sop_instance_uid)
+            seen.add(item.instance.header.sop_instance_uid)
             batch.append(ticket)
     return batch, rest
 

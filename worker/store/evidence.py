@@ -16,6 +16,7 @@ from worker.domain.errors import IdentityError, PermanentError
 from worker.domain.job import Job
 from worker.domain.study import PatientIdentity, StoredInstance, StudyInstanceUID
 from worker.store.database import Database
+from worker.store.objects import is_intact
 from worker.store.rows import instance_of
 from worker.store.spool import Spool
 from worker.store.tables import Kept, conflicts, instances, job_evidence
@@ -45,7 +46,8 @@ class LedgerEvidence:
         IdentityError
             ``identity-conflict``: the instances disagree on the patient; ``patient-id-empty``.
         PermanentError
-            ``object-missing``: an instance's object is gone from the spool.
+            ``object-missing``: an instance's object is gone from the spool; ``evidence-changed``: it does not hold
+            what was received.
         """
         with self._database.read() as connection:
             rows = connection.execute(
@@ -57,7 +59,8 @@ class LedgerEvidence:
                 )
                 .order_by(instances.c.sop_instance_uid)
             ).all()
-            return self._guarded(connection, job, rows)
+            found = self._guarded(connection, job, rows)
+        return _intact(found)
 
     def of_analysis(self, job: Job) -> tuple[StoredInstance, ...]:
         """Exactly the instances that the job was planned with, in that order; raises as ``of_route`` does."""
@@ -74,7 +77,8 @@ class LedgerEvidence:
                     next_step="Retention removed it. Send the study again to have it analysed again.",
                     code="evidence-expired",
                 )
-            return self._guarded(connection, job, rows)
+            found = self._guarded(connection, job, rows)
+        return _intact(found)
 
     def _guarded(self, connection: Connection, job: Job, rows: Sequence[Row[Any]]) -> tuple[StoredInstance, ...]:
         _refuse_missing(rows)
@@ -125,6 +129,19 @@ def _is_multi_valued(patient: PatientIdentity) -> bool:
     return any(
         "\\" in value for value in (patient.patient_id, patient.issuer_of_patient_id, patient.patient_birth_date)
     )
+
+
+def _intact(found: tuple[StoredInstance, ...]) -> tuple[StoredInstance, ...]:
+    """Read the objects once: an altered image would be analysed as if it were the patient's."""
+    damaged = [one for one in found if not is_intact(one.path, sha256=one.sha256, size_bytes=one.size_bytes)]
+    if damaged:
+        raise PermanentError(
+            f"The stored bytes of {len(damaged)} instance(s) are gone or not those that were received, first "
+            f"{damaged[0].sop_instance_uid}.",
+            next_step="Check the disk, then send the study again: that restores them, and the work goes on.",
+            code="evidence-changed",
+        )
+    return found
 
 
 def _refuse_missing(rows: Sequence[Row[Any]]) -> None:

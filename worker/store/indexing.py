@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from worker.domain.study import Admission, IndexedHeader, OfferedInstance, SOPInstanceUID, StudyInstanceUID
 from worker.store.arrivals import Revision, ensure_study, join_revision
+from worker.store.healing import resume
 from worker.store.tables import Kept, conflicts, instances, results, storable
 
 IDENTITY_COLUMNS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date")
@@ -25,11 +26,17 @@ IDENTITY_COLUMNS = ("patient_id", "issuer_of_patient_id", "patient_name", "patie
 
 @dataclass(slots=True)
 class Offer:
-    """An offered instance on its way: ``at`` is where its file is now."""
+    """An offered instance on its way.
+
+    ``at`` is where its file is now. ``verified``: a first copy with its content was on the disk when it came, whole.
+    ``rewritten``: the index had such a copy and the disk had not; it has now.
+    """
 
     offered: OfferedInstance
     key: str
     at: Path
+    verified: bool
+    rewritten: bool = False
 
     @property
     def uid(self) -> SOPInstanceUID:
@@ -56,7 +63,7 @@ def judge(offer: Offer, first: Row[Any] | None, ours: frozenset[str], own_equipm
     """Say what an offer is, given the first copy of its UID (if any) and the UIDs of our own results."""
     if first is not None and first.object_key != offer.key:
         return Admission.CONFLICT
-    if first is not None and first.kept is Kept.PRESENT:
+    if first is not None and first.kept is Kept.PRESENT and not offer.rewritten:
         return Admission.REPEATED
     header = offer.offered.header
     equipment = (header.manufacturer.strip(), header.manufacturer_model_name.strip())
@@ -80,7 +87,8 @@ def index(
 ) -> None:
     """Write the rows of new first copies (STORED and OWN_RESULT), and let the STORED ones open or join a revision.
 
-    ``healed`` maps SOP Instance UIDs to rows whose object was gone and has come back.
+    ``healed`` maps SOP Instance UIDs to rows whose object was gone or damaged and has come back: what was planned with
+    them is tried again.
     """
     counts: dict[StudyInstanceUID, int] = {}
     for offer, admission in kept:
@@ -102,6 +110,7 @@ def index(
             new.append(values)
     if new:
         connection.execute(insert(instances), new)
+    resume(connection, [healed[offer.uid].id for offer, _ in kept if offer.uid in healed], now=now)
 
 
 def record_conflict(connection: Connection, offer: Offer, first: Row[Any], *, now: datetime) -> None:

@@ -21,6 +21,7 @@ from worker.domain.errors import OverreadError
 from worker.domain.study import OfferedInstance, RefusedInstance
 from worker.store.admission import InstanceStore
 from worker.store.database import Database
+from worker.store.healing import resume
 from worker.store.spool import Spool, object_key
 from worker.store.tables import Kept, instances, results
 
@@ -64,6 +65,7 @@ def recover(database: Database, spool: Spool, store: InstanceStore, reindex: Rei
             with database.write() as connection:
                 missing += _mark(connection, spool, gone, before=Kept.PRESENT, after=Kept.MISSING)
                 healed += _mark(connection, spool, back, before=Kept.MISSING, after=Kept.PRESENT)
+                resume(connection, [row.id for row in back], now=database.now(connection))
     for association_id in associations:
         store.association_released(association_id)
     missing += _mark_missing_results(database, spool)

@@ -25,6 +25,7 @@ from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
 from worker.domain.study import Digest, TransferSyntaxUID
 from worker.store.durable import sync_file, sync_folder, write_new
 from worker.store.faults import reach
+from worker.store.objects import same_object
 
 log = logging.getLogger(__name__)
 
@@ -168,21 +169,29 @@ class Spool:
             reach("spool.fsync")
             sync_file(path)
 
-    def place(self, moves: Iterable[tuple[Path, Path]]) -> None:
+    def place(self, moves: Iterable[tuple[Path, Path]]) -> frozenset[Path]:
         """Give synced files their final names, then put all the names on stable storage: each folder once.
 
-        A name that exists already holds the same content (names are digests), so it stays and the source goes.
+        A name that exists already should hold the same content (names are digests): then it stays and the source
+        goes. A file that was cut or altered is replaced in one step.
+
+        Returns
+        -------
+        frozenset
+            The targets that were not there, or held something else.
         """
         folders: set[Path] = set()
+        written: set[Path] = set()
         with self._guard():
             for source, target in moves:
                 folders.update(self._make_folder(target.parent))
                 if source == target:
                     continue
-                if target.exists():
+                if same_object(target, source):
                     source.unlink(missing_ok=True)
                 else:
                     source.rename(target)
+                    written.add(target)
                     # The old name must be gone for good as well: on some file systems a rename between folders is
                     # two steps, and a power cut may leave both names.
                     folders.add(source.parent)
@@ -193,6 +202,12 @@ class Spool:
             list(self._syncers().map(sync_folder, folders))
         with self._lock:
             self._durable_folders.update(folders)
+        return frozenset(written)
+
+    def holds(self, key: str, offered: Path) -> bool:
+        """Tell whether the first copy with this key is on the disk, and is what ``offered`` is."""
+        with self._guard():
+            return same_object(self.object_path(key), offered)
 
     def keep_result(self, content: bytes) -> tuple[Digest, Path]:
         """Make a result file durable under its digest."""

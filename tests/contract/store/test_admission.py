@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.contract.store.kit import STUDY, Kit
-from worker.domain.errors import IdentityError, PermanentError
+from tests.contract.store.kit import PASSED, STUDY, Kit, results_of
+from worker.domain.errors import IdentityError, LeaseLostError, PermanentError
 from worker.domain.job import JobKind, JobState
 from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, StudyInstanceUID
 from worker.store.spool import object_key
@@ -274,6 +277,80 @@ def test_an_instance_that_was_lost_is_healed_by_sending_it_again(kit: Kit) -> No
     assert lost.path.exists()
     assert kit.route_job().revision == 2
     assert len(kit.evidence.of_route(kit.route_job())) == 2
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": lambda path: path.unlink(),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size - 7),
+    "emptied": lambda path: os.truncate(path, 0),
+    "altered": lambda path: path.write_bytes(path.read_bytes()[:-9] + b"X" + path.read_bytes()[-8:]),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"tail"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_repeat_of_a_damaged_object_mends_it(kit: Kit, damage: Callable[[Path], object]) -> None:
+    kit.receive(2)
+    (first, _) = kit.evidence.of_route(kit.claim(kit.complete()).job)
+    content = first.path.read_bytes()
+    damage(first.path)
+    assert kit.store.admit(kit.offer(1)) is Admission.STORED
+    assert first.path.read_bytes() == content
+    assert kit.store.admit(kit.offer(1)) is Admission.REPEATED
+    assert len(kit.evidence.of_route(kit.route_job())) == 2
+    assert kit.queries.counts().instances == 2
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_an_analysis_that_met_a_damaged_object_goes_on_when_it_comes_again(
+    kit: Kit, damage: Callable[[Path], object]
+) -> None:
+    kit.receive(2)
+    job_id = kit.routed()
+    claim = kit.claim(job_id)
+    damage(kit.evidence.of_analysis(claim.job)[1].path)
+    with pytest.raises(PermanentError) as caught:
+        kit.evidence.of_analysis(claim.job)
+    assert caught.value.code == "evidence-changed"
+    kit.jobs.settle(claim, JobState.QUARANTINED, reason="evidence-changed: damaged")
+    kit.receive(2)
+    assert kit.state(job_id) is JobState.READY
+    claim = kit.claim(job_id)
+    assert len(kit.evidence.of_analysis(claim.job)) == 2
+    kit.receive(2)
+    assert kit.state(job_id) is JobState.RUNNING
+
+
+def test_an_attempt_that_may_have_read_a_damaged_object_is_thrown_away(kit: Kit) -> None:
+    kit.receive(2)
+    job_id = kit.routed()
+    claim = kit.claim(job_id)
+    kit.evidence.of_analysis(claim.job)[0].path.write_bytes(b"")
+    kit.receive(2)
+    with pytest.raises(LeaseLostError):
+        kit.products.produce(claim, kit.products.keep(results_of()), PASSED, "{}")
+    assert kit.state(job_id) is JobState.READY
+
+
+def test_a_study_whose_object_was_altered_is_not_routed_by_it(kit: Kit) -> None:
+    kit.receive(2)
+    claim = kit.claim(kit.complete())
+    DAMAGE["altered"](kit.evidence.of_route(claim.job)[0].path)
+    with pytest.raises(PermanentError) as caught:
+        kit.evidence.of_route(claim.job)
+    assert caught.value.code == "evidence-changed"
+    kit.jobs.settle(claim, JobState.QUARANTINED, reason="evidence-changed: damaged")
+    kit.receive(2)
+    assert len(kit.evidence.of_route(kit.claim(kit.complete()).job)) == 2
+
+
+def test_a_damaged_copy_in_conflict_is_mended_as_well(kit: Kit) -> None:
+    kit.receive(1)
+    kit.store.admit(kit.offer(1, content=b"something else"))
+    (conflict,) = kit.queries.conflicts()
+    conflict.path.write_bytes(b"")
+    assert kit.store.admit(kit.offer(1, content=b"something else")) is Admission.CONFLICT
+    assert conflict.path.read_bytes().endswith(b"something else")
 
 
 def test_what_the_index_says_of_a_study(kit: Kit) -> None:

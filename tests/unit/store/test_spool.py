@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
+from worker.domain.study import Digest
+from worker.store.objects import is_intact, same_object
 from worker.store.spool import Spool
 
 KEY = "ab" + "cd" + "0" * 60
@@ -36,12 +39,38 @@ def test_a_placed_file_is_found_under_its_key(spool: Spool) -> None:
     assert list(spool.keys("objects", "ac")) == []
 
 
-def test_a_name_that_exists_is_never_replaced(spool: Spool) -> None:
-    spool.place([(temporary(spool, b"first"), spool.object_path(KEY))])
-    second = temporary(spool, b"second")
-    spool.place([(second, spool.object_path(KEY))])
-    assert spool.object_path(KEY).read_bytes() == b"first"
+def test_a_name_that_exists_is_replaced_only_when_it_does_not_hold_what_it_should(spool: Spool) -> None:
+    target = spool.object_path(KEY)
+    assert spool.place([(temporary(spool, b"whole"), target)]) == {target}
+    before = target.stat()
+    second = temporary(spool, b"whole")
+    assert spool.place([(second, target)]) == frozenset()
+    assert target.stat() == before
     assert not second.exists()
+    target.write_bytes(b"who")
+    third = temporary(spool, b"whole")
+    assert spool.place([(third, target)]) == {target}
+    assert target.read_bytes() == b"whole"
+    assert not third.exists()
+
+
+def a_part10_file(path: Path, *, syntax: bytes = b"1.2.840.10008.1.2.1\0", version: bytes = b"A", data: bytes) -> Path:
+    meta = b"\x02\0\x10\0UI" + len(syntax).to_bytes(2, "little") + syntax
+    meta += b"\x02\0\x12\0UI\x04\x001.2\0" + b"\x02\0\x13\0SH" + len(version).to_bytes(2, "little") + version
+    length = b"\x02\0\0\0UL\x04\0" + len(meta).to_bytes(4, "little")
+    path.write_bytes(bytes(128) + b"DICM" + length + meta + data)
+    return path
+
+
+def test_what_an_earlier_version_wrote_is_the_same_object(tmp_path: Path) -> None:
+    stored = a_part10_file(tmp_path / "stored", version=b"OVERREAD_1", data=b"pixels")
+    assert same_object(stored, a_part10_file(tmp_path / "offered", version=b"OVERREAD_20", data=b"pixels"))
+    assert not same_object(stored, a_part10_file(tmp_path / "other", version=b"OVERREAD_1", data=b"pixelz"))
+    other = a_part10_file(tmp_path / "encoding", syntax=b"1.2.840.10008.1.2\0", data=b"pixels")
+    assert not same_object(other, stored)
+    assert is_intact(stored, sha256=Digest(hashlib.sha256(b"pixels").hexdigest()), size_bytes=6)
+    assert not is_intact(stored, sha256=Digest(hashlib.sha256(b"pixels").hexdigest()), size_bytes=7)
+    assert not is_intact(tmp_path / "gone", sha256=Digest("0" * 64), size_bytes=0)
 
 
 def test_placing_a_file_where_it_is_keeps_it(spool: Spool) -> None:
