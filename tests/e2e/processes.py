@@ -98,6 +98,11 @@ class Installation:
         except OSError:
             return False
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def stop(self) -> int:
         assert self.process is not None
         if self.process.poll() is None:
@@ -142,6 +147,14 @@ def tree(pid: int) -> list[int]:
             if int(fields[1]) == one:
                 found.append(int(path.parent.name))
     return found
+
+
+def command_line(pid: int) -> str:
+    """The command of a process; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
 
 
 class Orthanc:

@@ -10,7 +10,7 @@ import pytest
 
 from tests import builders
 from tests.chaos.toy_model import write_package
-from tests.e2e.processes import Installation, overread, until
+from tests.e2e.processes import Installation, command_line, overread, tree, until
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -40,6 +40,10 @@ def test_a_job_that_kills_its_worker_is_quarantined_with_the_evidence(tmp_path: 
         assert "signal 9 (SIGKILL)" in job["reason"]
         assert "stage keep" in job["reason"]
         assert "peak memory" in job["reason"]
+        # The kernel would have ended a child that runs models before the listener, the broker or any other process.
+        first = [pid for pid in tree(installation.pid) if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
+        assert first
+        assert all("--lane analyse" in command_line(pid) for pid in first)
         # The workers live, and take the next study.
         send(other)
         until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the next study ends")

@@ -12,7 +12,8 @@ from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
-_MARK = "overread.life"
+MARK = "overread.life"
+"""Key of the mark that names a life."""
 
 
 class RedisLife:
@@ -24,7 +25,7 @@ class RedisLife:
     """  # noqa: D205
 
     def __init__(self, url: str) -> None:
-        self._client = _client(url)
+        self._client = client_of(url)
 
     def __call__(self) -> str:
         """The name; empty when it cannot be told now. Never raises, and waits two seconds at most."""
@@ -33,15 +34,16 @@ class RedisLife:
         try:
             run = str(self._client.info("server")["run_id"])
             # Of several that come here at once, one leaves the mark, and all read the same.
-            self._client.set(_MARK, secrets.token_hex(8), nx=True)
-            mark = self._client.get(_MARK)
+            self._client.set(MARK, secrets.token_hex(8), nx=True)
+            mark = self._client.get(MARK)
         except (redis.RedisError, OSError, KeyError, ValueError) as error:
             log.debug("broker-life-unknown", extra={"error": type(error).__name__})
             return ""
         return f"{run}/{mark.decode()}" if isinstance(mark, bytes) else ""
 
 
-def _client(url: str) -> redis.Redis | None:
+def client_of(url: str) -> redis.Redis | None:
+    """A client for the Redis behind a broker URL, waiting two seconds at most; None when it is none that we know."""
     scheme, _, rest = url.partition("://")
     known = {"redis": "redis", "rediss": "rediss", "redis+socket": "unix"}
     if scheme not in known or (scheme != "redis+socket" and not urlsplit(url).hostname):

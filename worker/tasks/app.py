@@ -12,6 +12,7 @@ from kombu.entity import Exchange, Queue
 from worker.tasks.lanes import Lane
 
 PRIORITIES = 10
+EXCHANGE = "overread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def make_app(options: BrokerOptions) -> Celery:
 
 def _queue(lane: Lane, options: BrokerOptions) -> Queue:
     arguments = None if options.is_redis else {"x-max-priority": PRIORITIES}
-    return Queue(lane.queue, Exchange("overread", type="direct"), routing_key=lane.queue, queue_arguments=arguments)
+    return Queue(lane.queue, Exchange(EXCHANGE, type="direct"), routing_key=lane.queue, queue_arguments=arguments)
 
 
 def _transport_options(options: BrokerOptions) -> dict[str, Any]:

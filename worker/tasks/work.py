@@ -115,6 +115,15 @@ def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack)
         app.task(function, name=lane.task, base=Thin, shared=False)
 
 
+def before_first_task(act: Callable[[], None]) -> None:
+    """Have each child call this after its fork, before it takes a task."""
+
+    def begin(**_: Any) -> None:
+        act()
+
+    worker_process_init.connect(begin, weak=False)
+
+
 def at_child_start(prepare: Callable[[], None]) -> None:
     """Have each child call this after its fork, in a thread of its own: it takes tasks meanwhile."""
 

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
+from worker.broker import foreign_keys
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.errors import ConfigurationError
 from worker.settings import Settings
-from worker.tasks.app import BrokerOptions, make_app
+from worker.tasks.app import EXCHANGE, PRIORITIES, BrokerOptions, make_app
+from worker.tasks.lanes import Lane
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -39,6 +41,14 @@ def options(settings: Settings) -> BrokerOptions:
             code="broker-open",
         )
     return BrokerOptions(url=url, deadline_s=settings.work.deadline_s)
+
+
+def remove_foreign_keys(settings: Settings) -> tuple[str, ...]:
+    """Free the queues from values that no message can be in; see ``worker.broker.foreign_keys``."""
+    queues = [lane.queue for lane in Lane]
+    return foreign_keys.remove_foreign_keys(
+        options(settings).url, exchange=EXCHANGE, queues=queues, priorities=PRIORITIES
+    )
 
 
 def application(settings: Settings) -> Celery:

@@ -13,6 +13,7 @@ from worker.domain.errors import OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.job import JobId
 from worker.observe.blackbox import BlackBox
+from worker.observe.memory_pressure import offer_to_be_killed_first
 from worker.pipeline import ports
 from worker.pipeline.analyse import AnalyseSeries, Illustrator
 from worker.pipeline.attempt import Stopwatch
@@ -20,7 +21,7 @@ from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.settings import Settings
 from worker.tasks.lanes import Lane
-from worker.tasks.work import at_child_start, register
+from worker.tasks.work import at_child_start, before_first_task, register
 from worker.wiring import brokers, offline, stores
 from worker.wiring.warming import Models
 
@@ -111,6 +112,7 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     # Celery reads this when it is imported: SIGTERM then means the soft shutdown, which is bounded in time.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     stores.prepare(settings)
+    brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
     app.conf.worker_soft_shutdown_timeout = STOP_GRACE_S
     app.conf.worker_enable_soft_shutdown_on_idle = False
@@ -139,6 +141,8 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
             log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
 
     register(app, use_cases, on_lost)
+    if Lane.ANALYSE in lanes:
+        before_first_task(offer_to_be_killed_first)
     if Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
     concurrency = settings.work.concurrency if Lane.ANALYSE in lanes else 2 if Lane.DELIVER in lanes else 1
