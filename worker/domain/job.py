@@ -133,11 +133,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Proof that this attempt holds the job. Results are accepted only with the claim of the current attempt."""
+    """Proof that this attempt holds the job. Results are accepted only with the claim of the current attempt.
+
+    ``attempt`` is the fencing token: it only grows. ``failures`` counts the attempts before this one that count
+    against the job: what was handed back in good order, or forgiven by a person, is not among them.
+    """
 
     job: Job
     attempt: int
     worker: str
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,11 +199,15 @@ class SendOutcome:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryClaim:
-    """Proof that this attempt holds the delivery."""
+    """Proof that this attempt holds the delivery.
+
+    ``attempt`` is the fencing token: it only grows. ``failures`` counts the failed sendings in a row before this one.
+    """
 
     delivery: Delivery
     attempt: int
     worker: str
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

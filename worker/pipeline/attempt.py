@@ -110,6 +110,7 @@ class Heartbeat(Generic[C]):
         self._claim = claim
         self._every_s = every_s
         self._ends = time.monotonic() + deadline_s
+        self._ids = {"worker": claim.worker, "attempt": claim.attempt}
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -136,9 +137,16 @@ class Heartbeat(Generic[C]):
             except LeaseLostError:
                 self._lost.set()
                 return
-            except TransientError:
-                # The database is away: the attempt goes on, and its end will show whether the lease outlived that.
-                log.warning("heartbeat-missed", extra={"worker": self._claim.worker, "attempt": self._claim.attempt})
+            except OverreadError as error:
+                self._missed(error.code)
+            except Exception as error:  # noqa: BLE001 - a thread that ended here would cost the lease of a job that runs
+                self._missed(type(error).__name__)  # its text may quote a data set
+        if not self._stop.is_set():
+            log.warning("heartbeat-deadline", extra=self._ids)
+
+    def _missed(self, code: str) -> None:
+        """The attempt goes on, and so does the heartbeat: the end will show whether the lease outlived that."""
+        log.warning("heartbeat-missed", extra={**self._ids, "code": code})
 
 
 def carry_out(
@@ -173,12 +181,13 @@ def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff)
     ids = {"job_id": claim.job.job_id, "attempt": claim.attempt}
     state: JobState
     retry: float | None = None
+    pause_s = backoff.delay_s(claim.failures + 1)
     match error:
         case LeaseLostError():
             log.warning("attempt-superseded", extra=ids)
             return None
         case TransientError():
-            state, reason, retry = JobState.READY, _sentence(error), backoff.delay_s(claim.attempt)
+            state, reason, retry = JobState.READY, _sentence(error), pause_s
         case ConfigurationError():
             state, reason = JobState.FAILED, _sentence(error)
         case OverreadError():
@@ -186,11 +195,11 @@ def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff)
         case MemoryError():
             # Another attempt may find more memory free; the attempt limit ends it when it never does.
             reason = "out-of-memory: the attempt ran out of memory."
-            state, retry = JobState.READY, backoff.delay_s(claim.attempt)
+            state, retry = JobState.READY, pause_s
         case _:
             # A bug of ours. Its text may quote the data set, so only its type goes into the ledger and the log.
             reason = f"unexpected-error: {type(error).__name__}. This is a defect: report it with the job's timeline."
-            state, retry = JobState.READY, backoff.delay_s(claim.attempt)
+            state, retry = JobState.READY, pause_s
             log.error("attempt-defect", extra={**ids, "error": type(error).__name__, "where": _where(error)})
     try:
         jobs.settle(claim, state, reason=reason, retry_in_s=retry)

@@ -76,7 +76,7 @@ class DeliverResults:
                     return self._refused(claim, outcome)
         except TransientError as error:
             self.breakers.failed(name)
-            return DeliveryState.PENDING, f"{error.code}: {error}", self.backoff.delay_s(claim.attempt)
+            return DeliveryState.PENDING, f"{error.code}: {error}", self.backoff.delay_s(claim.failures + 1)
         except LeaseLostError:
             raise
         except OverreadError as error:
@@ -85,5 +85,5 @@ class DeliverResults:
 
     def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> tuple[DeliveryState, str, float | None]:
         if outcome.transient:
-            return DeliveryState.PENDING, outcome.detail, self.backoff.delay_s(claim.attempt)
+            return DeliveryState.PENDING, outcome.detail, self.backoff.delay_s(claim.failures + 1)
         return DeliveryState.PARKED, outcome.detail, None

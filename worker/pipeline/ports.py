@@ -156,7 +156,7 @@ class Outbox(Protocol):
         """End the attempt; the job follows (DELIVERING, DELIVERED, FAILED) in the same transaction."""
 
     def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
-        """Nothing was tried: due again later, and not counted as an attempt."""
+        """Not tried, or broken off in good order: due again later, and no failure. LeaseLostError as above."""
 
 
 class Sweepable(Protocol):

@@ -54,7 +54,7 @@ class LedgerJobs:
             if not move(connection, row, JobState.RUNNING, reason=f"claimed by {worker}", now=now, changes=changes):
                 return None
             job = replace(job_of(row), state=JobState.RUNNING, attempt=row.attempt + 1, updated_at=now)
-        return Claim(job=job, attempt=job.attempt, worker=worker)
+        return Claim(job=job, attempt=job.attempt, worker=worker, failures=failures(row))
 
     def extend(self, claim: Claim) -> None:
         """Heartbeat. Raises LeaseLostError when another attempt holds the job, or it was ended."""
@@ -109,12 +109,17 @@ class LedgerJobs:
 
 def used_up(row: Row[Any], limits: Limits) -> bool:
     """Tell whether a job has had all of its attempts."""
-    return bool(row.attempt - row.forgiven >= limits.max_attempts)
+    return failures(row) >= limits.max_attempts
+
+
+def failures(row: Row[Any]) -> int:
+    """Attempts that count against a job. The attempt itself only grows: it is what fences."""
+    return int(row.attempt - row.forgiven)
 
 
 def used_up_reason(row: Row[Any], last: str) -> str:
     """Say so."""
-    return f"too-many-attempts: {row.attempt - row.forgiven} attempts were used up; the last one: {last}"
+    return f"too-many-attempts: {failures(row)} attempts were used up; the last one: {last}"
 
 
 def end_attempt(

@@ -99,7 +99,7 @@ class LedgerOutbox:
             delivery = replace(
                 delivery_of(connection, row, self._spool), state=DeliveryState.SENDING, attempt=row.attempt + 1
             )
-        return DeliveryClaim(delivery=delivery, attempt=delivery.attempt, worker=worker)
+        return DeliveryClaim(delivery=delivery, attempt=delivery.attempt, worker=worker, failures=row.failures)
 
     def extend(self, claim: DeliveryClaim) -> None:
         """Heartbeat. Raises LeaseLostError when another attempt holds the delivery, or it was ended."""
@@ -132,15 +132,18 @@ class LedgerOutbox:
 
         Raises LeaseLostError when another attempt holds the delivery.
         """
-        self._end(claim, state, reason=reason, retry_in_s=retry_in_s or 0.0, changes={"died": 0})
+        failures = claim.failures + 1 if state is DeliveryState.PENDING else 0
+        changes = {"died": 0, "failures": failures}
+        self._end(claim, state, reason=reason, retry_in_s=retry_in_s or 0.0, changes=changes)
 
     def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
-        """Nothing was tried: due again later, and not counted, because pauses grow with the count of attempts.
+        """It was not tried, or was broken off in good order: due again later, and no failure.
+
+        The attempt stays counted: it is the fencing token, and one that is given twice fences nobody.
 
         Raises LeaseLostError when another attempt holds the delivery.
         """
-        changes = {"attempt": claim.attempt - 1}
-        self._end(claim, DeliveryState.PENDING, reason=reason, retry_in_s=again_in_s, changes=changes)
+        self._end(claim, DeliveryState.PENDING, reason=reason, retry_in_s=again_in_s, changes={})
 
     def _end(
         self,

@@ -177,6 +177,7 @@ def _insert_delivery(connection: Connection, row: Row[Any], destination: str, id
             revision=row.revision,
             state=DeliveryState.PENDING,
             attempt=0,
+            failures=0,
             died=0,
             priority=row.priority,
             reason="",

@@ -346,6 +346,8 @@ deliveries = Table(
     Column("revision", Integer, nullable=False),
     Column("state", Word(DeliveryState), nullable=False),
     Column("attempt", Integer, nullable=False),
+    # Sendings in a row that came to nothing: pauses grow with them. The attempt only fences, and never goes back.
+    Column("failures", Integer, nullable=False, server_default="0"),
     # Attempts in a row that ended without a word: a delivery that kills its worker is parked in the end.
     Column("died", Integer, nullable=False),
     Column("priority", Integer, nullable=False),

@@ -102,10 +102,10 @@ def test_nothing_expires_however_long_a_pacs_is_down(kit: Kit, produced: JobId) 
     assert states(kit, produced)["ARCHIVE"] is DeliveryState.PENDING
 
 
-def test_what_was_put_back_untried_is_no_attempt(kit: Kit, produced: JobId) -> None:
-    for _ in range(20):
+def test_what_was_put_back_untried_has_not_failed(kit: Kit, produced: JobId) -> None:
+    for attempt in range(1, 21):
         claim = claims(kit)["PACS"]
-        assert claim.attempt == 1
+        assert (claim.attempt, claim.failures) == (attempt, 0)
         kit.outbox.put_back(claim, reason="circuit-open", again_in_s=5)
         assert "PACS" not in claims(kit)
         with pytest.raises(LeaseLostError):
@@ -113,6 +113,42 @@ def test_what_was_put_back_untried_is_no_attempt(kit: Kit, produced: JobId) -> N
         kit.clock.advance(6)
     kit.operations.cancel(produced)
     assert states(kit, produced)["PACS"] is DeliveryState.WITHDRAWN
+
+
+def test_a_claim_that_was_put_back_never_holds_again(kit: Kit, produced: JobId) -> None:
+    """Not even when the same worker takes the delivery next: the attempt is the fencing token."""
+    late = claims(kit)["PACS"]
+    kit.outbox.put_back(late, reason="handed-back", again_in_s=0)
+    kit.clock.advance(6)
+    again = claims(kit)["PACS"]
+    assert again.worker == late.worker
+    for late_word in (
+        lambda: kit.outbox.note(late, stored(late.delivery.items[0].result.sop_instance_uid)),
+        lambda: kit.outbox.extend(late),
+        lambda: kit.outbox.settle(late, DeliveryState.SENT, reason="all stored"),
+        lambda: kit.outbox.put_back(late, reason="handed-back", again_in_s=0),
+    ):
+        with pytest.raises(LeaseLostError):
+            late_word()
+    send(kit, again)
+
+
+def test_failures_count_in_a_row_and_apart_from_attempts(kit: Kit, produced: JobId) -> None:
+    for failures in range(3):
+        claim = claims(kit)["PACS"]
+        assert claim.failures == failures
+        kit.outbox.put_back(claim, reason="handed-back", again_in_s=0)
+        claim = claims(kit)["PACS"]
+        assert claim.failures == failures
+        kit.outbox.settle(claim, DeliveryState.PENDING, reason="no association", retry_in_s=5)
+        kit.clock.advance(6)
+    kit.offer_committing(frozenset({"PACS"}))
+    send(kit, claims(kit)["PACS"])
+    (waiting,) = kit.commitments.wanted(limit=1)
+    assert kit.commitments.request(waiting.delivery_id, transaction_uid="2.25.1", answer_within_s=60)
+    kit.commitments.answered("2.25.1", committed=[], failed=[])
+    claim = claims(kit)["PACS"]
+    assert (claim.attempt, claim.failures) == (8, 0)
 
 
 def test_a_heartbeat_keeps_a_delivery_that_takes_its_time(kit: Kit, produced: JobId) -> None:

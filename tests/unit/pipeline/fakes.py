@@ -149,6 +149,7 @@ class FakeOutbox:
     delivery: Delivery
     settled: list[tuple[DeliveryState, str, float | None]] = field(default_factory=list)
     attempt: int = 0
+    failures: int = 0
     beats: int = 0
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
@@ -156,7 +157,7 @@ class FakeOutbox:
             return None
         self.attempt += 1
         self.delivery = replace(self.delivery, state=DeliveryState.SENDING, attempt=self.attempt)
-        return DeliveryClaim(self.delivery, self.attempt, worker)
+        return DeliveryClaim(self.delivery, self.attempt, worker, self.failures)
 
     def extend(self, claim: DeliveryClaim) -> None:
         self.beats += 1
@@ -171,12 +172,15 @@ class FakeOutbox:
     def settle(
         self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, retry_in_s: float | None = None
     ) -> None:
-        self.delivery = replace(self.delivery, state=state, reason=reason)
-        self.settled.append((state, reason, retry_in_s))
+        self.failures = self.failures + 1 if state is DeliveryState.PENDING else 0
+        self._end(state, reason, retry_in_s)
 
     def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
-        self.attempt -= 1
-        self.settle(claim, DeliveryState.PENDING, reason=reason, retry_in_s=again_in_s)
+        self._end(DeliveryState.PENDING, reason, again_in_s)
+
+    def _end(self, state: DeliveryState, reason: str, retry_in_s: float | None) -> None:
+        self.delivery = replace(self.delivery, state=state, reason=reason)
+        self.settled.append((state, reason, retry_in_s))
 
 
 @dataclass

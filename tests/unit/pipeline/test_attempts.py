@@ -11,7 +11,7 @@ from worker.domain.errors import ConfigurationError, IdentityError, PermanentErr
 from worker.domain.job import Claim, Job, JobId, JobState
 from worker.domain.routing import Decision, OneOf, Rule
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
 from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import BoundRule, RouteStudy
 
@@ -138,6 +138,59 @@ def test_the_heartbeat_beats_until_its_deadline() -> None:
     with Heartbeat(jobs, claim, every_s=0.005, deadline_s=0) as hung:
         _until(lambda: not hung._thread.is_alive())
     assert jobs.beats == seen
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("The database is busy.", code="database-unavailable"),
+        ConfigurationError("The database is damaged.", code="database-damaged"),
+        RuntimeError("a defect; Doe^Jane"),
+        MemoryError(),
+    ],
+)
+def test_the_heartbeat_outlives_every_error_and_says_each(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A job whose heartbeat ended in silence would be taken back while it runs, and run twice."""
+
+    class Failing(FakeJobs):
+        failed = 0
+
+        def extend(self, claim: Claim) -> None:
+            if self.failed < 3:
+                self.failed += 1
+                raise error
+            super().extend(claim)
+
+    jobs = Failing(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    with Heartbeat(jobs, claim, every_s=0.005, deadline_s=60) as heartbeat:
+        _until(lambda: jobs.beats >= 2)
+        heartbeat.ensure_held()
+    missed = [one for one in caplog.records if one.message == "heartbeat-missed"]
+    assert len(missed) == 3
+    assert {one.code for one in missed} == {getattr(error, "code", type(error).__name__)}  # type: ignore[attr-defined]
+    assert "Doe" not in caplog.text
+
+
+def test_a_heartbeat_that_reaches_its_deadline_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    jobs = FakeJobs(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    with Heartbeat(jobs, claim, every_s=0.005, deadline_s=0) as hung:
+        _until(lambda: not hung._thread.is_alive())
+    assert [one.message for one in caplog.records] == ["heartbeat-deadline"]
+
+
+def test_pauses_grow_with_failures_not_with_attempts() -> None:
+    """A job that was handed back a hundred times has not failed once."""
+    jobs = FakeJobs(a_job(), attempt=100)
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+    settle_failure(jobs, claim, TransientError("Busy.", code="busy"), Backoff(first_s=10, cap_s=1000))
+    ((_, _, retry_in_s),) = jobs.settled
+    assert retry_in_s is not None
+    assert 5 <= retry_in_s <= 10
 
 
 def test_a_lost_lease_is_noticed_while_running() -> None:
