@@ -70,7 +70,8 @@ class Present:
 
 Condition = OneOf | NoneOf | Matches | MatchesNot | Between | Present
 """A test on a series. ``attribute`` is a DICOM keyword, or one of the derived names of ``SeriesSummary``:
-``orientation``, ``slice_count``, ``slice_spacing_mm``, ``slice_thickness_mm``, ``rows``, ``columns``."""
+``orientation``, ``slice_count``, ``slice_spacing_mm``, ``slice_thickness_mm``, ``rows``, ``columns``; or
+``body_region``, the parts of the body that the descriptions name."""
 
 
 @dataclass(frozen=True, slots=True)

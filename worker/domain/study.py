@@ -109,8 +109,18 @@ class InstanceHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """An object of a series that is none of its images, and why: words that end a sentence, without PHI."""
+
+    sop_instance_uid: SOPInstanceUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesSummary:
     """A series as the routing rules see it. ``headers`` are ordered by SOP Instance UID.
+
+    ``aside`` are the objects among them that are left out, of the analysis and of everything that is said here.
 
     ``slice_count`` counts planes (frames of a multi-frame object included). ``slice_spacing_mm`` is the median
     distance of neighbouring planes along the slice normal; None when positions are missing or there is one plane.
@@ -128,11 +138,18 @@ class SeriesSummary:
     slice_thickness_mm: float | None
     rows: int | None
     columns: int | None
+    aside: tuple[SetAside, ...] = ()
+
+    @property
+    def kept(self) -> tuple[InstanceHeader, ...]:
+        """The headers of what was not set aside."""
+        aside = {one.sop_instance_uid for one in self.aside}
+        return tuple(header for header in self.headers if header.instance.sop_instance_uid not in aside)
 
     def values(self, keyword: str) -> tuple[str, ...]:
         """All distinct values that an attribute has over the series (each value of a multi-valued element)."""
         seen: dict[str, None] = {}
-        for header in self.headers:
+        for header in self.kept:
             for value in header.attributes.get(keyword, ()):
                 seen[value] = None
         return tuple(seen)

@@ -12,7 +12,7 @@ from worker.inference.strict import Strict, nearest
 from worker.settings.conditions import ConditionEntry, PreferenceEntry
 
 DERIVED_NAMES = (
-    "orientation", "slice_count", "slice_spacing_mm", "slice_thickness_mm", "rows", "columns",
+    "orientation", "slice_count", "slice_spacing_mm", "slice_thickness_mm", "rows", "columns", "body_region",
 )  # fmt: skip
 """What rules may ask of a series beside its DICOM attributes (``SeriesSummary``)."""
 

@@ -15,7 +15,7 @@ PATTERNS = {
     "^[a-z][a-z0-9_]*$": "lower-case letters, digits and underscores, a letter first",
     r"^[A-Za-z_][A-Za-z0-9_]*\.py$": 'a Python file in the package folder, such as "steps.py"',
     "^[A-Z][A-Za-z0-9]*$": 'the name of a class, such as "LungSteps"',
-    "^([A-Z][A-Za-z0-9]*|orientation|slice_count|slice_spacing_mm|slice_thickness_mm|rows|columns)$": (
+    "^([A-Z][A-Za-z0-9]*|orientation|slice_count|slice_spacing_mm|slice_thickness_mm|rows|columns|body_region)$": (
         "a DICOM keyword or a derived name"
     ),
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worker.domain.routing import (
@@ -27,9 +27,10 @@ from worker.domain.routing import (
     Rule,
 )
 from worker.domain.study import SeriesInstanceUID, SeriesSummary
+from worker.pipeline.body_region import body_regions, words_of
+from worker.pipeline.exclusions import exclusions
 
-_PICTURES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "US", "IVUS"})
-"""Modalities of projection and ultrasound images."""
+BODY_REGION = "body_region"
 
 _LONGEST_QUOTE = 60
 _LONGEST_SEARCHED = 1024
@@ -196,7 +197,7 @@ def _taken(
 
 def refusals(rule: Rule, series: SeriesSummary) -> tuple[str, ...]:
     """Every reason why the series is no candidate; empty when it is one."""
-    reasons = [reason for allowed, excluded in _exclusions(rule) if not allowed and (reason := excluded(series))]
+    reasons = list(exclusions(rule, series))
     for condition in rule.conditions:
         passed, reason = test(condition, series)
         if not passed:
@@ -221,6 +222,8 @@ def test(condition: Condition, series: SeriesSummary) -> tuple[bool, str]:
     values = _values(condition.attribute, series)
     folded = {value.casefold() for value in values}
     found = _quote(condition.attribute, values)
+    if condition.attribute == BODY_REGION and (source := body_regions(series)[1]):
+        found += f" (by {source})"
     match condition:
         case OneOf(attribute, wanted):
             passed = any(value.casefold() in folded for value in wanted)
@@ -265,66 +268,9 @@ def _values(attribute: str, series: SeriesSummary) -> tuple[str, ...]:
         return (f"{value:g}" if isinstance(value, float) else str(value),)
     if attribute == "Modality":
         return (series.modality,)
+    if attribute == BODY_REGION:
+        return body_regions(series)[0]
     return series.values(attribute)
-
-
-_Excluded = Callable[[SeriesSummary], str]
-
-
-def _exclusions(rule: Rule) -> tuple[tuple[bool, _Excluded], ...]:
-    return (
-        (rule.allow_localizer, _localizer),
-        (rule.allow_derived, _derived),
-        (rule.allow_phantom, _phantom),
-        (rule.allow_burned_in, _burned_in),
-    )
-
-
-def _localizer(series: SeriesSummary) -> str:
-    # Image Type value 3 is LOCALIZER for scouts (PS3.3 C.8.2.1.1.1); vendors also say it in the description.
-    if "LOCALIZER" in {value.upper() for value in series.values("ImageType")}:
-        return "It is a localizer (ImageType)."
-    description = " ".join(series.values("SeriesDescription"))
-    if re.search(r"\b(localizer|scout|topogram|surview|scanogram|3.?plane)\b", description, re.IGNORECASE):
-        return "It is a localizer (SeriesDescription)."
-    return ""
-
-
-def _derived(series: SeriesSummary) -> str:
-    # Image Type value 1 DERIVED: pixel values are not original samples (PS3.3 C.7.6.1.1.2): MPR, MIP, subtraction.
-    # What a detector or an ultrasound system makes for presentation is DERIVED as well, and what there is to read:
-    # there value 2 tells it from a screen (PS3.3 C.8.11.3.1.1, C.8.5.6.1.1).
-    pictures = series.modality in _PICTURES
-    for header in series.headers:
-        types = tuple(value.upper() for value in header.attributes.get("ImageType", ()))
-        if types[:1] == ("DERIVED",) and not (pictures and types[1:2] == ("PRIMARY",)):
-            return f"It is derived, not original (ImageType {_list(types)})."
-    return ""
-
-
-def _phantom(series: SeriesSummary) -> str:
-    if "YES" in {value.upper() for value in series.values("QualityControlSubject")}:
-        return "It shows a quality control phantom (QualityControlSubject)."
-    words = " ".join(
-        value
-        for keyword in ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "ProtocolName")
-        for value in series.values(keyword)
-    )
-    # \b does not see "^" and "_" alike, so names such as QA^PHANTOM are split by hand.
-    tokens = {token.casefold() for token in re.split(r"[^A-Za-z0-9]+", words)}
-    if tokens & {"phantom", "phantoms", "qa", "qc", "acrphantom", "catphan", "qualitycontrol"}:
-        return "It looks like a quality control phantom (patient name, patient ID or description)."
-    return ""
-
-
-def _burned_in(series: SeriesSummary) -> str:
-    if "YES" in {value.upper() for value in series.values("BurnedInAnnotation")}:
-        return "It has annotation burned into the pixels (BurnedInAnnotation)."
-    if "SCREEN SAVE" in {value.upper() for value in series.values("ImageType")}:
-        return "It is a screen save (ImageType)."
-    if "WSD" in {value.upper() for value in series.values("ConversionType")}:
-        return "It is a workstation's secondary capture (ConversionType)."
-    return ""
 
 
 def _tie_break(series: SeriesSummary) -> tuple[float, int, float, str]:
@@ -346,7 +292,9 @@ def _compare(rule: Rule, best: SeriesSummary, other: SeriesSummary) -> str:
 
 
 def _found(pattern: str, value: str) -> bool:
-    return re.search(pattern, value[:_LONGEST_SEARCHED], re.IGNORECASE) is not None
+    """Search the text as it stands, and its words without accents: an underscore ends no word."""
+    text = value[:_LONGEST_SEARCHED]
+    return any(re.search(pattern, form, re.IGNORECASE) for form in dict.fromkeys((text, words_of(text))))
 
 
 def _number(text: str) -> float | None:

@@ -32,10 +32,10 @@ class ConditionEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     attribute: str = Field(
-        pattern=r"^([A-Z][A-Za-z0-9]*|orientation|slice_count|slice_spacing_mm|slice_thickness_mm|rows|columns)$",
+        pattern=r"^([A-Z][A-Za-z0-9]*|orientation|slice_count|slice_spacing_mm|slice_thickness_mm|rows|columns|body_region)$",
         description=(
             "A DICOM keyword, or a derived name: orientation, slice_count, slice_spacing_mm, slice_thickness_mm, "
-            "rows, columns."
+            "rows, columns, body_region."
         ),
     )
     one_of: Values | None = Field(None, description="At least one value equals one of these (case-insensitive).")
