@@ -62,15 +62,16 @@ class Roster(Generic[GuestT]):
         victims: list[GuestT] = []
         with self._lock:
             for limit, belongs in scopes:
-                inside = [guest for guest in self._guests.values() if belongs(guest)]
+                inside = [guest for guest in self._guests.values() if belongs(guest) and guest not in victims]
                 if len(inside) < limit:
                     continue
                 victim = self._stillest(inside)
                 if victim is None:
-                    return False
+                    return False  # nobody goes for a newcomer that does not come in
+                victims.append(victim)
+            for victim in victims:
                 del self._guests[victim.association_id]
                 self._leaving += 1
-                victims.append(victim)
         for victim in victims:
             victim.evict("evicted")
         return True

@@ -27,7 +27,7 @@ from worker.domain.errors import (
 from worker.domain.study import Admission, OfferedInstance, RefusedInstance
 from worker.store.database import Database
 from worker.store.faults import reach
-from worker.store.group import GroupThread, Ticket
+from worker.store.group import GroupThread, Ticket, unavailable
 from worker.store.indexing import Door, Offer, index, judge, known, own_results, record_conflict
 from worker.store.refusals import SetAside, kept_bytes, record, set_aside
 from worker.store.sessions import ListenerSession
@@ -69,9 +69,11 @@ class InstanceStore:
         How often the listener says in the database that it is alive (associations of a silent one count as closed).
     quarantine_bytes:
         How much refused material is kept at most; beyond it, only the record of the refusal.
+    answer_within_s:
+        How long an instance waits for its commit at most, before its sender is told to try again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that whoever starts a listener decides
         self,
         *,
         database: Database,
@@ -82,6 +84,7 @@ class InstanceStore:
         heartbeat_s: float = 10.0,
         group_limit: int = 128,
         quarantine_bytes: int = 2**30,
+        answer_within_s: float = 60.0,
     ) -> None:
         self._database = database
         self._spool = spool
@@ -91,6 +94,7 @@ class InstanceStore:
         self._heartbeat_s = heartbeat_s
         self._group_limit = group_limit
         self._quarantine_bytes = quarantine_bytes
+        self._answer_within_s = answer_within_s
         self._lock = threading.Lock()
         self._thread: GroupThread[_Item, Admission | None] | None = None
         # From here on: only the group's thread.
@@ -139,7 +143,7 @@ class InstanceStore:
             key = object_key(offered.sha256, offered.transfer_syntax_uid)
             # Here, on the thread that brought it: comparing large objects must not hold up the group.
             verified = self._spool.holds(key, offered.temporary)
-            admission = self._group().offer(_Offered(offered, key, verified)).wait()
+            admission = self._group().offer(_Offered(offered, key, verified)).wait(self._answer_within_s)
         finally:
             with suppress(OSError):
                 offered.temporary.unlink(missing_ok=True)
@@ -150,7 +154,7 @@ class InstanceStore:
     def refuse(self, refused: RefusedInstance) -> None:
         """Keep what was refused, with its reason, for people to look at. Never raises."""
         try:
-            self._group().offer(refused).wait()
+            self._group().offer(refused).wait(self._answer_within_s)
         except OverreadError as error:
             log.warning("refusal-not-recorded", extra={"code": refused.code, "error": error.code})
         finally:
@@ -169,6 +173,10 @@ class InstanceStore:
 
     def _group(self) -> GroupThread[_Item, Admission | None]:
         with self._lock:
+            if self._thread is not None and not self._thread.is_alive:
+                log.critical("group-thread-died")
+                self._thread = None
+                self._disconnect()
             if self._thread is None:
                 self._thread = GroupThread(
                     self._handle, name="group-commit", idle_s=self._heartbeat_s / 2, limit=self._group_limit
@@ -204,7 +212,7 @@ class InstanceStore:
                     self._commit([ticket])
                 return
             log.error("admission-defect", extra={"error": type(error).__name__})  # noqa: TRY400 - may quote a data set
-            self._fail(batch, _unavailable(f"an unexpected {type(error).__name__}"))
+            self._fail(batch, unavailable(f"an unexpected {type(error).__name__}"))
 
     def _fail(self, batch: Sequence[_Ticket], error: OverreadError) -> None:
         answer = error
@@ -299,7 +307,7 @@ class InstanceStore:
             offer.at = home
         # Retention deletes objects only inside of a writing transaction, so this answer holds until the commit.
         if not home.exists():
-            raise _unavailable("an object was deleted while it was being indexed")
+            raise unavailable("an object was deleted while it was being indexed")
 
     def _set_aside(self, connection: Connection, refused: Sequence[RefusedInstance]) -> list[SetAside]:
         if not refused:
@@ -319,9 +327,9 @@ class InstanceStore:
 
     def _disconnect(self) -> None:
         self._connection = None
+        stack, self._stack = self._stack, ExitStack()
         with suppress(OverreadError):
-            self._stack.close()
-        self._stack = ExitStack()
+            stack.close()
 
 
 def _one_of_each(tickets: Sequence[_Ticket]) -> tuple[list[_Ticket], list[_Ticket]]:
@@ -350,11 +358,3 @@ def _check_uids(offered: OfferedInstance) -> None:
             next_step="The sender must be corrected; the instance was not stored.",
             code="invalid-uid",
         )
-
-
-def _unavailable(what: str) -> StoreUnavailableError:
-    return StoreUnavailableError(
-        f"The instance was not stored: {what}.",
-        next_step="The sender should send it again.",
-        code="store-unavailable",
-    )

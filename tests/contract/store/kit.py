@@ -54,11 +54,18 @@ _FILES = itertools.count(1)
 
 @dataclass
 class DatabaseClock:
-    """The database's clock, as a test wants it. It also ticks a millisecond with each look."""
+    """The database's clock, as a test wants it. It also ticks a millisecond with each look.
+
+    ``dies``: the next look ends the thread that takes it, whatever that thread catches of errors.
+    """
 
     now: datetime = BEGAN
+    dies: bool = False
 
     def __call__(self, _connection: object) -> datetime:
+        if self.dies:
+            self.dies = False
+            raise SystemExit
         self.now += timedelta(milliseconds=1)
         return self.now
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.kit import PASSED, STUDY, Kit, results_of
-from worker.domain.errors import IdentityError, LeaseLostError, PermanentError
+from worker.domain.errors import IdentityError, LeaseLostError, PermanentError, StoreUnavailableError
 from worker.domain.job import JobKind, JobState
 from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, StudyInstanceUID
+from worker.store.admission import InstanceStore
 from worker.store.spool import object_key
 
 
@@ -367,3 +368,22 @@ def test_what_the_index_says_of_a_study(kit: Kit) -> None:
     assert counts.jobs == {JobState.RECEIVED: 1}
     assert counts.instance_bytes == sum(one.size_bytes for one in kit.evidence.of_route(kit.route_job()))
     assert SOPInstanceUID(f"{STUDY}.9.1") == kit.queries.conflicts()[0].sop_instance_uid
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_committing_thread_that_dies_costs_an_answer_and_not_the_service(kit: Kit) -> None:
+    kit.receive(1)
+    kit.clock.dies = True
+    with pytest.raises(StoreUnavailableError) as caught:
+        kit.store.admit(kit.offer(2))
+    assert caught.value.code == "store-unavailable"
+    assert kit.store.admit(kit.offer(2)) is Admission.STORED
+    assert len(kit.evidence.of_route(kit.route_job())) == 2
+
+
+def test_an_instance_waits_for_its_commit_no_longer_than_it_may(kit: Kit) -> None:
+    impatient = InstanceStore(database=kit.database, spool=kit.spool, listener_id="other", answer_within_s=0.05)
+    with kit.database.write(), pytest.raises(StoreUnavailableError):
+        impatient.admit(kit.offer(1))
+    impatient.close()
+    assert kit.store.admit(kit.offer(1)) in (Admission.STORED, Admission.REPEATED)

@@ -71,6 +71,29 @@ def test_a_limit_of_one_peer_is_paid_by_that_peer() -> None:
     assert [guest.evicted for guest in (other, *mine)] == ["", "", "evicted"]
 
 
+def test_nobody_goes_for_a_newcomer_that_another_limit_keeps_out() -> None:
+    roster: Roster[Guest] = Roster(Limits(associations=3, associations_per_calling_ae=1))
+    still = Guest("still", calling_ae_title="CT1", still_since=_long_ago(100))
+    busy = [Guest(name, calling_ae_title=name, busy=True, still_since=_long_ago(100)) for name in ("MR", "US", "XA")]
+    for guest in (still, *busy):
+        roster.enter(guest)
+    assert not roster.make_room("10.0.0.1", "CT1")
+    assert not still.evicted
+    assert roster.everybody() == [still, *busy]
+    for guest in (still, *busy):
+        roster.leave(guest)
+    assert roster.wait_until_empty(0.01)
+
+
+def test_one_that_goes_makes_room_in_every_limit() -> None:
+    roster: Roster[Guest] = Roster(Limits(associations=2, associations_per_calling_ae=2, associations_per_peer=2))
+    guests = [Guest("older", still_since=_long_ago(100)), Guest("younger", still_since=_long_ago(50))]
+    for guest in guests:
+        roster.enter(guest)
+    assert roster.make_room("10.0.0.1", "A")
+    assert [guest.evicted for guest in guests] == ["evicted", ""]
+
+
 def test_a_victim_counts_until_its_thread_is_gone() -> None:
     roster: Roster[Guest] = Roster(Limits(associations=1))
     victim = Guest("victim", still_since=_long_ago(10))

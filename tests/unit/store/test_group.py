@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from worker.domain.errors import StoreUnavailableError
 from worker.store.group import GroupThread, Ticket
 
 
@@ -93,8 +94,72 @@ def test_closing_commits_what_waits() -> None:
     gate.set()
     closer.join(10)
     assert done == [0, 1, 2, 3, 4]
-    with pytest.raises(RuntimeError):
+    with pytest.raises(StoreUnavailableError):
         thread.offer(6)
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError])
+def test_what_a_group_meets_costs_that_group_alone(error: type[Exception]) -> None:
+    def handle(group: Sequence[Ticket[int, int]]) -> None:
+        for ticket in group:
+            if ticket.item == 0:
+                raise error
+            ticket.succeed(ticket.item)
+
+    thread: GroupThread[int, int] = GroupThread(handle, name="test", idle_s=60, limit=1)
+    with pytest.raises(StoreUnavailableError):
+        thread.offer(0).wait()
+    assert thread.offer(1).wait() == 1
+    thread.close()
+
+
+def test_what_is_left_unsettled_is_told_so() -> None:
+    thread: GroupThread[int, int] = GroupThread(lambda _: None, name="test", idle_s=60, limit=9)
+    with pytest.raises(StoreUnavailableError):
+        thread.offer(1).wait()
+    thread.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_waits_for_a_thread_that_dies_is_told_so() -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    def handle(group: Sequence[Ticket[int, int]]) -> None:
+        if group:
+            entered.set()
+            gate.wait(10)
+            raise SystemExit
+
+    thread: GroupThread[int, int] = GroupThread(handle, name="test", idle_s=60, limit=1)
+    first = thread.offer(1)
+    assert entered.wait(10)
+    second = thread.offer(2)
+    gate.set()
+    for ticket in (first, second):
+        with pytest.raises(StoreUnavailableError):
+            ticket.wait()
+    with pytest.raises(StoreUnavailableError):
+        thread.offer(3)
+
+
+def test_a_wait_has_an_end_and_what_nobody_waits_for_is_not_committed() -> None:
+    done: list[int] = []
+    gate = threading.Event()
+
+    def handle(group: Sequence[Ticket[int, int]]) -> None:
+        gate.wait(10)
+        for ticket in group:
+            done.append(ticket.item)
+            ticket.succeed(0)
+
+    thread: GroupThread[int, int] = GroupThread(handle, name="test", idle_s=60, limit=1)
+    thread.offer(1)
+    with pytest.raises(StoreUnavailableError):
+        thread.offer(2).wait(0.01)
+    gate.set()
+    thread.offer(3).wait()
+    assert done == [1, 3]
+    thread.close()
 
 
 def test_idle_is_noticed() -> None:
