@@ -77,11 +77,10 @@ def environment(config: Path | None, changes: Mapping[str, str]) -> dict[str, st
     return merged
 
 
-def settings_for(config: Path | None, data: Path | None = None, *, log_style: str | None = None) -> Settings:
-    """Load the configuration for a command, and set up its logs."""
+def settings_for(config: Path | None, data: Path | None = None, *, process: str = "") -> Settings:
+    """Load the configuration for a command, and set up its logs; ``process`` names it there."""
     settings = load(config, environ=environment(config, overrides(data=data)))
-    style = log_style or settings.log.format
-    logs.configure(level=settings.log.level, style="text" if style == "text" else "json" if style == "json" else "auto")
+    logs.configure(level=settings.log.level, style=settings.log.format, process=process)
     return settings
 
 

@@ -68,7 +68,7 @@ def listen(config: Config = None, data: Data = None) -> None:
     from worker.wiring import receiving
 
     with console.reporting():
-        settings = settings_for(config, data)
+        settings = settings_for(config, data, process="listener")
         stop = Stop()
         listener = receiving.listener(settings)
         listener.start()
@@ -88,7 +88,7 @@ def sweep(config: Config = None, data: Data = None) -> None:
     from worker.wiring import chores, sweeping
 
     with console.reporting():
-        settings = settings_for(config, data)
+        settings = settings_for(config, data, process="sweeper")
         stop = Stop()
         sweeper = sweeping.sweeper(settings)
         wait_s = SWEEP_EVERY_S
@@ -115,8 +115,9 @@ def work(
     from worker.wiring import working
 
     with console.reporting():
-        settings = settings_for(config, data)
-        working.run_worker(settings, lane or list(Lane))
+        lanes = list(dict.fromkeys(lane or Lane))
+        settings = settings_for(config, data, process="-".join(["worker", *lanes]))
+        working.run_worker(settings, lanes)
 
 
 def flower(config: Config = None, data: Data = None) -> None:
@@ -124,4 +125,4 @@ def flower(config: Config = None, data: Data = None) -> None:
     from worker.wiring import flower as monitor
 
     with console.reporting():
-        monitor.run(settings_for(config, data))
+        monitor.run(settings_for(config, data, process="flower"))

@@ -114,12 +114,13 @@ def up(
         changes = overrides(data=data, ae_title=aet, bind=bind, port=port, send_to=send_to or (), flower=flower)
         environ = environment(config, changes)
         settings = load(environ=environ)
-        logs.configure(level=settings.log.level, style=settings.log.format)
+        logs.configure(level=settings.log.level, style=settings.log.format, process="up")
         stop = Stop()
         installation = Installation(settings, environ)
         try:
             installation.start()
-            _say_where(settings)
+            if not logs.is_json():  # each line on standard error is then an event
+                _say_where(settings)
             while not stop.wait(WATCH_EVERY_S):
                 installation.watch_once()
         finally:

@@ -182,7 +182,7 @@ class DemoPacs:
             return 0xC000
         if new:
             self._kept(instance)
-        log.info("demo-stored", extra={"sop_instance_uid": instance.sop_instance_uid, "new": new})
+        log.debug("demo-stored", extra={"sop_instance_uid": instance.sop_instance_uid, "new": new})
         return 0x0000
 
     def _on_find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:

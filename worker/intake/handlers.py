@@ -255,7 +255,7 @@ class _ArrivingInstance:
                 association_id=self._caller.association_id,
             )
         )
-        log.info(
+        log.debug(  # one line for each instance is too many for a day: the ledger has them
             "instance-received",
             extra={
                 "outcome": admission.value,

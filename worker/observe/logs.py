@@ -1,7 +1,8 @@
 """Logs are events with ids: one line each, no patient, no text from the wire.
 
 A record's message is a constant event name; what varies is in ``extra``, and only the fields of ``FIELDS`` are
-written. Exception texts of other libraries may quote a data set, so only the type and the code positions are kept.
+written. Exception texts of other libraries may quote a data set, so only the type and the code positions are kept. What
+a library logs itself becomes the event ``library-message``: where it was said, and its words before any value went in.
 """
 
 from __future__ import annotations
@@ -25,16 +26,31 @@ FIELDS = (
 )  # fmt: skip
 """The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
 
-SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL")
+SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL", "py.warnings")
 """Libraries whose messages quote data sets. What matters of them is translated at our borders and logged by us."""
 
-NOISY = ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado")
+NOISY = ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado", "celery", "flower")
 """Nothing below a warning is ever wanted of these: SQL statements carry values."""
+
+OURS = "worker"
+"""Loggers below this name are ours: their messages are constants."""
 
 
 class _Formatter(logging.Formatter):
+    """``process`` is the part of the system that speaks; several may share one stream."""
+
+    def __init__(self, *, process: str = "") -> None:
+        super().__init__()
+        self._process = process
+
+    def event(self, record: logging.LogRecord) -> str:
+        return record.getMessage() if _is_ours(record) else "library-message"
+
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
-        values = {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+        values: dict[str, object] = {"process": self._process} if self._process else {}
+        if not _is_ours(record):
+            values |= _of_a_library(record)
+        values |= {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
         if record.exc_info and record.exc_info[0] is not None:
             values["error"] = record.exc_info[0].__name__
             values["where"] = _positions(record)
@@ -47,7 +63,7 @@ class JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "level": record.levelname, "logger": record.name, "event": record.getMessage()}
+        line = {"at": at, "level": record.levelname, "logger": record.name, "event": self.event(record)}
         return json.dumps(line | self.fields(record), default=str)
 
 
@@ -57,7 +73,7 @@ class TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        event = json.dumps(record.getMessage())[1:-1]
+        event = json.dumps(self.event(record))[1:-1]
         fields = " ".join(f"{name}={_plain(value)}" for name, value in self.fields(record).items())
         return f"{at} {record.levelname:<7} {event} {fields}".rstrip()
 
@@ -66,13 +82,20 @@ OUR_FORMATTERS = (JsonFormatter, TextFormatter)
 
 
 def configure(
-    *, level: str = "INFO", style: Literal["auto", "json", "text"] = "auto", stream: IO[str] | None = None
+    *,
+    level: str = "INFO",
+    style: Literal["auto", "json", "text"] = "auto",
+    stream: IO[str] | None = None,
+    process: str = "",
 ) -> None:
-    """Set up logging for this process. ``auto`` writes text to a terminal and JSON lines elsewhere."""
+    """Set up logging for this process. ``auto`` writes text to a terminal and JSON lines elsewhere.
+
+    ``process`` names the part of the system that this process is; each line says it.
+    """
     stream = stream or sys.stderr
     text = style == "text" or (style == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    handler.setFormatter(TextFormatter(process=process) if text else JsonFormatter(process=process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -84,6 +107,23 @@ def configure(
         library.propagate = False
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == OURS
+
+
+def _of_a_library(record: logging.LogRecord) -> dict[str, object]:
+    """Where a library said something. A message that is not a template may have values in it: then that is all."""
+    said: dict[str, object] = {"logger": record.name, "where": f"{record.module}:{record.lineno}"}
+    if record.args and isinstance(record.msg, str):
+        said["reason"] = record.msg
+    return said
+
+
+def is_json() -> bool:
+    """Tell whether this process writes its log as JSON lines."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
 
 
 def _plain(value: object) -> str:

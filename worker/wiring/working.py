@@ -20,6 +20,7 @@ from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.settings import Settings
+from worker.tasks import program
 from worker.tasks.lanes import Lane
 from worker.tasks.work import at_child_start, before_first_task, register
 from worker.wiring import brokers, offline, stores
@@ -146,17 +147,4 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     if Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
     concurrency = settings.work.concurrency if Lane.ANALYSE in lanes else 2 if Lane.DELIVER in lanes else 1
-    names = "-".join(lane.value for lane in lanes)
-    app.worker_main(
-        [
-            "worker",
-            f"--queues={','.join(lane.queue for lane in lanes)}",
-            f"--concurrency={concurrency}",
-            f"--hostname={names}-{os.getpid()}@%h",
-            "--pool=prefork",
-            "--optimization=fair",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel=WARNING",
-        ]
-    )
+    program.run(app, lanes, concurrency=concurrency)

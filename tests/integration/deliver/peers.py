@@ -56,6 +56,10 @@ class Pacs:
     def uids(self) -> list[str]:
         return [uid for uid, _, _ in self.offered]
 
+    def bind(self, event: evt.EventType, handler: Callable[[Any], Any]) -> None:
+        """Handle another event of the associations that come."""
+        self._server.bind(event, handler)
+
     def __enter__(self) -> Pacs:
         self._server = self._ae.start_server(
             ("127.0.0.1", 0),

@@ -70,3 +70,10 @@ def overread_arguments(words: list[str]) -> list[str] | None:
         if Path(word).name == "overread" and (index == 0 or words[0] == "docker"):
             return words[index + 1 :]
     return None
+
+
+def log_events() -> list[tuple[str, tuple[str, ...]]]:
+    """The events that the runbook names, each with the processes that may write it."""
+    table = DOCUMENTS["docs/operations.md"].partition("| event | process | meaning |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()[2:]]
+    return [(event.strip("`"), tuple(processes.split(", "))) for _, event, processes, *_ in rows]

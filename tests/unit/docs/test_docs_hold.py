@@ -19,6 +19,7 @@ from tests.unit.docs.markdown import (
     command_lines,
     inline,
     links,
+    log_events,
     overread_arguments,
 )
 from worker.cli.main import build
@@ -144,13 +145,10 @@ def test_every_bad_input_has_a_test_that_names_it() -> None:
             assert re.search(rf"[\"'`]{re.escape(code)}[\"'`:]", path.read_text(encoding="utf-8")), f"{code}: {link}"
 
 
-@pytest.mark.parametrize("name", ["docs/operations.md"])
-def test_log_events_exist(name: str) -> None:
+def test_log_events_exist() -> None:
+    """That each process really writes them is shown in tests/e2e/test_events.py."""
     literals, _ = _source_texts()
-    table = DOCUMENTS[name].partition("| event | meaning |")[2].partition("\n\n")[0]
-    events = [code for line in table.splitlines()[2:] for code in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
-    assert len(events) > 5
-    assert [event for event in events if event not in literals] == []
+    assert [event for event, _ in log_events() if event not in literals] == []
 
 
 @pytest.mark.parametrize(

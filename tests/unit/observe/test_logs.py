@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_line_from_the_wire_cannot_forge_another_line(stream: io.StringIO) -> 
 
 def test_only_listed_fields_are_written(stream: io.StringIO) -> None:
     logs.configure(style="json", stream=stream)
-    logging.getLogger("x").info("event", extra={"job_id": "j", "patient_name": "Doe^Jane"})
+    logging.getLogger("worker.x").info("event", extra={"job_id": "j", "patient_name": "Doe^Jane"})
     line = json.loads(stream.getvalue())
     assert line["job_id"] == "j"
     assert "Doe" not in stream.getvalue()
@@ -51,11 +52,35 @@ def test_an_exception_is_its_type_and_place_never_its_text(stream: io.StringIO) 
     try:
         int("Doe^Jane")
     except ValueError:
-        logging.getLogger("x").exception("event")
+        logging.getLogger("worker.x").exception("event")
     line = json.loads(stream.getvalue())
     assert line["error"] == "ValueError"
     assert "test_logs" in line["where"]
     assert "Doe" not in stream.getvalue()
+
+
+def test_a_library_is_quoted_without_its_values(stream: io.StringIO) -> None:
+    logs.configure(style="json", stream=stream, process="listener")
+    library = logging.getLogger("celery.worker.consumer")
+    library.error("Received unregistered task of %s", "Doe^Jane")
+    library.error(f"the body was {'Doe^Jane'}")
+    library.info("not even that")
+    template, whole = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert {template["event"], whole["event"]} == {"library-message"}
+    assert template["logger"] == "celery.worker.consumer"
+    assert template["reason"] == "Received unregistered task of %s"
+    assert "test_logs" in whole["where"]
+    assert "Doe" not in stream.getvalue()
+    logs.configure(style="text", stream=stream)
+    library.error("the body was %s", "Doe^Jane")
+    assert "Doe" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_each_line_says_which_process_speaks(stream: io.StringIO, style: Literal["json", "text"]) -> None:
+    logs.configure(style=style, stream=stream, process="worker-analyse")
+    logging.getLogger("worker.x").info("event")
+    assert "worker-analyse" in stream.getvalue()
 
 
 def test_libraries_that_quote_data_sets_are_silent_at_every_level(stream: io.StringIO) -> None:

@@ -1,0 +1,47 @@
+"""Celery's worker as a program: what it is started with, and that it leaves our log and standard output alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from worker.tasks.lanes import Lane
+
+
+def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:
+    """Run one worker with this many child processes until SIGTERM. It logs as this process was told to.
+
+    Standard output goes nowhere from now on: Celery prints its banner there, and a word for people at each signal.
+    """
+    setup_logging.connect(_keep_ours, weak=False)
+    _mute(sys.__stdout__)
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--queues={','.join(lane.queue for lane in lanes)}",
+            f"--concurrency={concurrency}",
+            f"--hostname={'-'.join(lanes)}-{os.getpid()}@%h",
+            "--pool=prefork",
+            "--optimization=fair",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+def _keep_ours(**_: Any) -> None:
+    """That somebody hears this signal is what tells Celery that logging is set up, in this process and its children."""
+
+
+def _mute(stream: Any) -> None:
+    if stream is None:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
