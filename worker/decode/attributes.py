@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
 
+from worker.functional_groups.groups import items_of
+
 Attributes = dict[str, tuple[str, ...]]
 
 MAXIMUM_VALUE_BYTES = 65_536
@@ -40,32 +42,14 @@ _CHARSET_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _PLAIN_TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
-_EVERY_FRAME = frozenset({"ImagePositionPatient"})
 _DELIMITERS = {0x0A, 0x0C, 0x0D, 0x5C, 0x5E, 0x3D}
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 
 
-def attributes_of(dataset: Dataset) -> Attributes:
-    """All top-level attributes with a keyword that are text or numbers, and those promoted from sequences.
-
-    Promoted are the code sequences of ``CODED``, and every value of the functional groups of a multi-frame object
-    (PS3.3 C.7.6.16) under its own keyword, where the top level has no value of that keyword: the distinct values in
-    frame order, and for Image Position (Patient) those of every frame. FrameType also becomes ImageType where that
-    is missing.
-    """
-    found = dict(_plain(dataset))
-    found.update({name: values for name, values in _coded(dataset).items() if name not in found})
-    for name, values in _functional_groups(dataset).items():
-        found.setdefault(name, values)
-    if "ImageType" not in found and "FrameType" in found:
-        found["ImageType"] = found["FrameType"]
-    return found
-
-
-def plain_attributes(dataset: Dataset) -> Attributes:
-    """Only the attributes of this level, nothing promoted."""
-    return dict(_plain(dataset))
+def plain_attributes(dataset: Dataset, inherited: list[str] | None = None) -> Attributes:
+    """Only the attributes of this level, nothing promoted. ``inherited`` are the encodings of the level above."""
+    return dict(_plain(dataset, inherited))
 
 
 def text_of(dataset: Dataset, keyword_tag: int) -> str:
@@ -106,20 +90,6 @@ def values_of(element: RawDataElement | DataElement, *, encodings: list[str], si
     return _cleaned([text] if vr in _ONE_VALUE else text.split("\\"))
 
 
-def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Items of a sequence; empty when it is absent, or is no sequence."""
-    element = dataset.get(keyword)
-    return list(element) if isinstance(element, DicomSequence) else []
-
-
-def sequences_of(dataset: Dataset) -> Iterator[DicomSequence]:
-    """All sequences of this level that have items, in tag order. Nothing else is converted."""
-    for element in list(dataset.elements()):
-        is_sequence = isinstance(element.value, DicomSequence) or _vr(element, signed=False) == "SQ"
-        if is_sequence and (items := dataset[element.tag].value):
-            yield items
-
-
 def _plain(dataset: Dataset, inherited: list[str] | None = None) -> Iterator[tuple[str, tuple[str, ...]]]:
     encodings = encodings_of(dataset, inherited)
     signed = _is_signed(dataset)
@@ -132,7 +102,8 @@ def _plain(dataset: Dataset, inherited: list[str] | None = None) -> Iterator[tup
             yield keyword, values
 
 
-def _coded(dataset: Dataset) -> Attributes:
+def coded_attributes(dataset: Dataset) -> Attributes:
+    """Code meanings and code values of the sequences of ``CODED`` at this level, under their names."""
     found: Attributes = {}
     for sequence, name in CODED.items():
         items = items_of(dataset, sequence) if sequence in dataset else []
@@ -150,27 +121,6 @@ def _codes(items: list[Dataset], name: str) -> Attributes:
         if values:
             found[name + suffix] = values
     return found
-
-
-def _functional_groups(dataset: Dataset) -> Attributes:
-    collected: dict[str, list[str]] = {}
-    seen: set[tuple[str, tuple[str, ...]]] = set()
-    encodings = encodings_of(dataset)
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for frame in items_of(dataset, keyword) if keyword in dataset else []:
-            for name, values in _one_frame(frame, encodings):
-                # a vector is distinct as a whole, so that the joined values keep a multiple of its length
-                if name in _EVERY_FRAME or (name, values) not in seen:
-                    seen.add((name, values))
-                    collected.setdefault(name, []).extend(values)
-    return {name: tuple(values) for name, values in collected.items()}
-
-
-def _one_frame(frame: Dataset, encodings: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for sequence in sequences_of(frame):
-        for macro in sequence:
-            yield from _plain(macro, encodings)
-            yield from _coded(macro).items()
 
 
 def _numbers(raw: bytes, letter: str, *, little_endian: bool) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from worker.decode.attributes import Attributes, attributes_of, floats, integer
+from worker.decode.attributes import Attributes, floats, integer
 from worker.decode.bounded import ReadLimits
+from worker.decode.frame_attributes import attributes_of
 from worker.decode.geometry import axes_of, groups_of_orientation, median_spacing_mm, name_of_orientation
 from worker.decode.kinds import intent_of
 from worker.decode.outcomes import UnreadableInstanceError

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from worker.decode.attributes import floats, integer, items_of, plain_attributes
+from worker.decode.attributes import floats, integer, plain_attributes
 from worker.decode.outcomes import PixelDataError
+from worker.functional_groups.groups import FunctionalGroups, items_of
+from worker.functional_groups.macros import PIXEL_VALUE_TRANSFORMATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +74,15 @@ def transforms_of(dataset: Dataset, *, frames: int, name: str) -> tuple[Modality
     PixelDataError
         ``bad-modality-lut`` when a rescale is not a number, has slope 0, or the table is broken.
     """
+    groups = FunctionalGroups(dataset)
+    found = [groups.macro(PIXEL_VALUE_TRANSFORMATION, frame) for frame in range(frames)]
+    if any(found):
+        return tuple(_rescale(plain_attributes(items[0]), name) if items else None for items in found)
     tables = items_of(dataset, "ModalityLUTSequence")
     if tables:
         signed = integer(plain_attributes(dataset), "PixelRepresentation") == 1
         return (_table(tables[0], signed=signed, name=name),) * frames
-    shared = _pixel_value_transformation(items_of(dataset, "SharedFunctionalGroupsSequence"), name)
-    per_frame = items_of(dataset, "PerFrameFunctionalGroupsSequence")
-    if shared and shared[0] is not None:
-        return (shared[0],) * frames
-    if len(per_frame) == frames:
-        found = _pixel_value_transformation(per_frame, name)
-        if any(transform is not None for transform in found):
-            return tuple(found)
     return (_rescale(plain_attributes(dataset), name),) * frames
-
-
-def _pixel_value_transformation(groups: list[Dataset], name: str) -> list[ModalityTransform]:
-    found: list[ModalityTransform] = []
-    for group in groups:
-        items = items_of(group, "PixelValueTransformationSequence")
-        found.append(_rescale(plain_attributes(items[0]), name) if items else None)
-    return found
 
 
 def _rescale(attributes: Mapping[str, tuple[str, ...]], name: str) -> Rescale | None:

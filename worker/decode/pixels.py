@@ -8,10 +8,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.attributes import Attributes, attributes_of
+from worker.decode.attributes import Attributes
 from worker.decode.bounded import ReadLimits
 from worker.decode.codecs import Words
 from worker.decode.encapsulation import require_pixels
+from worker.decode.frame_attributes import attributes_of
 from worker.decode.modality import ModalityTransform, transforms_of
 from worker.decode.outcomes import MemoryBudgetError, PixelDataError
 from worker.decode.parsing import ParsedInstance, parse, reading

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from worker.decode.attributes import floats, integer, items_of, plain_attributes
+from worker.decode.attributes import floats, integer, plain_attributes
+from worker.functional_groups.groups import items_of
 
 Values = Mapping[str, tuple[str, ...]]
 """Attributes as text, of ``attributes_of`` or of an item."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from worker.decode.attributes import Attributes, floats, items_of, plain_attributes, sequences_of
+from worker.decode.attributes import floats
+from worker.decode.frame_attributes import attributes_of_frames
 from worker.decode.outcomes import VolumeError
 from worker.domain.study import InstanceHeader
 from worker.domain.volume import SliceRef
+from worker.functional_groups.groups import FunctionalGroups
 
 TELLS_APART = (
     "StackID", "TemporalPositionIndex", "TemporalPositionIdentifier", "EffectiveEchoTime", "EchoTime", "EchoNumbers",
@@ -51,30 +53,21 @@ def planes_of(header: InstanceHeader, dataset: Dataset, *, instance: int) -> lis
     VolumeError
         ``no-geometry`` when a multi-frame object has no functional group per frame.
     """
-    per_frame = items_of(dataset, "PerFrameFunctionalGroupsSequence")
+    groups = FunctionalGroups(dataset)
     frames = header.number_of_frames
-    if not per_frame and frames == 1:
+    if not groups and frames == 1:
         return [_plane(header, header.attributes, instance=instance, frame=0, number=None)]
-    if len(per_frame) != frames:
+    if groups.described != frames and not (frames == 1 and groups.described == 0):
         raise VolumeError(
-            f"Instance {header.instance.sop_instance_uid} has {frames} frames and says where {len(per_frame)} of them "
-            "are; one position per frame was expected.",
+            f"Instance {header.instance.sop_instance_uid} has {frames} frames and says where {groups.described} of "
+            "them are; one position per frame was expected.",
             next_step="Exclude such series by a rule, or have them sent as single images.",
             code="no-geometry",
         )
-    shared = items_of(dataset, "SharedFunctionalGroupsSequence")
-    common = {**plain_attributes(dataset), **(_macros(shared[0]) if shared else {})}
     return [
-        _plane(header, {**common, **_macros(group)}, instance=instance, frame=index, number=index + 1)
-        for index, group in enumerate(per_frame)
+        _plane(header, attributes, instance=instance, frame=index, number=index + 1)
+        for index, attributes in enumerate(attributes_of_frames(dataset, frames))
     ]
-
-
-def _macros(group: Dataset) -> Attributes:
-    found: Attributes = {}
-    for sequence in sequences_of(group):
-        found.update(plain_attributes(sequence[0]))
-    return found
 
 
 def _plane(

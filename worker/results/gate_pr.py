@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from worker.domain.result import Check
+from worker.functional_groups.groups import FunctionalGroups
+from worker.functional_groups.macros import PIXEL_VALUE_TRANSFORMATION
 from worker.results.gate_key_slices import edges_on, key_of, slices_by_key, unshown
 from worker.results.gate_reading import Inspection, checked
-from worker.results.gate_seg_reading import group_of
 
 _POINTS = {"POINT": (1, 1), "POLYLINE": (2, 10_000), "CIRCLE": (2, 2), "ELLIPSE": (4, 4)}
 """Least and most points of a graphic type (PS3.3 C.10.5.1.2)."""
@@ -154,11 +155,7 @@ def _values(ds: Dataset, given: Inspection) -> Iterator[str]:
 
 
 def _transformation(image: Dataset, number: int | None) -> Dataset:
-    if number is None:
-        return image
-    shared = (image.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    own = (image.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * number)[number - 1]
-    return group_of(own, shared, "PixelValueTransformationSequence") or image
+    return image if number is None else FunctionalGroups(image).speaker(PIXEL_VALUE_TRANSFORMATION, number - 1)
 
 
 def _graphics(ds: Dataset, given: Inspection) -> Iterator[str]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from worker.domain.profile import SegmentEncoding
+from worker.functional_groups.groups import FunctionalGroups
+from worker.functional_groups.macros import PIXEL_MEASURES, PLANE_ORIENTATION, PLANE_POSITION
 from worker.results.gate_reading import code_of
 
 Vector = NDArray[np.float64]
@@ -92,11 +94,9 @@ def plane_of(image: Dataset, frame_number: int | None) -> tuple[Vector, Vector, 
     """Position, orientation and pixel spacing of an image in patient space, or of a frame of it."""
     place = orientation = measures = image
     if frame_number is not None:
-        own = image.PerFrameFunctionalGroupsSequence[frame_number - 1]
-        shared = (image.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        groups = FunctionalGroups(image)
         place, orientation, measures = (
-            group_of(own, shared, keyword)
-            for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+            groups.speaker(keyword, frame_number - 1) for keyword in (PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES)
         )
     return (
         np.array([float(v) for v in place.ImagePositionPatient]),

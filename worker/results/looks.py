@@ -16,6 +16,8 @@ from pydicom.filereader import dcmread
 
 from worker.domain.errors import PermanentError
 from worker.domain.study import StoredInstance
+from worker.functional_groups.groups import FunctionalGroups
+from worker.functional_groups.macros import FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION
 from worker.results.source import SourceFrame
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -146,8 +148,9 @@ def _letters(direction: Sequence[float]) -> str:
 
 def _look(ds: Dataset, number: int | None) -> Look:
     photometric = str(ds.get("PhotometricInterpretation") or "MONOCHROME2").strip()
-    rescale = _rescale(_group(ds, number, "PixelValueTransformationSequence"))
-    sequence = ds.get("ModalityLUTSequence")
+    values = _group(ds, number, PIXEL_VALUE_TRANSFORMATION)
+    rescale = _rescale(values)
+    sequence = ds.get("ModalityLUTSequence") if values is ds else None
     common = Dataset()
     for keyword in ("ImageLaterality", "Laterality", *_LOSSY):
         if ds.get(keyword) not in (None, ""):
@@ -158,7 +161,7 @@ def _look(ds: Dataset, number: int | None) -> Look:
     return Look(
         is_grey=photometric in _GREY,
         is_inverted=photometric == "MONOCHROME1",
-        window=_window(_group(ds, number, "FrameVOILUTSequence")),
+        window=_window(_group(ds, number, FRAME_VOI_LUT)),
         rescale=None if sequence else rescale,
         modality_lut=deepcopy(sequence[0]) if sequence else None,
         orientation=tuple(str(value) for value in ds.get("PatientOrientation") or ()),
@@ -169,16 +172,7 @@ def _look(ds: Dataset, number: int | None) -> Look:
 
 def _group(ds: Dataset, number: int | None, keyword: str) -> Dataset:
     """Functional group of a frame: its own, else the shared; the data set itself where it has none."""
-    if number is None:
-        return ds
-    for items in (ds.get("PerFrameFunctionalGroupsSequence"), ds.get("SharedFunctionalGroupsSequence")):
-        if not items:
-            continue
-        item: Dataset = items[number - 1 if len(items) > 1 else 0]
-        if item.get(keyword):
-            group: Dataset = item[keyword].value[0]
-            return group
-    return ds
+    return ds if number is None else FunctionalGroups(ds).speaker(keyword, number - 1)
 
 
 def _window(ds: Dataset) -> Window | None:

@@ -27,6 +27,8 @@ from worker.domain.study import (
     StoredInstance,
 )
 from worker.domain.volume import SliceRef, Volume
+from worker.functional_groups.groups import FunctionalGroups
+from worker.functional_groups.macros import PIXEL_MEASURES, PLANE_ORIENTATION, PLANE_POSITION
 from worker.results.header import COPIED, decoded_copy
 
 _AGREEING = (
@@ -349,12 +351,10 @@ def _without_frames(ds: Dataset) -> Dataset:
 
 
 def _functional_groups(ds: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:
-    """Plane position, orientation and pixel measures of a frame: its own, else the shared (PS3.3 C.7.6.16)."""
-    own = ds.PerFrameFunctionalGroupsSequence[number - 1]
-    shared = (ds.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    """What says plane position, orientation and pixel measures of a frame (PS3.3 C.7.6.16)."""
+    groups = FunctionalGroups(ds)
     position, orientation, measures = (
-        (own if keyword in own else shared)[keyword].value[0]
-        for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+        groups.speaker(keyword, number - 1) for keyword in (PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES)
     )
     return position, orientation, measures
 

@@ -13,9 +13,9 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut
 
 from tests.unit.decode.reading import volume_of
-from worker.decode.attributes import attributes_of
 from worker.decode.bounded import ReadLimits
 from worker.decode.brightness import open_brightness
+from worker.decode.frame_attributes import attributes_of
 from worker.decode.parsing import parse
 from worker.domain.volume import Space, Volume
 from worker.samples import fetch, obtain, pip_download
