@@ -132,6 +132,7 @@ def _write(
             for entry in findings_of(analysis.conclusion)
             for m in entry["measurements"] or [{"name": entry["kind"], "value": None, "unit": ""}]
         ],
+        "notes": [*analysis.conclusion.volume.notes, *analysis.conclusion.notes],
         "stages": list(watch.stages),
         "seconds": seconds,
     }
@@ -146,5 +147,7 @@ def _show(written: list[dict[str, object]], skipped: list[tuple[Path, str]]) -> 
             value = finding["statement"] if finding["value"] is None else f"{finding['value']:,.1f}"
             made.add_row(finding["structure"], finding["name"], value, finding["unit"])
         console.out.print(made)
+        for note in one["notes"]:  # type: ignore[attr-defined]
+            console.out.print(Text(f"note: {note}", style="dim"))
         for path in (*one["files"], one["picture"], *([one["view"]] if "view" in one else [])):  # type: ignore[misc]
             console.out.print(f"wrote {path}", soft_wrap=True)

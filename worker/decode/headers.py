@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from worker.decode.aside import set_aside
 from worker.decode.attributes import Attributes, floats, integer
 from worker.decode.bounded import ReadLimits
 from worker.decode.frame_attributes import attributes_of
@@ -100,12 +101,15 @@ def implied(instance: StoredInstance, attributes: Attributes) -> Attributes:
 def _summary(group: list[InstanceHeader]) -> SeriesSummary:
     ordered = tuple(sorted(group, key=lambda header: header.instance.sop_instance_uid))
     index = ordered[0].instance.header
-    images = [header for header in ordered if header.rows and header.columns]
+    aside = set_aside(ordered)
+    left_out = {one.sop_instance_uid for one in aside}
+    kept = [header for header in ordered if header.instance.sop_instance_uid not in left_out]
+    images = [header for header in kept if header.rows and header.columns]
     orientation, spacing = _geometry(images)
     thicknesses = [
         value for header in images for value in floats(header.attributes, "SliceThickness") or () if value > 0
     ]
-    modalities = Counter(header.instance.header.modality for header in ordered)
+    modalities = Counter(header.instance.header.modality for header in kept)
     return SeriesSummary(
         series_instance_uid=index.series_instance_uid,
         study_instance_uid=index.study_instance_uid,
@@ -117,6 +121,7 @@ def _summary(group: list[InstanceHeader]) -> SeriesSummary:
         slice_thickness_mm=median(thicknesses) if thicknesses else None,
         rows=_common([header.rows for header in images]),
         columns=_common([header.columns for header in images]),
+        aside=aside,
     )
 
 

@@ -63,7 +63,7 @@ class VolumeReader:
             Each with its code of ``outcomes.OUTCOMES``.
         """
         uid = series.series_instance_uid
-        images = [header for header in series.headers if header.rows and header.columns]
+        images = [header for header in series.kept if header.rows and header.columns]
         _require_images(images, series)
         planes_expected = sum(header.number_of_frames for header in images)
         largest = max((header.rows or 0) * (header.columns or 0) for header in images)
@@ -71,8 +71,7 @@ class VolumeReader:
         require_budget(needed, self._budget_bytes, what=f"series {uid}")
 
         parsed = [self._parse(header) for header in images]
-        aside = len(series.headers) - len(images)
-        extra = (f"{aside} objects of the series have no pixels and were left out",) if aside else ()
+        extra = series.notes
         if are_pictures(images):
             pictures = picture_volume(images, parsed, series=uid)
             log.info("volume-decoded", extra={"series_instance_uid": uid, "slices": len(pictures.slices)})
@@ -82,7 +81,10 @@ class VolumeReader:
             with reading(instance.name):
                 planes.extend(planes_of(header, instance.dataset, instance=index))
         decoder = _Decoder(images, parsed, series=uid)
-        stacked = stack(planes, series=uid, same_pixels=decoder.same_pixels)
+        try:
+            stacked = stack(planes, series=uid, same_pixels=decoder.same_pixels)
+        except VolumeError as error:
+            raise _without_what_is_aside(error, extra) from error
         voxels = decoder.decode(stacked.planes)
         decoder.note_undeclared_padding(voxels)
         frame_of_reference = stacked.planes[0].frame_of_reference_uid
@@ -170,6 +172,12 @@ class _Decoder:
                 next_step="Have the sender's software checked.",
                 code="no-hounsfield-units",
             )
+
+
+def _without_what_is_aside(error: VolumeError, notes: Sequence[str]) -> VolumeError:
+    """Say it with a refusal: a slice that seems to be missing may be one of these."""
+    words = "".join(f" {note[0].upper()}{note[1:]}." for note in notes)
+    return VolumeError(f"{error.message}{words}", next_step=error.next_step, code=error.code)
 
 
 def _require_images(images: Sequence[InstanceHeader], series: SeriesSummary) -> None:

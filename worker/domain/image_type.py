@@ -96,4 +96,5 @@ def _is_processed(value: str) -> bool:
 
 
 def _quoted(types: tuple[str, ...]) -> str:
-    return '"' + ", ".join(types)[:60] + '"'
+    # Results carry this as a note: no characters that an SR cannot hold.
+    return '"' + re.sub(r"[^A-Z0-9 _.,/-]", "?", ", ".join(types)[:60]) + '"'

@@ -146,6 +146,18 @@ class SeriesSummary:
         aside = {one.sop_instance_uid for one in self.aside}
         return tuple(header for header in self.headers if header.instance.sop_instance_uid not in aside)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was set aside, one sentence (without its full stop) for each reason."""
+        grouped: dict[str, list[str]] = {}
+        for one in self.aside:
+            grouped.setdefault(one.reason, []).append(one.sop_instance_uid)
+        return tuple(
+            f"{len(uids)} object{'s' * (len(uids) > 1)} of the series {'were' if len(uids) > 1 else 'was'} set aside: "
+            f"{reason} ({', '.join(uids[:3])}{', ...' if len(uids) > 3 else ''})"
+            for reason, uids in grouped.items()
+        )
+
     def values(self, keyword: str) -> tuple[str, ...]:
         """All distinct values that an attribute has over the series (each value of a multi-valued element)."""
         seen: dict[str, None] = {}

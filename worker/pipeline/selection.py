@@ -64,8 +64,13 @@ def decide(rules: Sequence[Rule], series: Sequence[SeriesSummary]) -> tuple[Deci
 def select(rules: Sequence[Rule], series: Sequence[SeriesSummary]) -> Selection:
     """Decide as ``decide`` does, and say what is to be run."""
     found = [_of_several(rule, series) if rule.further else _of_one(rule, series) for rule in rules]
+    notes = {one.series_instance_uid: tuple(f"{note}." for note in one.notes) for one in series}
     return Selection(
-        decisions=tuple(decision for one in found for decision in one.decisions),
+        decisions=tuple(
+            replace(decision, reasons=(*decision.reasons, *notes[decision.series_instance_uid]))
+            for one in found
+            for decision in one.decisions
+        ),
         choices=tuple(choice for one in found for choice in one.choices),
     )
 

@@ -191,11 +191,12 @@ def test_enhanced_object_counts_its_frames(tmp_path: Path) -> None:
     assert series.slice_spacing_mm == pytest.approx(1.5)
 
 
-def test_scout_among_slices_makes_it_mixed(tmp_path: Path) -> None:
+def test_a_scout_among_slices_is_none_of_them(tmp_path: Path) -> None:
     paths = a_ct_series(tmp_path, slices=3)
     scout = write(a_localizer(series="series", instance="scout"), tmp_path / "scout.dcm")
     series = series_of([*paths, scout])
-    assert (series.orientation, series.slice_count, series.slice_spacing_mm) == ("mixed", 4, None)
+    assert (series.orientation, series.slice_count, series.slice_spacing_mm) == ("axial", 3, 2.5)
+    assert [one.reason for one in series.aside] == ["a localizer (ImageType)"]
 
 
 def test_what_has_no_geometry_is_unknown(tmp_path: Path) -> None:

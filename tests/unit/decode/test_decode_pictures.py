@@ -236,7 +236,7 @@ def test_objects_without_pixels_are_left_out_and_said(tmp_path: Path) -> None:
     report = a_radiograph(instance="report", attributes={"Rows": None, "Columns": None, "PixelData": None})
     volume = volume_from(tmp_path, a_radiograph(values=VALUES), report)
     assert np.array_equal(volume.voxels, VALUES[None])
-    assert "1 objects of the series have no pixels" in volume.notes[-1]
+    assert "1 object of the series was set aside: without pixels" in volume.notes[-1]
 
 
 # --------------------------------------------------------------------------------------------------------- runs

@@ -19,7 +19,6 @@ from tests.builders import (
     a_ct_phantom,
     a_ct_series,
     a_ct_slice,
-    a_localizer,
     a_secondary_capture,
     an_enhanced_ct,
     an_enhanced_mr,
@@ -230,13 +229,16 @@ def test_stacks_side_by_side(tmp_path: Path) -> None:
     assert "side by side" in error.message
 
 
-def test_scout_in_the_series_is_named(tmp_path: Path) -> None:
-    paths = list(a_ct_series(tmp_path, slices=5))
-    scout = write(a_localizer(series="series", instance="scout"), tmp_path / "scout.dcm")
-    error = refused([*paths, scout])
+def test_mixed_orientations(tmp_path: Path) -> None:
+    paths = list(a_ct_series(tmp_path, slices=4))
+    across = [
+        write(a_ct_slice(orientation=CORONAL, position=(0, y, 0), instance=f"c{y}"), tmp_path / f"c{y}.dcm")
+        for y in (0, 5)
+    ]
+    error = refused([*paths, *across])
     assert error.code == "mixed-orientations"
-    assert "5 axial" in error.message
-    assert "1 coronal" in error.message
+    assert "4 axial" in error.message
+    assert "2 coronal" in error.message
 
 
 def test_mixed_matrix(tmp_path: Path) -> None:
@@ -309,7 +311,7 @@ def test_objects_without_pixels_are_left_out_and_said(tmp_path: Path) -> None:
     report = edit(write(a_ct_slice(instance="r"), tmp_path / "r.dcm"), PixelData=None, Rows=None, Columns=None)
     volume = volume_of([*paths, report])
     assert np.array_equal(volume.voxels, HU)
-    assert "1 objects of the series have no pixels" in volume.notes[0]
+    assert "1 object of the series was set aside: without pixels" in volume.notes[0]
 
 
 def test_single_slice_takes_its_thickness(tmp_path: Path) -> None:

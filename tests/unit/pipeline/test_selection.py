@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from worker.domain.routing import (
     Present,
     Rule,
 )
-from worker.domain.study import Digest
+from worker.domain.study import Digest, SetAside
 from worker.pipeline import selection
 from worker.pipeline.route import BoundRule, analysis_key, plan
 
@@ -110,6 +112,21 @@ def test_the_best_series_is_chosen_and_the_others_are_told_why() -> None:
     assert not decisions[thin.series_instance_uid].chosen
     assert "series 2.25.11 scores 2, this one 0" in " ".join(decisions[thin.series_instance_uid].reasons)
     assert 'slice_count is "3", not within at least 20.' in decisions[few.series_instance_uid].reasons
+
+
+def test_what_was_set_aside_decides_nothing_and_is_named_in_every_decision() -> None:
+    whole = a_series(count=3)
+    scout = replace(
+        whole.headers[2],
+        attributes={"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER"), "BurnedInAnnotation": ("YES",)},
+    )
+    uid = scout.instance.sop_instance_uid
+    series = replace(whole, headers=(*whole.headers[:2], scout), aside=(SetAside(uid, "a localizer (ImageType)"),))
+    (decision,) = selection.decide([CHEST], [series])
+    assert decision.chosen
+    assert decision.reasons[-1] == f"1 object of the series was set aside: a localizer (ImageType) ({uid})."
+    _, (planned,) = plan([BoundRule(CHEST, MODEL)], [series], config_digest=Digest("c" * 64))
+    assert len(planned.evidence) == 3  # who the patient is, it has to agree on
 
 
 @given(order=st.permutations(range(5)))
