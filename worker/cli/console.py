@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.domain.errors import ConfigurationError, OverreadError, PermanentError, TransientError
+from worker.observe.lines import takes
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -43,7 +44,9 @@ def exit_code(error: OverreadError) -> int:
 
 
 def print_error(error: OverreadError) -> None:
-    """One line of what is wrong and one of what to do."""
+    """One line of what is wrong and one of what to do; nothing on a standard error that takes no more."""
+    if not takes(sys.stderr, within_s=1.0):
+        return
     err.print(f"[bold red]error[/] [dim]({error.code})[/] ", end="")
     err.print(error.message, markup=False)
     if error.next_step:

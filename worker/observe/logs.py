@@ -14,6 +14,8 @@ import warnings
 from datetime import UTC, datetime
 from typing import IO, Literal
 
+from worker.observe.lines import LineHandler
+
 FIELDS = (
     "job_id", "delivery_id", "study_instance_uid", "series_instance_uid", "sop_instance_uid", "sop_class_uid",
     "transfer_syntax_uid", "association_id", "calling_ae_title", "called_ae_title", "peer", "destination", "model",
@@ -94,7 +96,7 @@ def configure(
     """
     stream = stream or sys.stderr
     text = style == "text" or (style == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    handler = _handler(stream)
     handler.setFormatter(TextFormatter(process=process) if text else JsonFormatter(process=process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -124,6 +126,14 @@ def _of_a_library(record: logging.LogRecord) -> dict[str, object]:
 def is_json() -> bool:
     """Tell whether this process writes its log as JSON lines."""
     return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
+
+
+def _handler(stream: IO[str]) -> logging.Handler:
+    try:
+        stream.fileno()
+    except (OSError, ValueError):  # in memory: it takes everything
+        return logging.StreamHandler(stream)
+    return LineHandler(stream)
 
 
 def _plain(value: object) -> str:

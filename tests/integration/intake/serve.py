@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.integration.intake.folder_store import FolderStore
 from worker.intake.limits import AccessPolicy
 from worker.intake.server import Listener
+from worker.observe import logs
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--spool", type=Path, required=True)
     parser.add_argument("--called", default="OVERREAD")
     chosen = parser.parse_args()
+    logs.configure(level="DEBUG")
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
