@@ -95,6 +95,7 @@ def a_broker(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             until(lambda: RedisLife(url)(), what="Redis answers")
             with Redis.from_url(url) as client:
                 client.set("overread.route", "no list")  # somebody shares our broker
+                client.lpush("overread.analyse", "7")
             yield url, server
         finally:
             server.kill()

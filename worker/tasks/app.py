@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from worker.tasks.consumer import LaneConsumer, stand_at_the_gate
 from worker.tasks.lanes import Lane
 
 PRIORITIES = 10
@@ -30,6 +31,7 @@ class BrokerOptions:
 
 def make_app(options: BrokerOptions) -> Celery:
     """Make the application. It is never the global one: two of them can live in one process (tests, the demo)."""
+    stand_at_the_gate()
     app = Celery("overread", broker=options.url, set_as_current=False, fixups=[])
     app.conf.update(
         task_serializer="json",
@@ -48,6 +50,10 @@ def make_app(options: BrokerOptions) -> Celery:
         worker_redirect_stdouts=False,
         worker_max_tasks_per_child=500,  # native libraries keep their peak; a new child starts clean (celery#4843)
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_consumer=f"{LaneConsumer.__module__}:{LaneConsumer.__name__}",
+        # Whoever reaches the broker could stop a lane unseen (cancel_consumer, rate_limit, shutdown). Flower lives on
+        # the events that workers send by themselves.
+        worker_enable_remote_control=False,
         worker_send_task_events=True,
         task_send_sent_event=False,
         task_time_limit=options.deadline_s + 30,
@@ -73,8 +79,9 @@ def _transport_options(options: BrokerOptions) -> dict[str, Any]:
     if not options.is_redis:
         return {"confirm_publish": True}
     return {
-        # A message that is redelivered rings for a job that is leased or done, and does nothing.
-        "visibility_timeout": int(options.deadline_s) + 600,
+        # A message lives until somebody takes it. The ledger rings again for what came to nothing, so kombu need not
+        # remember what it gave away: a book of its own in Redis that could be damaged, and would be read by all.
+        "ack_emulation": False,
         "priority_steps": list(range(PRIORITIES)),
         "queue_order_strategy": "priority",
         "socket_connect_timeout": 3,

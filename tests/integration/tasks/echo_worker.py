@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from worker.observe import logs
+from worker.tasks import program
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
 from worker.tasks.work import at_child_start, register
@@ -44,8 +46,8 @@ def main() -> None:
     app = make_app(BrokerOptions(url, deadline_s=60))
     register(app, lambda: UseCases(said), lambda *_args, **_kwargs: None)
     at_child_start(lambda: prepare(said))
-    queues = ",".join(lane.queue for lane in Lane)
-    app.worker_main(["worker", f"--queues={queues}", "--concurrency=1", "--pool=prefork", "--loglevel=ERROR"])
+    logs.configure(style="json", process="worker")
+    program.run(app, list(Lane), concurrency=1)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from worker.domain.errors import TransientError
 from worker.domain.job import JobId, JobKind
@@ -20,6 +27,7 @@ from worker.domain.result import DeliveryId
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.doorbell import CeleryDoorbell
+from worker.tasks.lanes import Lane
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "secret"  # noqa: S105 - of a server that lives as long as the test
@@ -101,6 +109,43 @@ def due(number: int, *, kind: JobKind | None, priority: int = 5) -> Due:
     return Due(job_id, delivery_id, kind, "analyse lungs 1.0.0", priority)
 
 
+@dataclass
+class Worker:
+    """One that runs, what it was called with, and its log."""
+
+    process: subprocess.Popen[bytes]
+    said: Path
+    log: Path
+
+    def lines(self) -> list[str]:
+        return self.said.read_text().splitlines() if self.said.exists() else []
+
+    def events(self) -> list[dict[str, Any]]:
+        *whole, _ = self.log.read_text().split("\n")
+        return [json.loads(line) for line in whole]
+
+    def codes(self) -> list[str]:
+        return [one["code"] for one in self.events() if one["event"] == "message-refused"]
+
+
+@contextmanager
+def a_worker(options: BrokerOptions, folder: Path) -> Iterator[Worker]:
+    said, log = folder / "said.txt", folder / "worker.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.tasks.echo_worker", options.url, str(said)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        yield Worker(process, said, log)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
+
+
 def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, tmp_path: Path) -> None:
     bell = CeleryDoorbell(make_app(options), options)
     # Rung before anybody works: the most urgent is taken first.
@@ -108,23 +153,78 @@ def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, t
         bell.ring(due(number, kind=JobKind.ANALYSE, priority=priority))
     bell.ring(due(4, kind=JobKind.ROUTE))
     bell.ring(due(5, kind=None))
-    said = tmp_path / "said.txt"
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.tasks.echo_worker", options.url, str(said)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait(lambda: said.exists() and len(said.read_text().splitlines()) == 6, what="five tasks ran")
-    finally:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(20)
-    lines = said.read_text().splitlines()
-    lines.remove("prepared True")  # in the child, and the tasks did not wait for its end
-    assert sorted(lines) == ["analyse id-1", "analyse id-2", "analyse id-3", "deliver id-5", "route id-4"]
-    assert [line for line in lines if line.startswith("analyse")] == ["analyse id-2", "analyse id-3", "analyse id-1"]
+    with a_worker(options, tmp_path) as worker:
+        wait(lambda: len(worker.lines()) == 6, what="five tasks ran")
+        lines = worker.lines()
+        lines.remove("prepared True")  # in the child, and the tasks did not wait for its end
+        assert sorted(lines) == ["analyse id-1", "analyse id-2", "analyse id-3", "deliver id-5", "route id-4"]
+        assert [line for line in lines if line.startswith("analyse")] == [
+            "analyse id-2",
+            "analyse id-3",
+            "analyse id-1",
+        ]
+        # Nobody commands it.
+        control = make_app(options).control
+        for command in ("pool_restart", "shutdown"):
+            control.broadcast(command)
+        control.cancel_consumer(Lane.ROUTE.queue)
+        control.rate_limit(Lane.ROUTE.task, "1/h")
+        # What is not ours is dropped, once, by the same process.
+        count = publish_what_is_not_ours(options)
+        wait(lambda: len(worker.codes()) == count, what="all of it was refused")
+        for number in (6, 7, 8):
+            bell.ring(due(number, kind=JobKind.ROUTE))
+        wait(lambda: worker.lines()[6:] == ["route id-6", "route id-7", "route id-8"], what="rings are taken")
+        assert worker.process.poll() is None
+        assert len(worker.codes()) == count
+        assert set(worker.codes()) == {
+            "message-malformed", "message-of-another-type", "message-too-long", "message-for-another-task",
+            "message-not-for-now",
+        }  # fmt: skip
+        assert "Doe" not in worker.log.read_text()
+
+
+def publish_what_is_not_ours(options: BrokerOptions) -> int:
+    """Through Celery, through kombu, and past both. Returns how many messages that were."""
+    app, queue = make_app(options), Lane.ROUTE.queue
+    send = {"queue": queue, "retry": False}
+    app.send_task("celery.chord_unlock", args=["Doe^Jane"], **send)
+    for args, kwargs in (([], {}), (["a", "b"], {}), ([7], {}), (["a"], {"patient": "Doe^Jane"}), (["Doe^Jane"], {})):
+        app.send_task(Lane.ROUTE.task, args=args, kwargs=kwargs, **send)
+    app.send_task(Lane.ROUTE.task, args=["a"], countdown=3600, **send)
+    app.send_task(Lane.ROUTE.task, args=["a"], expires=1e6, **send)
+    app.send_task(Lane.ROUTE.task, args=["a"], time_limit="Doe", soft_time_limit="Jane", **send)
+    app.send_task(Lane.ROUTE.task, args=["x" * 100_000], **send)
+    sent = 10
+    ours = {"task": Lane.ROUTE.task, "id": "a", "timelimit": [None, None]}
+    with app.connection_for_write() as connection, connection.Producer(serializer="json") as producer:
+        for body in (7, "Doe^Jane", None, {"task": Lane.ROUTE.task, "id": "a", "args": ["Doe^Jane"], "kwargs": {}}):
+            for headers in ({}, ours):
+                producer.publish(body, routing_key=queue, headers=headers)
+                sent += 1
+        for headers in ({**ours, "timelimit": ["Doe", "Jane"]}, {**ours, "eta": "never"}, {**ours, "id": 7}):
+            producer.publish([["a"], {}, {}], routing_key=queue, headers=headers)
+            sent += 1
+        raw = pickle.dumps([["a"], {}, {}])
+        kind = {"content_type": "application/x-python-serialize", "content_encoding": "binary"}
+        producer.publish(raw, routing_key=queue, headers=ours, **kind)
+        producer.publish(b"\xff\x00Doe", routing_key=queue, headers=ours, content_type="application/json")
+        kind = {"content_type": "application/json", "content_encoding": "utf-8"}
+        bomb = zlib.compress(bytes(64 << 20))
+        producer.publish(bomb, routing_key=queue, headers={**ours, "compression": "application/x-gzip"}, **kind)
+        producer.publish(b"[]", routing_key=queue, headers={**ours, "compression": ["zlib"]}, **kind)
+    sent += 4
+    if options.is_redis:
+        with Redis.from_url(options.url) as client:
+            for entry in ("7", "Doe^Jane", "[]", "{}", b"\xff", '{"properties": {}}', ENVELOPE_OF_ANOTHER_TYPE):
+                client.lpush(queue, entry)
+                sent += 1
+    return sent
+
+
+ENVELOPE_OF_ANOTHER_TYPE = json.dumps(
+    {"body": "!", "headers": {"compression": []}, "properties": {"delivery_tag": {}, "body_encoding": "base64"}}
+)
 
 
 def test_a_broker_that_is_away_is_said_at_once() -> None:

@@ -24,9 +24,10 @@ def test_messages_are_json_and_nothing_else_is_accepted() -> None:
     assert conf.worker_prefetch_multiplier == 1
 
 
-def test_a_redelivery_comes_later_than_the_longest_attempt() -> None:
-    conf = make_app(BrokerOptions("redis://127.0.0.1:1/0", deadline_s=7200)).conf
-    assert conf.broker_transport_options["visibility_timeout"] > 7200
+def test_nothing_is_remembered_in_redis_beside_the_queues_and_nobody_commands_a_worker() -> None:
+    conf = make_app(BrokerOptions("redis://127.0.0.1:1/0")).conf
+    assert conf.broker_transport_options["ack_emulation"] is False
+    assert conf.worker_enable_remote_control is False
 
 
 def test_rabbitmq_queues_have_priorities() -> None:
