@@ -65,7 +65,7 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no types
         message.reject_log_error(logger, self.connection_errors)
 
 
-class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+class RedisChannel(kombu_redis.Channel):
     """A list entry that is no envelope has been taken out already when it turns out so: it is only said."""
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -76,7 +76,7 @@ class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no t
             return True
 
 
-class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types
+class RedisTransport(kombu_redis.Transport):
     """kombu's, with the channel above."""
 
     Channel = RedisChannel
