@@ -133,4 +133,5 @@ def end_attempt(
 
 def due_in(seconds: float, now: datetime) -> Mapping[str, Any]:
     """Columns that schedule something."""
-    return {"not_before": now + timedelta(seconds=seconds), "scheduled_at": now, "rung_at": None}
+    due_at = now + timedelta(seconds=seconds)
+    return {"not_before": due_at, "scheduled_at": now, "rung_at": None, "ring_at": due_at}

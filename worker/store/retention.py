@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from worker.domain.job import UNFINISHED, JobId, JobState
 from worker.domain.result import DeliveryState
@@ -85,12 +85,15 @@ class _Candidate:
 
 
 class Retention:
-    """Deletes by age and size."""
+    """Deletes by age and size; at most ``batch`` refusals and histories in one run."""
 
-    def __init__(self, database: Database, spool: Spool, policy: RetentionPolicy | None = None) -> None:
+    def __init__(
+        self, database: Database, spool: Spool, policy: RetentionPolicy | None = None, *, batch: int = 10_000
+    ) -> None:
         self._database = database
         self._spool = spool
         self._policy = policy or RetentionPolicy()
+        self._batch = batch
 
     @property
     def policy(self) -> RetentionPolicy:
@@ -103,8 +106,8 @@ class Retention:
             now = self._database.now(connection)
             chosen = self._chosen(connection, now)
             of_chosen = _jobs_of(connection, {one.uid for one in chosen})
-            old_refusals = _old_refusals(connection, now - timedelta(seconds=self._policy.quarantine_s))
-            histories = _old_histories(connection, now - timedelta(seconds=self._policy.history_s))
+            old_refusals = _old_refusals(connection, now - timedelta(seconds=self._policy.quarantine_s), self._batch)
+            histories = _old_histories(connection, now - timedelta(seconds=self._policy.history_s), self._batch)
         orphans = 0
         gone = chosen
         if not dry_run:
@@ -272,10 +275,7 @@ def _candidates(connection: Connection, now: datetime) -> list[_Candidate]:
         .join(sizes, sizes.c.study_instance_uid == studies.c.study_instance_uid)
         .outerjoin(worked, worked.c.study_instance_uid == studies.c.study_instance_uid)
         .where(
-            studies.c.study_instance_uid.not_in(_studies_with(UNFINISHED)),
-            studies.c.study_instance_uid.not_in(
-                select(deliveries.c.study_instance_uid).where(deliveries.c.state.in_(_OPEN_DELIVERIES))
-            ),
+            *_nothing_to_do(studies.c.study_instance_uid),
             studies.c.study_instance_uid.not_in(promised_studies(now)),
         )
     ).all()
@@ -302,6 +302,12 @@ def _jobs_of(connection: Connection, uids: set[StudyInstanceUID]) -> dict[StudyI
 
 def _studies_with(states: Iterable[JobState]) -> Any:
     return select(jobs.c.study_instance_uid).where(jobs.c.state.in_(sorted(states)))
+
+
+def _nothing_to_do(uid: ColumnElement[Any]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Conditions on ``studies``, as ``_is_finished`` for one of them."""
+    on_the_way = select(deliveries.c.study_instance_uid).where(deliveries.c.state.in_(_OPEN_DELIVERIES))
+    return uid.not_in(_studies_with(UNFINISHED)), uid.not_in(on_the_way)
 
 
 def _is_finished(connection: Connection, uid: StudyInstanceUID) -> bool:
@@ -340,19 +346,23 @@ def _kept_bytes(connection: Connection) -> int:
     return total
 
 
-def _old_refusals(connection: Connection, before: datetime) -> list[Row[Any]]:
-    return list(connection.execute(select(refusals).where(refusals.c.at < before).limit(10_000)))
+def _old_refusals(connection: Connection, before: datetime, limit: int) -> list[Row[Any]]:
+    return list(connection.execute(select(refusals).where(refusals.c.at < before).order_by(refusals.c.id).limit(limit)))
 
 
-def _old_histories(connection: Connection, before: datetime) -> list[StudyInstanceUID]:
+def _old_histories(connection: Connection, before: datetime, limit: int) -> list[StudyInstanceUID]:
+    """What may go: the limit counts nothing else, or what must stay would hide the rest for ever."""
+    uid = studies.c.study_instance_uid
     rows = connection.execute(
-        select(studies.c.study_instance_uid)
+        select(uid)
         .where(
             studies.c.last_received_at < before,
-            studies.c.study_instance_uid.not_in(select(instances.c.study_instance_uid)),
-            studies.c.study_instance_uid.not_in(select(jobs.c.study_instance_uid).where(jobs.c.updated_at >= before)),
+            uid.not_in(select(instances.c.study_instance_uid)),
+            uid.not_in(select(jobs.c.study_instance_uid).where(jobs.c.updated_at >= before)),
+            *_nothing_to_do(uid),
         )
-        .limit(10_000)
+        .order_by(studies.c.last_received_at, uid)
+        .limit(limit)
     )
     return [StudyInstanceUID(row.study_instance_uid) for row in rows]
 

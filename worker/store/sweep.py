@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -63,7 +63,8 @@ class LedgerSweep(Generic[A, D]):
         As of ``LedgerOutbox``.
     ring_again_s:
         What was rung this long ago and was not claimed is rung again: the broker may have forgotten it. The pause
-        grows with the time that it has waited, up to a minute: more often than not it only waits its turn.
+        grows with the time that it has waited, up to a minute: more often than not it only waits its turn. Each has
+        its own pause, in the database: nothing that was rung hides what was not.
     window:
         Jobs of one kind that are at the broker at a time. The rest wait here, where their order is right, so that a
         long backlog is not repeated to the broker again and again.
@@ -158,10 +159,12 @@ class LedgerSweep(Generic[A, D]):
         job_ids = [one.job_id for one in due if one.job_id is not None]
         delivery_ids = [one.delivery_id for one in due if one.delivery_id is not None]
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(jobs.c.job_id.in_(job_ids)).values(rung_at=None))
-            connection.execute(
-                update(deliveries).where(deliveries.c.delivery_id.in_(delivery_ids)).values(rung_at=None)
-            )
+            now = self._database.now(connection)
+            for table, which in (
+                (jobs, jobs.c.job_id.in_(job_ids)),
+                (deliveries, deliveries.c.delivery_id.in_(delivery_ids)),
+            ):
+                connection.execute(update(table).where(which).values(rung_at=None, ring_at=now))
 
     def forget_rings(self) -> int:
         """Forget that anything was rung: all that was not claimed is due again at once. Returns how many there were."""
@@ -171,8 +174,9 @@ class LedgerSweep(Generic[A, D]):
             (deliveries, and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.rung_at.is_not(None))),
         )
         with self._database.write() as connection:
+            now = self._database.now(connection)
             for table, which in rung:
-                forgotten += connection.execute(update(table).where(which).values(rung_at=None)).rowcount
+                forgotten += connection.execute(update(table).where(which).values(rung_at=None, ring_at=now)).rowcount
         return forgotten
 
     def holders(self) -> tuple[str, ...]:
@@ -238,13 +242,9 @@ class LedgerSweep(Generic[A, D]):
 
     def _due_jobs(self, connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
         ready = and_(jobs.c.state == JobState.READY, _scheduled(jobs, now))
-        forgotten = and_(jobs.c.state == JobState.QUEUED, self._rung_long_ago(jobs, now))
+        forgotten = and_(jobs.c.state == JobState.QUEUED, _to_be_rung(jobs, now))
         order = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
-        found = [
-            row
-            for row in connection.execute(select(jobs).where(forgotten).order_by(*order).limit(limit))
-            if self._is_forgotten(row, now)
-        ]
+        found = list(connection.execute(select(jobs).where(forgotten).order_by(*order).limit(limit)))
         at_broker: dict[JobKind, int] = {
             row.kind: int(row.at_broker)
             for row in connection.execute(
@@ -262,39 +262,31 @@ class LedgerSweep(Generic[A, D]):
         return found[:limit]
 
     def _due_deliveries(self, connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
-        return [
-            row
-            for row in connection.execute(
+        return list(
+            connection.execute(
                 select(deliveries)
                 .where(
                     deliveries.c.state == DeliveryState.PENDING,
                     _scheduled(deliveries, now),
-                    self._rung_long_ago(deliveries, now),
+                    _to_be_rung(deliveries, now),
                     ~earlier_is_open(),
                 )
                 .order_by(deliveries.c.priority.desc(), deliveries.c.created_at, deliveries.c.delivery_id)
                 .limit(min(limit, self._window))
             )
-            if self._is_forgotten(row, now)
-        ]
+        )
 
-    def _rung_long_ago(self, table: Table, now: datetime) -> ColumnElement[bool]:
-        rung = table.c.rung_at
-        # Rung in the future: the clock was set back since.
-        return or_(rung.is_(None), rung <= now - self._ring_again, rung > now)
-
-    def _is_forgotten(self, row: Row[Any], now: datetime) -> bool:
-        """Rung so long ago, beside the time that it has waited, that the broker may have forgotten it."""
-        if row.rung_at is None or row.rung_at > now:
-            return True
-        pause = min(max(self._ring_again, (now - row.updated_at) / 4), _LONGEST_PAUSE)
-        return bool(now - row.rung_at >= pause)
+    def _rung(self, waiting_since: datetime, now: datetime) -> Mapping[str, Any]:
+        """Columns of what is rung now: if nobody claims it in so long a time, the broker may have forgotten it."""
+        pause = min(max(self._ring_again, (now - waiting_since) / 4), _LONGEST_PAUSE)
+        return {"rung_at": now, "ring_at": now + pause}
 
     def _ring_job(self, connection: Connection, row: Row[Any], now: datetime) -> D:
         if row.state is JobState.READY:
-            move(connection, row, JobState.QUEUED, reason="due", now=now, changes={"rung_at": now})
+            move(connection, row, JobState.QUEUED, reason="due", now=now, changes=self._rung(now, now))
         else:
-            connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(rung_at=now))
+            rung = self._rung(row.updated_at, now)
+            connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(**rung))
         model = f" {row.model_name} {row.model_version}" if row.model_name else ""
         return self._due(
             job_id=JobId(row.job_id),
@@ -305,7 +297,8 @@ class LedgerSweep(Generic[A, D]):
         )
 
     def _ring_delivery(self, connection: Connection, row: Row[Any], now: datetime) -> D:
-        connection.execute(update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(rung_at=now))
+        rung = self._rung(row.updated_at, now)
+        connection.execute(update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(**rung))
         return self._due(
             job_id=None,
             delivery_id=DeliveryId(row.delivery_id),
@@ -322,6 +315,11 @@ def _is_still(row: Row[Any], one: Held) -> bool:
 def _scheduled(table: Table, now: datetime) -> ColumnElement[bool]:
     """As ``leases.is_due``, for the database."""
     return or_(table.c.not_before <= now, table.c.scheduled_at > now)
+
+
+def _to_be_rung(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Not rung yet, or so long ago that it is rung again; rung in the future: the clock was set back since."""
+    return or_(table.c.rung_at.is_(None), table.c.ring_at <= now, table.c.rung_at > now)
 
 
 def _arriving_rows(connection: Connection) -> list[Row[Any]]:

@@ -162,9 +162,11 @@ jobs = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     # Due at not_before; scheduled_at tells when that was decided, so that a clock set back freezes nothing.
+    # ring_at says when to ring (again), and rung_at when that was decided; None is not yet, or forgotten.
     Column("not_before", Instant, nullable=False),
     Column("scheduled_at", Instant, nullable=False),
     Column("rung_at", Instant),
+    Column("ring_at", Instant, nullable=False, server_default="0"),
     Column("worker", Text),
     Column("lease_until", Instant),
     Column("heartbeat", Integer, nullable=False),
@@ -357,6 +359,7 @@ deliveries = Table(
     Column("not_before", Instant, nullable=False),
     Column("scheduled_at", Instant, nullable=False),
     Column("rung_at", Instant),
+    Column("ring_at", Instant, nullable=False, server_default="0"),
     Column("worker", Text),
     Column("lease_until", Instant),
     Column("heartbeat", Integer, nullable=False),

@@ -9,6 +9,7 @@ import pytest
 from tests.contract.store.kit import PASSED, STUDY, Kit, results_of
 from worker.domain.errors import LeaseLostError, PermanentError
 from worker.domain.job import JobId, JobState, StageTime
+from worker.domain.study import StudyInstanceUID
 from worker.store.jobs import LedgerJobs, Limits
 
 DAY = 86400.0
@@ -214,6 +215,25 @@ def test_what_waits_long_is_rung_ever_less_often_but_every_minute(kit: Kit, read
         rings += len(kit.ring())
         kit.clock.advance(1)
     assert 55 <= rings <= 80
+
+
+def test_a_job_that_waits_long_at_the_broker_hides_no_other(kit: Kit) -> None:
+    """Each is rung again when its own pause is over; the pause of the oldest is the longest."""
+    old, young = (StudyInstanceUID(f"1.2.826.0.2.{n}") for n in range(2))
+    kit.receive(1, study=old)
+    old_job = kit.complete(old)
+    for _ in range(100):
+        kit.ring()
+        kit.clock.advance(10)
+    while kit.ring() == []:
+        kit.clock.advance(1)
+    kit.receive(1, study=young)
+    young_job = kit.complete(young)
+    assert kit.ring() == [young_job]
+    kit.clock.advance(6)
+    assert kit.ring() == [young_job]
+    kit.clock.advance(60)
+    assert kit.ring() == [old_job, young_job]
 
 
 def test_what_could_not_be_rung_is_due_again_at_once(kit: Kit, ready: JobId) -> None:

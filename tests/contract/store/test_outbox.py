@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,37 @@ def test_what_was_put_back_untried_has_not_failed(kit: Kit, produced: JobId) -> 
         kit.clock.advance(6)
     kit.operations.cancel(produced)
     assert states(kit, produced)["PACS"] is DeliveryState.WITHDRAWN
+
+
+def produced_many(kit: Kit, numbers: Iterable[int], destination: str = "PACS") -> list[str]:
+    """A delivery of each of so many studies."""
+    found = []
+    for n in numbers:
+        kit.receive(1, study=f"1.2.826.0.5.{n}")
+        job_id = kit.routed(study=f"1.2.826.0.5.{n}", key=f"n{n}", destinations=(destination,))
+        kit.produced(job_id, tag=f"n{n}")
+        found += [one.delivery_id for one in kit.queries.deliveries(job_id)]
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 34])
+def test_deliveries_that_nobody_claimed_hide_no_younger_one(kit: Kit, count: int) -> None:
+    """Rung an hour ago and not claimed, they are rung again every minute; a new one is rung at once."""
+    old = set(produced_many(kit, range(count)))
+    kit.sweep.forget_rings()
+    kit.clock.advance(3600)
+    rung: set[str] = set()
+    while found := kit.due_deliveries():
+        assert not rung & set(found)
+        rung |= set(found)
+    assert rung == old
+    kit.clock.advance(10)
+    (new,) = produced_many(kit, [count])
+    assert kit.due_deliveries() == [new]
+    kit.clock.advance(6)
+    assert kit.due_deliveries() == [new]
+    kit.clock.advance(60)
+    assert set(kit.due_deliveries()) & old
 
 
 def test_a_claim_that_was_put_back_never_holds_again(kit: Kit, produced: JobId) -> None:

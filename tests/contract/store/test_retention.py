@@ -120,6 +120,29 @@ def test_history_goes_at_its_own_age_and_only_after_the_study(kit: Kit) -> None:
     assert kit.queries.study(STUDY) is None
 
 
+def test_a_history_that_may_not_go_hides_no_other(kit: Kit) -> None:
+    """A job that a person revived long after its study went; a batch that it fills alone."""
+    kit.receive(1)
+    revived = kit.routed()
+    kit.produced(revived)
+    (delivery,) = kit.due_deliveries()
+    claim = kit.outbox.claim(delivery, worker="d1")
+    assert claim is not None
+    kit.outbox.settle(claim, DeliveryState.PARKED, reason="0xA900")
+    kit.clock.advance(5)
+    finished(kit, study="1.2.826.0.1.2", tag="2")
+    retention = Retention(kit.database, kit.spool, RetentionPolicy(), batch=1)
+    kit.clock.advance(100 * DAY_S)
+    assert len(retention.run().studies) == 2
+    kit.operations.retry(revived)
+    kit.clock.advance(500 * DAY_S)
+    assert retention.run(dry_run=True).histories == 1
+    assert retention.run().histories == 1
+    assert kit.queries.study(StudyInstanceUID("1.2.826.0.1.2")) is None
+    assert retention.run().histories == 0
+    assert kit.state(revived) is JobState.DELIVERING
+
+
 def test_conflicts_and_refusals_go_with_their_files(kit: Kit) -> None:
     finished(kit)
     kit.store.admit(kit.offer(1, content=b"other"))
