@@ -51,7 +51,8 @@ class Profile:
     one TID 1500 report per measurement group template, as IHE's validator wants them. ``refusals``: "not analysed,
     because ..." is sent as well. ``colours``: sRGB by segment label, in place of the model's. ``series_number``: of
     the first result series; None is the installation's. ``series_prefix`` begins every Series Description.
-    ``character_set``: of all text (PS3.3 C.12.1.1.2); what it cannot write stops the encoding.
+    ``character_set``: of all text (PS3.3 C.12.1.1.2); what it cannot write stops the encoding. None: UTF-8 where the
+    text of the images is beyond doubt, else what the images declare, and their very bytes.
     ``stand_in_orientation``: segmentations of projection and ultrasound images state the orientation (1, 0, 0, 0, 1, 0)
     without a position, and a distance of planes where no pixel spacing is known; those images have none, but OHIF 3.13
     does not open a segmentation without.
@@ -69,7 +70,7 @@ class Profile:
     key_object_selection: bool = False
     presentation_state: bool = False
     refusals: bool = False
-    character_set: str = "ISO_IR 192"
+    character_set: str | None = None
     stand_in_orientation: bool = True
     series_number: int | None = None
     series_prefix: str = "AI DRAFT"

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from worker.domain.character_sets import StatedSets
 from worker.domain.errors import OutOfSpaceError, PermanentError, TransientError
 from worker.domain.study import Admission, OfferedInstance, RefusedInstance, TransferSyntaxUID
 from worker.intake.command import Command
@@ -92,6 +93,8 @@ class StorageHandler:
     accept_conflicts:
         Answer success for an instance that was kept apart because its SOP Instance UID is already known with other
         content. Off: the sender is told (0xA900), the first copy is untouched either way.
+    character_sets:
+        What the site says of the text of its senders.
     """
 
     def __init__(
@@ -102,11 +105,13 @@ class StorageHandler:
         scan_limits: ScanLimits,
         object_bytes: int,
         accept_conflicts: bool = False,
+        character_sets: StatedSets = StatedSets(),  # noqa: B008 - frozen
     ) -> None:
         self.store = store
         self.counters = counters
         self.scan_limits = scan_limits
         self.object_bytes = object_bytes
+        self.character_sets = character_sets
         self._conflict_status = SUCCESS if accept_conflicts else DOES_NOT_MATCH
 
     def begin(self, command: Command, *, abstract_syntax: str, transfer_syntax: str, caller: Caller) -> Incoming:
@@ -238,6 +243,7 @@ class _ArrivingInstance:
                 transfer_syntax_uid=self._transfer_syntax,
                 announced=self._announced,
                 limits=handler.scan_limits,
+                stated=handler.character_sets.of(self._caller.calling_ae_title),
             )
         except ScanError as refusal:
             reception.close()

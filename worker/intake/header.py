@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from worker.domain.character_sets import StatedSet
 from worker.domain.study import (
     IndexedHeader,
     PatientIdentity,
@@ -57,12 +58,12 @@ def trim_uid(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-def indexed_header(values: Mapping[int, bytes]) -> IndexedHeader:
-    """Make the header from raw top-level values. Raises ScanError."""
+def indexed_header(values: Mapping[int, bytes], stated: StatedSet | None = None) -> IndexedHeader:
+    """Make the header from raw top-level values; ``stated`` is what the site says of their text. Raises ScanError."""
     character_set = values.get(CHARACTER_SET, b"")
 
     def text(tag: int) -> str:
-        return decode_text(values.get(tag, b"").strip(b" \0"), character_set)
+        return decode_text(values.get(tag, b"").strip(b" \0"), character_set, stated)
 
     def single(tag: int, name: str) -> str:
         value = text(tag)

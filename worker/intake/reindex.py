@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
 
+from worker.domain.character_sets import StatedSet
 from worker.domain.study import Digest, OfferedInstance, TransferSyntaxUID
 from worker.intake.refusal import ScanError
 from worker.intake.scan import scan_file
@@ -19,8 +20,11 @@ ASSOCIATION = "recovered"
 """Stands for the association of an instance whose own is not known any more."""
 
 
-def offered_again(path: Path) -> OfferedInstance | None:
-    """Scan a Part 10 file that this listener wrote; None when it is no instance that the listener would have taken."""
+def offered_again(path: Path, stated: StatedSet | None = None) -> OfferedInstance | None:
+    """Scan a Part 10 file that this listener wrote; None when it is no instance that the listener would have taken.
+
+    ``stated`` is what the site says of the text of everybody: who sent it is not known any more.
+    """
     try:
         with path.open("rb") as stream:
             stream.seek(_META_STARTS)
@@ -35,7 +39,7 @@ def offered_again(path: Path) -> OfferedInstance | None:
                 digest.update(block)
                 size_bytes += len(block)
         transfer_syntax_uid = str(read_file_meta_info(path).TransferSyntaxUID)
-        header = scan_file(path, offset=offset, transfer_syntax_uid=transfer_syntax_uid)
+        header = scan_file(path, offset=offset, transfer_syntax_uid=transfer_syntax_uid, stated=stated)
     except (ScanError, OSError, struct.error, AttributeError):
         return None
     return OfferedInstance(

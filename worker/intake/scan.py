@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from worker.domain.character_sets import StatedSet
 from worker.domain.study import IndexedHeader
 from worker.intake.header import INDEX_TAGS, indexed_header
 from worker.intake.limits import ScanLimits
@@ -35,6 +36,7 @@ def scan_data_set(
     transfer_syntax_uid: str,
     announced: Announced | None = None,
     limits: ScanLimits | None = None,
+    stated: StatedSet | None = None,
 ) -> IndexedHeader:
     """Check the structure of one data set and read what the index needs.
 
@@ -46,6 +48,8 @@ def scan_data_set(
         Where it starts in the file, and how long it is.
     transfer_syntax_uid:
         How it is encoded. A deflated one is inflated as a stream, bounded in size and ratio.
+    stated:
+        What the site says of the sender's text.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def scan_data_set(
         limits=limits,
     )
     walk.run()
-    header = indexed_header(walk.values)
+    header = indexed_header(walk.values, stated)
     if announced is not None:
         _compare(header, announced)
     check_pixels(
@@ -83,13 +87,25 @@ def scan_data_set(
     return header
 
 
-def scan_file(path: Path, *, offset: int, transfer_syntax_uid: str, limits: ScanLimits | None = None) -> IndexedHeader:
+def scan_file(
+    path: Path,
+    *,
+    offset: int,
+    transfer_syntax_uid: str,
+    limits: ScanLimits | None = None,
+    stated: StatedSet | None = None,
+) -> IndexedHeader:
     """Scan the data set that starts at ``offset`` of a file. Raises ScanError and OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         length = os.fstat(descriptor).st_size - offset
         return scan_data_set(
-            descriptor, offset=offset, length_bytes=length, transfer_syntax_uid=transfer_syntax_uid, limits=limits
+            descriptor,
+            offset=offset,
+            length_bytes=length,
+            transfer_syntax_uid=transfer_syntax_uid,
+            limits=limits,
+            stated=stated,
         )
     finally:
         os.close(descriptor)

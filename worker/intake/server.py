@@ -17,6 +17,7 @@ from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext
 
+from worker.domain.character_sets import StatedSets
 from worker.domain.errors import ConfigurationError
 from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.intake.association import Services, StorageAssociation
@@ -61,6 +62,8 @@ class Listener:
         SOP classes beyond DICOM's own that are stored: named ones, or any outside DICOM's root.
     accept_conflicts:
         Answer success for an instance that was kept apart as a conflict (default: 0xA900).
+    character_sets:
+        What the site says of the text of its senders, for the index.
     extra_contexts, event_handlers:
         Further services, for example storage commitment: pynetdicom presentation contexts, and pynetdicom event
         handlers as in ``AE.start_server(evt_handlers=...)``. They run on the association's thread; requests on these
@@ -80,6 +83,7 @@ class Listener:
         extra_storage_classes: Sequence[str] = (),
         accept_private_classes: bool = False,
         accept_conflicts: bool = False,
+        character_sets: StatedSets | None = None,
         extra_contexts: Sequence[PresentationContext] = (),
         event_handlers: Sequence[tuple[Any, ...]] = (),
     ) -> None:
@@ -101,6 +105,7 @@ class Listener:
             scan_limits=scan_limits or ScanLimits(),
             object_bytes=self._limits.object_bytes,
             accept_conflicts=accept_conflicts,
+            character_sets=character_sets or StatedSets(),
         )
         self._extra_contexts = {str(context.abstract_syntax): context for context in extra_contexts}
         self._event_handlers = _event_handlers(event_handlers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from worker.domain.errors import NotApplicableError, PermanentError
@@ -81,11 +81,15 @@ class Analyser:
         with watch.stage("headers"):
             names = self.predictor.inputs(model)
             series = self._series(instances, count=len(names))
+        with watch.stage("identity"):
+            notes = self.encoder.examine(instances, context)
         with watch.stage("decode"):
             volume, *further = [self.volumes.volume(one) for one in series]
         with watch.stage("inference"):
             conclusion = self.predictor.predict(model, volume, *further)
         del further
+        if notes:
+            conclusion = replace(conclusion, notes=(*conclusion.notes, *notes))
         with watch.stage("encode"):
             objects = self.encoder.encode(conclusion, instances, context)
         with watch.stage("gate"):

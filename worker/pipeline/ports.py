@@ -243,6 +243,12 @@ class Predictor(Protocol):
 class Encoder(Protocol):
     """From findings to DICOM."""
 
+    def examine(self, evidence: Sequence[StoredInstance], context: ResultContext) -> tuple[str, ...]:
+        """Before anything is analysed: notes on what results will not copy from the images, without PHI.
+
+        Raises IdentityError and PermanentError for images that no result could be made of.
+        """
+
     def encode(
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
     ) -> tuple[EncodedObject, ...]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import tzinfo
 
 from pydicom.dataset import Dataset
 
+from worker.domain.character_sets import StatedSets
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Refusal
+from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Audience, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.audiences import audiences_of, context_for
-from worker.results.header import Stamp, local_time, to_object
-from worker.results.identity import Equipment, ResultUids, evidence_digest
+from worker.results.forms import Form, form_for, form_of, needs_ascii
+from worker.results.header import Stamp, to_object
+from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
 from worker.results.key_images import encode_key_images
 from worker.results.key_objects import encode_key_objects
 from worker.results.kos import encode_note
@@ -25,7 +27,7 @@ from worker.results.parametric_map import encode_maps
 from worker.results.presentation import encode_presentation
 from worker.results.refusal import RefusalEncoder
 from worker.results.seg import encode_segs
-from worker.results.source import read_source
+from worker.results.source import read_series_header, read_source
 from worker.results.sr import encode_reports
 from worker.results.sr_fitness import ensure_reportable
 from worker.results.structures import ensure_encodable
@@ -46,19 +48,32 @@ class DicomEncoder:
         This installation.
     series_number:
         Series Number of the first result series; the others follow it. A range that no scanner uses.
-    zone:
-        Time zone of the dates in results whose images do not state theirs; None is that of the computer.
     profiles:
         Profile by destination; others get ``standard``.
     standard:
         Profile of whoever is not in ``profiles``, and of results that go nowhere.
+    character_sets:
+        What the site says of the text of its senders.
     """
 
     equipment: Equipment = field(default_factory=Equipment)
     series_number: int = 9000
-    zone: tzinfo | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     standard: Profile = OHIF
+    character_sets: StatedSets = field(default_factory=StatedSets)
+
+    def examine(self, evidence: Sequence[StoredInstance], context: ResultContext) -> tuple[str, ...]:
+        """Say before anything is analysed what results will not copy from the images; nothing of PHI is in it.
+
+        Raises IdentityError and PermanentError as ``encode`` does, for what the images alone decide.
+        """
+        reference = [one for one in evidence if one.header.series_instance_uid == series_of(evidence)[0]]
+        header = read_series_header(reference, self.character_sets)
+        if len(reference) < len(evidence):  # the other inputs of the model: all must be of one patient
+            read_series_header(evidence, self.character_sets)
+        for audience in audiences_of(context.destinations, self.profiles, standard=self.standard):
+            form_for(header.copies, audience.profile)
+        return header.copies.notes
 
     def encode(
         self, conclusion: Conclusion, evidence: Sequence[StoredInstance], context: ResultContext
@@ -77,19 +92,23 @@ class DicomEncoder:
         """
         if not evidence:
             raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
+        source = read_source(conclusion.volume, evidence, self.character_sets)
+        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        equipment = self.equipment
+        if needs_ascii(source.copies, [audience.profile for audience in audiences]):
+            conclusion, equipment = in_ascii(conclusion), equipment.in_ascii()
         ensure_encodable(conclusion)
         ensure_reportable(conclusion)
-        source = read_source(conclusion.volume, evidence)
-        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
         first = Making(
             conclusion=conclusion,
             source=source,
             stamp=Stamp(
                 source_header=source.header,
-                equipment=self.equipment,
+                equipment=equipment,
                 algorithm=conclusion.algorithm,
-                made_at=local_time(context.created_at, source.header, self.zone),
+                made_at=source.made_at,
                 evidence_digest=evidence_digest(evidence),
+                notes=source.copies.notes,
             ),
             uids=ResultUids.of_conclusion(conclusion, evidence, context),
             context=context,
@@ -100,13 +119,12 @@ class DicomEncoder:
         )
         objects: list[EncodedObject] = []
         for number, audience in enumerate(audiences):
-            making = self._for_audience(first, audience, number)
+            form = form_for(source.copies, audience.profile)
+            making = _in_form(self._for_audience(first, audience, number), form)
             only = audience.destinations if len(audiences) > 1 else None
-            objects += [
-                replace(to_object(ds, kind, making.profile.character_set), destinations=only)
-                for kind, ds in _objects(making)
-            ]
-        objects += [to_object(note, ResultKind.KOS) for note in _notes(first)]
+            objects += [replace(to_object(ds, kind, form.writing), destinations=only) for kind, ds in _objects(making)]
+        form = form_of(source.copies)
+        objects += [to_object(note, ResultKind.KOS, form.writing) for note in _notes(_in_form(first, form))]
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
         return tuple(objects)
 
@@ -117,9 +135,9 @@ class DicomEncoder:
         return RefusalEncoder(
             equipment=self.equipment,
             series_number=self.series_number,
-            zone=self.zone,
             profiles=self.profiles,
             standard=self.standard,
+            character_sets=self.character_sets,
         ).refuse(refusal, evidence, context)
 
     def _for_audience(self, first: Making, audience: Audience, number: int) -> Making:
@@ -134,6 +152,15 @@ class DicomEncoder:
             context=context_for(first.context, audience),
             first_series_number=start,
         )
+
+
+def _in_form(making: Making, form: Form) -> Making:
+    """With the texts of the images as the objects of this set are written."""
+    return replace(
+        making,
+        source=replace(making.source, header=form.header),
+        stamp=replace(making.stamp, source_header=form.header),
+    )
 
 
 def _objects(making: Making) -> Iterator[tuple[ResultKind, Dataset]]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from worker.domain.character_sets import StatedSets, has_every_character
 from worker.domain.findings import Conclusion, Refusal, Segmentation
+from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
@@ -82,13 +84,14 @@ class ResultGate:
     ----------
     maximum_object_bytes:
         A larger object does not pass.
-    profiles, standard:
-        As the encoder has them: what each destination is to get.
+    profiles, standard, character_sets:
+        As the encoder has them: what each destination is to get, and what the site says of its senders.
     """
 
     maximum_object_bytes: int = 500 * 1024 * 1024
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     standard: Profile = OHIF
+    character_sets: StatedSets = field(default_factory=StatedSets)
 
     def check(
         self,
@@ -99,7 +102,7 @@ class ResultGate:
     ) -> GateReport:
         """Check everything; never raises for what is wrong with an object, but reports it. No detail has PHI."""
         try:
-            headers = read_evidence(evidence)
+            headers = read_evidence(evidence, self.character_sets)
             parsed = [Parsed(item, read_object(item)) for item in objects]
         except _BROKEN as error:
             broken = Check(
@@ -111,7 +114,8 @@ class ResultGate:
         read = Check(
             name="readable", passed=True, detail=f"{len(objects)} objects, {len(evidence)} instances of evidence"
         )
-        return _logged(GateReport((read, *self._checks(parsed, conclusion, headers, context))))
+        said = in_ascii(conclusion) if _is_narrow(parsed) else conclusion
+        return _logged(GateReport((read, *self._checks(parsed, said, headers, context))))
 
     def check_refusal(
         self,
@@ -122,12 +126,13 @@ class ResultGate:
     ) -> GateReport:
         """The same for statements that a series was not analysed."""
         try:
-            headers = read_evidence(evidence)
+            headers = read_evidence(evidence, self.character_sets)
             parsed = [Parsed(item, read_object(item)) for item in objects]
         except _BROKEN as error:
             detail = f"an object or its evidence cannot be read ({type(error).__name__})"
             return _logged(GateReport((Check(name="readable", passed=False, detail=detail),)))
-        return _logged(GateReport(tuple(set_checks(parsed, refusal, headers, context, self))))
+        said = in_ascii(refusal) if _is_narrow(parsed) else refusal
+        return _logged(GateReport(tuple(set_checks(parsed, said, headers, context, self))))
 
     def _checks(
         self,
@@ -153,7 +158,7 @@ class ResultGate:
             )
         for note, withdrawal in zip(notes, context.withdrawals, strict=False):
             given = Inspection(conclusion, headers, context, self.standard)
-            yield from self._header(note, replace(given, profile=replace(self.standard, character_set="ISO_IR 192")))
+            yield from self._header(note, replace(given, profile=replace(self.standard, character_set=None)))
             yield from note_checks(note.dataset, withdrawal, [one.dataset for one in objects], headers)
 
     def _header(self, one: Parsed, given: Inspection) -> Iterator[Check]:
@@ -201,6 +206,12 @@ def _whole(objects: Sequence[Parsed], context: ResultContext) -> Iterator[str]:
     kinds = [one.item.kind is ResultKind.KOS for one in objects]
     if kinds != sorted(kinds) or sum(kinds) != len(context.withdrawals):
         yield f"{sum(kinds)} rejection notes, expected {len(context.withdrawals)}, after everything else"
+
+
+def _is_narrow(objects: Sequence[Parsed]) -> bool:
+    """True when an object's character set has no room for every text of ours: then all of them say it in ASCII."""
+    sets = [one.dataset.get("SpecificCharacterSet") or "" for one in objects]
+    return not all(isinstance(one, str) and has_every_character(one) for one in sets)
 
 
 def _kind_of(one: Parsed) -> ResultKind | None:

@@ -13,7 +13,8 @@ from pydicom.valuerep import validate_value
 
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject
-from worker.results.gate_reading import IDENTITY, STUDY_AND_PATIENT, EvidenceHeaders, checked, code_of, text_of
+from worker.results.gate_copies import IDENTITY, character_set_problems, copy_problems, identity_problems
+from worker.results.gate_reading import EvidenceHeaders, checked, code_of
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -98,10 +99,18 @@ def header_checks(
     yield checked(f"{name}-size", f"{len(item.content)} bytes", lambda: _size(item, maximum_bytes))
     yield checked(f"{name}-file", "Part 10, Explicit VR Little Endian", lambda: _file(item, ds))
     yield checked(f"{name}-uids", "own, valid UIDs in the study of the evidence", lambda: _uids(ds, evidence))
-    yield checked(f"{name}-identity", f"{', '.join(IDENTITY)} equal the evidence", lambda: _identity(ds, evidence))
-    yield checked(f"{name}-copies", "patient and study attributes equal the images", lambda: _copies(ds, evidence))
+    yield checked(
+        f"{name}-identity", f"{', '.join(IDENTITY)} equal the evidence", lambda: identity_problems(item, evidence.texts)
+    )
+    yield checked(
+        f"{name}-copies", "patient and study attributes equal the images", lambda: copy_problems(item, evidence.texts)
+    )
     yield checked(f"{name}-attributes", "all required attributes are there", lambda: _attributes(ds))
-    yield checked(f"{name}-character-set", profile.character_set, lambda: _character_set(ds, profile))
+    yield checked(
+        f"{name}-character-set",
+        str(ds.get("SpecificCharacterSet")),
+        lambda: character_set_problems(item, profile, evidence.texts),
+    )
     yield checked(f"{name}-provenance", "names its model and its evidence", lambda: _provenance(ds, evidence))
     yield checked(f"{name}-draft", "marked as an unverified AI draft", lambda: _draft(ds))
     yield checked(f"{name}-values", "every value fits its representation", lambda: _values(ds, evidence))
@@ -133,29 +142,13 @@ def _file(item: EncodedObject, ds: Dataset) -> Iterator[str]:
 
 
 def _uids(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):  # that of the study is the images' to answer for
         if not UID(str(ds[keyword].value)).is_valid:
             yield f"{keyword} is no valid UID"
     if str(ds.SOPInstanceUID) in evidence.by_instance:
         yield "SOPInstanceUID is that of an image"
     if str(ds.SeriesInstanceUID) in {str(header.SeriesInstanceUID) for header in evidence.by_instance.values()}:
         yield "SeriesInstanceUID is that of the images"
-
-
-def _identity(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    for keyword in IDENTITY:
-        found = text_of(ds, keyword)
-        if any(text_of(header, keyword) != found for header in evidence.by_instance.values()):
-            yield f"{keyword} differs from the evidence"
-    if not text_of(ds, "PatientID"):
-        yield "PatientID is empty"
-
-
-def _copies(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    for keyword in STUDY_AND_PATIENT:
-        found = text_of(ds, keyword)
-        if all(text_of(header, keyword) != found for header in evidence.by_instance.values()):
-            yield f"{keyword} is that of no image"
 
 
 def _attributes(ds: Dataset) -> Iterator[str]:
@@ -168,11 +161,6 @@ def _attributes(ds: Dataset) -> Iterator[str]:
             yield f"no {keyword} (may be empty, must be there)"
     if ds.Modality != _MODALITY[sop_class]:
         yield f"Modality is {ds.Modality}, expected {_MODALITY[sop_class]}"
-
-
-def _character_set(ds: Dataset, profile: Profile) -> Iterator[str]:
-    if ds.SpecificCharacterSet != profile.character_set:
-        yield f"SpecificCharacterSet is {ds.SpecificCharacterSet}, the profile wants {profile.character_set}"
 
 
 def _provenance(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
@@ -206,14 +194,20 @@ def _draft(ds: Dataset) -> Iterator[str]:
 
 
 def _values(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    """PS3.5 6.2. What came from the images is theirs to answer for, and is left out."""
-    copied = {*IDENTITY, *STUDY_AND_PATIENT}
-    for element in _elements(ds, copied, evidence.any_one):
+    """PS3.5 6.2. Who the patient is, and the UIDs of the images, are theirs to answer for."""
+    theirs = {
+        str(header.get(keyword))
+        for header in evidence.by_instance.values()
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+    }
+    for element in _elements(ds, {*IDENTITY}, evidence.any_one):
         if element.VR not in _CHECKED_VRS or element.is_empty:
             continue
         values: Sequence[object] = element.value if element.VM > 1 else [element.value]
         for value in values:
-            text = value if element.VR == "PN" else str(getattr(value, "original_string", value))
+            text = str(value) if element.VR == "PN" else str(getattr(value, "original_string", value))
+            if element.VR == "UI" and text in theirs:
+                continue
             try:
                 validate_value(element.VR, text, config.RAISE)
             except ValueError:

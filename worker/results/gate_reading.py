@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
+from worker.domain.character_sets import StatedSets
 from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
-
-IDENTITY = (
-    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
-)  # fmt: skip
-"""The same in every instance of the evidence and in every result."""
-
-STUDY_AND_PATIENT = (
-    "OtherPatientIDs", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
-    "ReferringPhysicianName", "TimezoneOffsetFromUTC",
-)  # fmt: skip
-"""Copied from the images to every result; scanners may vary them from image to image."""
+from worker.results.gate_copies import IDENTITY, STUDY_AND_PATIENT, StoredText, stored_text
 
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
@@ -43,11 +34,13 @@ UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 class EvidenceHeaders:
     """The evidence by SOP Instance UID, read again from the spool.
 
-    ``digest`` is the SHA-256 of the sorted lines "UID SHA-256" of its instances.
+    ``digest`` is the SHA-256 of the sorted lines "UID SHA-256" of its instances. ``texts`` are what results copy, as
+    bytes.
     """
 
     by_instance: Mapping[str, Dataset]
     digest: str
+    texts: Mapping[str, StoredText] = field(default_factory=dict)
 
     @property
     def any_one(self) -> Dataset:
@@ -89,17 +82,18 @@ def read_object(item: EncodedObject) -> Dataset:
     return ds
 
 
-def read_evidence(evidence: Sequence[StoredInstance]) -> EvidenceHeaders:
+def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> EvidenceHeaders:
     """Read the headers that results are compared with; raises what pydicom raises."""
     wanted = [*IDENTITY, *STUDY_AND_PATIENT, *_GEOMETRY, "SpecificCharacterSet"]
-    headers = {}
+    headers, texts = {}, {}
     with config.disable_value_validation():
         for instance in evidence:
             ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=wanted)
+            texts[str(instance.sop_instance_uid)] = stored_text(ds, stated.of(instance.calling_ae_title))
             ds.decode()
             headers[str(ds.SOPInstanceUID)] = ds
     lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
-    return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest())
+    return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest(), texts)
 
 
 def text_of(ds: Dataset, keyword: str) -> str:

@@ -78,7 +78,7 @@ def set_checks(
         yield from header_checks(one.item, one.dataset, evidence, audience.profile, name="text", maximum_bytes=limit)
         yield from refusal_checks(one.dataset, refusal, evidence)
         yield predecessor_check("text", one.dataset, context_for(context, audience))
-    plain = replace(rules.standard, character_set="ISO_IR 192")
+    plain = replace(rules.standard, character_set=None)
     notes = [one for one in objects if one.item.kind is ResultKind.KOS]
     for one, withdrawal in zip(notes, context.withdrawals, strict=False):
         limit = rules.maximum_object_bytes

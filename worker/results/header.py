@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime
 from io import BytesIO
 
 from pydicom import config
-from pydicom.charset import python_encoding
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pydicom.valuerep import PersonName
 
+from worker.domain.character_sets import UTF_8, codec_of, has_every_character
 from worker.domain.errors import PermanentError
 from worker.domain.model import Algorithm
 from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.result import EncodedObject, ResultKind
 from worker.domain.study import Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from worker.results.coding import code_item, private_schemes
+from worker.results.copies import TEXT_VRS
 from worker.results.identity import Equipment
 
 _TYPE_2 = (
@@ -56,10 +56,8 @@ COPIED = (
 )  # fmt: skip
 """Copied from the evidence to every result object, where present."""
 
-UTF_8 = "ISO_IR 192"
-
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""What Specific Character Set applies to (PS3.5 6.1.2.3)."""
+_LATIN_1 = "ISO_IR 100"
+"""Under which pydicom writes each character below U+0100 as the byte of this number."""
 
 _REQUEST_TYPE_2 = (
     "AccessionNumber", "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest",
@@ -71,8 +69,10 @@ _REQUEST_TYPE_2 = (
 class Stamp:
     """What the objects of one conclusion have in common.
 
-    ``made_at`` is the date and time that they carry, in the time zone of the study (see ``local_time``).
-    ``evidence_digest`` stands for what they were made from (``identity.evidence_digest``).
+    ``made_at`` is the date and time that they carry: that of the images, in the time zone of the study, so that the
+    same work gives the same bytes whenever it is done (``moments``).
+    ``evidence_digest`` stands for what they were made from (``identity.evidence_digest``). ``notes`` say what was not
+    copied from the images.
     """
 
     source_header: Dataset
@@ -80,6 +80,7 @@ class Stamp:
     algorithm: Algorithm
     made_at: datetime
     evidence_digest: Digest
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +94,9 @@ class SeriesNames:
     instance_number: int = 1
 
 
-def local_time(moment: datetime, source_header: Dataset, zone: tzinfo | None) -> datetime:
-    """Convert to the offset that the study states (0008,0201), else to ``zone`` (None: of this computer)."""
-    if moment.tzinfo is None:
-        return moment
-    text = str(source_header.get("TimezoneOffsetFromUTC") or "").strip()
-    if len(text) == 5 and text[0] in "+-" and text[1:].isdigit():
-        sign = -1 if text[0] == "-" else 1
-        return moment.astimezone(timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[3:]))))
-    return moment.astimezone(zone)
-
-
-def decoded_copy(ds: Dataset) -> Dataset:
-    """Copy a data set so that it can be written in another character set (PS3.5 6.1).
-
-    Person names remember the bytes that they came from; here they are made anew from their text.
-    """
-    copy = Dataset()
-    for element in ds:
-        if element.keyword == "SpecificCharacterSet":
-            continue
-        value = element.value
-        if element.VR == "SQ":
-            value = DicomSequence([decoded_copy(item) for item in value])
-        elif element.VR == "PN" and value:
-            value = [PersonName(str(n)) for n in value] if element.VM > 1 else PersonName(str(value))
-        copy.add_new(element.tag, element.VR, value)
-    return copy
-
-
 def apply_header(ds: Dataset, stamp: Stamp, names: SeriesNames) -> None:
     """Replace everything in ``ds`` that says who, where, when and by what, whatever a library wrote there."""
     source = stamp.source_header
-    # PS3.3 C.12.1.1.2: everything we write is UTF-8, so every name of the source fits.
     ds.SpecificCharacterSet = UTF_8
     for keyword in COPIED:
         if keyword in source:
@@ -184,9 +155,9 @@ def _model_equipment(stamp: Stamp) -> Dataset:
     item.Manufacturer = algorithm.manufacturer[:64] or stamp.equipment.manufacturer
     item.ManufacturerModelName = f"{algorithm.model.name}"[:64]
     item.SoftwareVersions = algorithm.model.version[:64]
-    item.ContributionDescription = (
-        f"AI model, package digest sha256:{algorithm.model.digest}, evidence digest sha256:{stamp.evidence_digest}"
-    )
+    made_from = f"package digest sha256:{algorithm.model.digest}, evidence digest sha256:{stamp.evidence_digest}"
+    # The one place for words that every kind of object has (ST, 1024 characters).
+    item.ContributionDescription = " ".join((f"AI model, {made_from}", *stamp.notes))[:1024]
     return item
 
 
@@ -244,14 +215,29 @@ def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     return item
 
 
-def to_object(ds: Dataset, kind: ResultKind, character_set: str = UTF_8) -> EncodedObject:
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The Specific Character Set of an object (PS3.3 C.12.1.1.2).
+
+    ``kept``: it is that of the images, whose texts stand in the data set byte by byte (``copies.Copies.kept``); ours
+    are ASCII where the set has not every character.
+    """
+
+    terms: tuple[str, ...] = (UTF_8,)
+    kept: bool = False
+
+
+def to_object(ds: Dataset, kind: ResultKind, writing: Writing = Writing()) -> EncodedObject:
     """Write a Part 10 file (PS3.10 7.1), Explicit VR Little Endian, with our own file meta information.
 
-    Raises PermanentError (``not-in-character-set``) when ``character_set`` cannot write a text of it.
+    Raises PermanentError (``not-in-character-set``) when the character set cannot write a text of it.
     """
-    if character_set != UTF_8:
-        _ensure_writable(ds, character_set)
-        ds.SpecificCharacterSet = character_set
+    if writing.kept:
+        _bytes_as_latin_1(ds, writing.terms)
+        ds.SpecificCharacterSet = _LATIN_1
+    elif writing.terms != (UTF_8,):
+        _ensure_writable(ds, writing.terms[0])
+        ds.SpecificCharacterSet = writing.terms[0]
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
@@ -264,25 +250,63 @@ def to_object(ds: Dataset, kind: ResultKind, character_set: str = UTF_8) -> Enco
     buffer = BytesIO()
     with config.disable_value_validation():
         dcmwrite(buffer, ds, enforce_file_format=True)
+    content = buffer.getvalue()
     return EncodedObject(
         kind=kind,
         sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
         sop_instance_uid=SOPInstanceUID(str(ds.SOPInstanceUID)),
         series_instance_uid=SeriesInstanceUID(str(ds.SeriesInstanceUID)),
-        content=buffer.getvalue(),
+        content=_declared(content, writing.terms) if writing.kept else content,
     )
 
 
+def _texts(ds: Dataset) -> Iterator[DataElement]:
+    return (element for element in ds.iterall() if element.VR in TEXT_VRS and not element.is_empty)
+
+
+def _values(element: DataElement) -> list[str]:
+    return [str(value) for value in (element.value if element.VM > 1 else [element.value])]
+
+
 def _ensure_writable(ds: Dataset, character_set: str) -> None:
-    encoding = python_encoding[character_set]
-    for element in ds.iterall():
-        if element.VR in _TEXT_VRS and not element.is_empty:
-            values = element.value if element.VM > 1 else [element.value]
-            try:
-                "\\".join(str(value) for value in values).encode(encoding)
-            except UnicodeEncodeError as error:
-                raise PermanentError(
-                    f"{element.keyword} has characters that {character_set} cannot write.",
-                    next_step="Give the destination's profile the character set ISO_IR 192, or one that has them.",
-                    code="not-in-character-set",
-                ) from error
+    for element in _texts(ds):
+        try:
+            "\\".join(_values(element)).encode(codec_of(character_set))
+        except UnicodeEncodeError as error:
+            raise unwritable(element.keyword, character_set) from error
+
+
+def unwritable(keyword: str, character_set: str) -> PermanentError:
+    """A text that a character set has no letters for."""
+    return PermanentError(
+        f"{keyword} has characters that {character_set} cannot write.",
+        next_step="Give the destination's profile the character set ISO_IR 192, one that has them, or none: then that "
+        "of the images is kept.",
+        code="not-in-character-set",
+    )
+
+
+def _bytes_as_latin_1(ds: Dataset, terms: Sequence[str]) -> None:
+    """Turn kept bytes into the Latin-1 characters that pydicom writes as these bytes."""
+    codec = codec_of(terms[0]) if len(terms) == 1 and has_every_character(terms[0]) else "ascii"
+    for element in _texts(ds):
+        try:
+            values = [value.encode(codec, "surrogateescape").decode("latin-1") for value in _values(element)]
+        except UnicodeEncodeError as error:
+            raise unwritable(element.keyword, "the character set of the images") from error
+        element.value = values if len(values) > 1 else values[0]
+
+
+def _declared(content: bytes, terms: Sequence[str]) -> bytes:
+    """Put the Specific Character Set of the images in the place of the one that pydicom wrote by.
+
+    It is the first element behind the file meta information, whose group length is at offset 140 (PS3.10 7.1).
+    """
+    start = 144 + int.from_bytes(content[140:144], "little")
+    written = b"\x08\x00\x05\x00CS"
+    if content[start : start + 6] != written:
+        raise AssertionError("an object that does not begin with its character set")
+    end = start + 8 + int.from_bytes(content[start + 6 : start + 8], "little")
+    value = "\\".join(terms).encode("ascii")
+    value += b" " * (len(value) % 2)
+    return content[:start] + written + len(value).to_bytes(2, "little") + value + content[end:]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker import __version__
 from worker.domain.findings import Conclusion
 from worker.domain.ourselves import MANUFACTURER, MODEL_NAME, NAMESPACE
+from worker.domain.plain_text import in_ascii
 from worker.domain.result import Predecessor, ResultContext
 from worker.domain.study import Digest, SeriesInstanceUID, SOPInstanceUID, StoredInstance, StudyInstanceUID
 
@@ -47,6 +48,10 @@ class Equipment:
         return self.device_uid or derived_uid(
             "device", self.manufacturer, self.model_name, self.device_serial_number, self.ae_title
         )
+
+    def in_ascii(self) -> Equipment:
+        """The same device with its names in ASCII, for character sets that have no room for others."""
+        return replace(in_ascii(self), device_uid=self.observer_uid)
 
 
 def evidence_digest(evidence: Iterable[StoredInstance]) -> Digest:

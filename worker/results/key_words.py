@@ -10,6 +10,7 @@ from worker.drawing import lettering
 from worker.drawing.canvas import WARNING
 from worker.results.highlights import NEUTRAL, Choice, Colour, Highlight, classification_text, legible
 from worker.results.making import Making
+from worker.results.moments import UNKNOWN
 
 DRAFT = "AI DRAFT - not verified by a physician"
 CAUTION = "Not found by the algorithm does not mean that nothing is there."
@@ -24,9 +25,10 @@ class Line:
 
 
 def made_by(making: Making) -> str:
-    """Model, version and date, as a picture states them."""
-    algorithm = making.stamp.algorithm
-    return f"{algorithm.title}, version {algorithm.model.version}, {making.stamp.made_at:%Y-%m-%d %H:%M}"
+    """Model, version and date of the images, as a picture states them."""
+    algorithm, made_at = making.stamp.algorithm, making.stamp.made_at
+    dated = "" if made_at == UNKNOWN else f", images of {made_at:%Y-%m-%d %H:%M}"
+    return f"{algorithm.title}, version {algorithm.model.version}{dated}"
 
 
 def statement_lines(making: Making, choice: Choice) -> tuple[Line, ...]:

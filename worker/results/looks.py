@@ -5,6 +5,7 @@ Nothing here says who the patient is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread
 
+from worker.domain.character_sets import is_plain
 from worker.domain.errors import PermanentError
 from worker.domain.study import StoredInstance
 from worker.functional_groups.groups import FunctionalGroups
 from worker.functional_groups.macros import FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION
+from worker.results.copies import copies_of, problem_of, raw_value
 from worker.results.source import SourceFrame
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -26,6 +29,8 @@ _ATTRIBUTES = (
     "Laterality", "WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_LOSSY,
 )  # fmt: skip
+_UNSPECIFIED = "US"
+"""What values are where the image does not say it in valid words (PS3.3 C.11.1.1.2)."""
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 _AXES = (("R", "L"), ("A", "P"), ("F", "H"))
@@ -151,11 +156,10 @@ def _look(ds: Dataset, number: int | None) -> Look:
     values = _group(ds, number, PIXEL_VALUE_TRANSFORMATION)
     rescale = _rescale(values)
     sequence = ds.get("ModalityLUTSequence") if values is ds else None
-    common = Dataset()
-    for keyword in ("ImageLaterality", "Laterality", *_LOSSY):
-        if ds.get(keyword) not in (None, ""):
-            common[keyword] = deepcopy(ds[keyword])
-    instance_number = str(ds.get("InstanceNumber") or "")
+    common = copies_of(ds, ("ImageLaterality", "Laterality", *_LOSSY)).text
+    for keyword in [element.keyword for element in common if element.is_empty]:
+        delattr(common, keyword)
+    instance_number = _ascii(ds, "InstanceNumber")
     names = [f"instance number {instance_number}"] if instance_number else []
     names += [f"frame {number}"] if number is not None else []
     return Look(
@@ -163,8 +167,8 @@ def _look(ds: Dataset, number: int | None) -> Look:
         is_inverted=photometric == "MONOCHROME1",
         window=_window(_group(ds, number, FRAME_VOI_LUT)),
         rescale=None if sequence else rescale,
-        modality_lut=deepcopy(sequence[0]) if sequence else None,
-        orientation=tuple(str(value) for value in ds.get("PatientOrientation") or ()),
+        modality_lut=_modality_lut(sequence[0]) if sequence else None,
+        orientation=tuple(filter(None, _ascii(ds, "PatientOrientation").split("\\"))),
         common=common,
         numbered="".join(f", {name}" for name in names),
     )
@@ -179,18 +183,36 @@ def _window(ds: Dataset) -> Window | None:
     centre, width = _first(ds, "WindowCenter"), _first(ds, "WindowWidth")
     if centre is None or width is None or width < 1.0:
         return None
-    return Window(centre, width, str(ds.get("VOILUTFunction") or "").strip())
+    return Window(centre, width, _ascii(ds, "VOILUTFunction"))
 
 
 def _rescale(ds: Dataset) -> Rescale | None:
     slope, intercept = _first(ds, "RescaleSlope"), _first(ds, "RescaleIntercept")
     if slope is None or intercept is None:
         return None
-    return Rescale(slope, intercept, str(ds.get("RescaleType") or "US").strip())
+    return Rescale(slope, intercept, _ascii(ds, "RescaleType") or _UNSPECIFIED)
+
+
+def _modality_lut(item: Dataset) -> Dataset:
+    """A modality LUT without its explanation, which is text in the character set of the image (PS3.3 C.11.1)."""
+    table = Dataset()
+    table.add(deepcopy(item["LUTDescriptor"]))
+    table.ModalityLUTType = _ascii(item, "ModalityLUTType") or _UNSPECIFIED
+    table.add(deepcopy(item["LUTData"]))
+    return table
+
+
+def _ascii(ds: Dataset, keyword: str) -> str:
+    """A text in ASCII that is a valid value; empty for another."""
+    value = raw_value(ds, keyword).strip(b" \0")
+    text = value.decode("ascii") if is_plain(value) else ""
+    return "" if problem_of(keyword, text) else text
 
 
 def _first(ds: Dataset, keyword: str) -> float | None:
-    if keyword not in ds or ds[keyword].is_empty:
+    """The first value as a number; None where it is absent, or something else."""
+    try:
+        found = float(raw_value(ds, keyword).split(b"\\")[0])
+    except ValueError:
         return None
-    value = ds[keyword].value
-    return float(value[0] if ds[keyword].VM > 1 else value)
+    return found if math.isfinite(found) else None

@@ -8,21 +8,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import tzinfo
 
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
+from worker.domain.character_sets import StatedSets
 from worker.domain.codes import Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Refusal
+from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Audience, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StoredInstance
 from worker.results import coding
 from worker.results import content_items as items
 from worker.results.audiences import audiences_of, context_for
-from worker.results.header import SeriesNames, Stamp, local_time, to_object
+from worker.results.copies import Copies
+from worker.results.forms import Form, form_for, form_of, needs_ascii
+from worker.results.header import SeriesNames, Stamp, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
 from worker.results.kos import encode_note
 from worker.results.making import SERIES_PER_SET
@@ -51,9 +54,9 @@ class RefusalEncoder:
 
     equipment: Equipment = field(default_factory=Equipment)
     series_number: int = 9000
-    zone: tzinfo | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     standard: Profile = OHIF
+    character_sets: StatedSets = field(default_factory=StatedSets)
 
     def refuse(
         self, refusal: Refusal, evidence: Sequence[StoredInstance], context: ResultContext
@@ -71,17 +74,22 @@ class RefusalEncoder:
         if not refusal.reason.strip() or not refusal.code.strip():
             raise PermanentError("A refusal gives no reason.", next_step="Report this.", code="text-unfit")
         of_series = [one for one in evidence if one.header.series_instance_uid == refusal.series_instance_uid]
-        header, instances = read_series_header(of_series)
+        series = read_series_header(of_series, self.character_sets)
         if len(of_series) < len(evidence):  # the other inputs of the model: all must be of one patient
-            read_series_header(evidence)
+            read_series_header(evidence, self.character_sets)
+        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        equipment = self.equipment
+        if needs_ascii(series.copies, [audience.profile for audience in audiences]):
+            refusal, equipment = in_ascii(refusal), equipment.in_ascii()
         given = _Given(
             refusal=refusal,
             stamp=Stamp(
-                source_header=header,
-                equipment=self.equipment,
+                source_header=series.copies.text,
+                equipment=equipment,
                 algorithm=refusal.algorithm,
-                made_at=local_time(context.created_at, header, self.zone),
+                made_at=series.made_at,
                 evidence_digest=evidence_digest(evidence),
+                notes=series.copies.notes,
             ),
             uids=ResultUids.of(
                 study_instance_uid=of_series[0].header.study_instance_uid,
@@ -91,21 +99,26 @@ class RefusalEncoder:
                 generation=context.generation,
                 inputs=series_of(evidence),
             ),
-            instances=instances,
+            instances=series.instances,
             context=context,
         )
-        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
         objects = [
-            replace(self._text(given, one, number), destinations=one.destinations if len(audiences) > 1 else None)
+            replace(
+                self._text(given, one, number, series.copies),
+                destinations=one.destinations if len(audiences) > 1 else None,
+            )
             for number, one in enumerate(audiences)
             if one.profile.refusals
         ]
-        objects += [to_object(note, ResultKind.KOS) for note in self._notes(given)]
+        form = form_of(series.copies)
+        objects += [to_object(note, ResultKind.KOS, form.writing) for note in self._notes(_in_form(given, form))]
         log.info("refusal-encoded", extra={"objects": len(objects), "code": refusal.code})
         return tuple(objects)
 
-    def _text(self, given: _Given, audience: Audience, number: int) -> EncodedObject:
+    def _text(self, given: _Given, audience: Audience, number: int, copies: Copies) -> EncodedObject:
         profile = audience.profile
+        form = form_for(copies, profile)
+        given = _in_form(given, form)
         uids = given.uids.for_profile("" if profile.name == OHIF.name else profile.name)
         start = profile.series_number or self.series_number + number * SERIES_PER_SET
         ds = document(
@@ -127,7 +140,7 @@ class RefusalEncoder:
             sop_instance_uid=uids.instance("REFUSAL"),
         )
         finish(ds, given.stamp, names, context_for(given.context, audience))
-        return to_object(ds, ResultKind.SR, profile.character_set)
+        return to_object(ds, ResultKind.SR, form.writing)
 
     def _notes(self, given: _Given) -> Iterator[Dataset]:
         for part, one in enumerate(given.context.withdrawals):
@@ -146,6 +159,10 @@ class RefusalEncoder:
                 names=names,
                 revision=given.context.revision,
             )
+
+
+def _in_form(given: _Given, form: Form) -> _Given:
+    return replace(given, stamp=replace(given.stamp, source_header=form.header))
 
 
 def sentences_of(refusal: Refusal) -> tuple[str, ...]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from pydicom import config
-from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread
 from pydicom.tag import Tag
+from pydicom.valuerep import format_number_as_ds
 
+from worker.domain.character_sets import Reading, StatedSets, UndecodableTextError
 from worker.domain.errors import IdentityError, PermanentError
 from worker.domain.study import (
     FrameOfReferenceUID,
@@ -29,14 +31,11 @@ from worker.domain.study import (
 from worker.domain.volume import SliceRef, Volume
 from worker.functional_groups.groups import FunctionalGroups
 from worker.functional_groups.macros import PIXEL_MEASURES, PLANE_ORIENTATION, PLANE_POSITION
-from worker.results.header import COPIED, decoded_copy
+from worker.results.copies import IDENTITY, Copies, copies_of, problem_of, raw_value, reading_of, text_value
+from worker.results.header import COPIED
+from worker.results.moments import MOMENTS, latest_moment
 
-_AGREEING = (
-    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
-)  # fmt: skip
-"""What all evidence must agree on; else there is no result (never on the wrong patient)."""
-
-_SINGLE_VALUED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_SINGLE_VALUED = ("PatientID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
@@ -50,21 +49,14 @@ _GEOMETRY = (
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName")
 
 
-def _bare(term: str) -> str:
-    """A defined term of Specific Character Set without what devices commonly misspell."""
-    return "".join(c for c in term.upper() if c.isalnum())
+_HEADER = (
+    *COPIED, *_EQUIPMENT, "SOPClassUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "PositionReferenceIndicator", "RequestAttributesSequence", "BodyPartExamined", *_LOSSY,
+)  # fmt: skip
+"""What the header of a source has: everything that a result copies, or needs of its images."""
 
-
-_KNOWN_CHARACTER_SETS = frozenset(_bare(term) for term in python_encoding)
-
-_READ = [
-    Tag(keyword)
-    for keyword in dict.fromkeys(
-        (*_GEOMETRY, *_EQUIPMENT, *COPIED, "SpecificCharacterSet", "RequestAttributesSequence", "BodyPartExamined")
-    )
-]
-
-_FUNCTIONAL_GROUPS = (Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence"))
+_MOMENTS = [f"{prefix}{part}" for prefix in MOMENTS for part in ("Date", "Time")]
+_READ = [Tag(keyword) for keyword in dict.fromkeys((*_GEOMETRY, *_HEADER, *_MOMENTS, "SpecificCharacterSet"))]
 
 _SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines within a stack: scanners write rounding noise."""
@@ -93,7 +85,8 @@ class SourceFrame:
 class Source:
     """The analysed series.
 
-    ``header`` holds the decoded text of the first slice's instance for what is copied to every result.
+    ``copies`` are of one instance, the first in the order of their UIDs: what is copied to every result. ``header`` is
+    one of their forms. ``made_at`` is the latest date and time of the images.
     ``frames[k]`` belongs to slice k of the volume. ``instances`` are the (class, instance) UIDs of the objects that
     the volume was made of, in the order of its slices, each once. ``frame_of_reference_uid`` and
     ``patient_orientation`` (0020,0020) are what all of them share; None where they have none, or several.
@@ -101,6 +94,8 @@ class Source:
     """
 
     header: Dataset
+    copies: Copies
+    made_at: datetime
     frames: tuple[SourceFrame, ...]
     instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
     frame_of_reference_uid: FrameOfReferenceUID | None = None
@@ -129,8 +124,19 @@ class Source:
         return None if spacing is None else spacing[0] * spacing[1]
 
 
-def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesHeader:
+    """A series that was not analysed, or not yet: as ``Source`` has it, without geometry."""
+
+    copies: Copies
+    made_at: datetime
+    instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
+
+
+def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: StatedSets = StatedSets()) -> Source:  # noqa: B008 - frozen
     """Read the evidence and keep what the slices of ``volume`` need.
+
+    ``stated`` is what the site says of the character sets of its senders.
 
     Raises
     ------
@@ -143,15 +149,11 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
     wanted = {ref.sop_instance_uid for ref in volume.slices}
     kept: dict[str, Dataset] = {}
     others: dict[SeriesInstanceUID, list[tuple[SOPClassUID, SOPInstanceUID]]] = {}
-    agreed: Mapping[str, str] | None = None
-    for instance, ds in _read(evidence):
-        identity = _identity_of(ds, instance)
-        agreed = agreed or identity
-        _ensure_agreement(agreed, identity)
+    for instance, ds in _agreeing(evidence, stated):
         if instance.sop_instance_uid in wanted:
             kept[instance.sop_instance_uid] = ds
         elif instance.header.series_instance_uid != volume.series_instance_uid:
-            pair = (SOPClassUID(str(ds.SOPClassUID)), instance.sop_instance_uid)
+            pair = (SOPClassUID(raw_text(ds, "SOPClassUID")), instance.sop_instance_uid)
             others.setdefault(instance.header.series_instance_uid, []).append(pair)
     missing = wanted - kept.keys()
     if missing or not volume.slices:
@@ -161,51 +163,72 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance]) -> Source:
             code="evidence-missing",
         )
     read = _frame if volume.in_patient_space else _frame_in_its_plane
-    frames = tuple(read(kept[ref.sop_instance_uid], ref, volume) for ref in volume.slices)
+    with config.disable_value_validation():
+        frames = tuple(read(kept[ref.sop_instance_uid], ref, volume) for ref in volume.slices)
     _ensure_one_stack(frames)
     used = [kept[uid] for uid in dict.fromkeys(ref.sop_instance_uid for ref in volume.slices)]
+    # As in ``read_series_header``, whatever the order of the slices is.
+    first = min((one for one in evidence if one.sop_instance_uid in kept), key=lambda one: one.sop_instance_uid)
+    copies = _with_loss_of_any(_copies(first, kept[first.sop_instance_uid], stated), used)
     reference = _shared(used, "FrameOfReferenceUID")
     return Source(
-        header=_header(used),
+        header=copies.text,
+        copies=copies,
+        made_at=latest_moment(used),
         frames=frames,
         instances=tuple(dict.fromkeys((frame.sop_class_uid, frame.sop_instance_uid) for frame in frames)),
         frame_of_reference_uid=FrameOfReferenceUID(reference[0]) if reference else None,
-        patient_orientation=_shared(used, "PatientOrientation"),
+        patient_orientation=_orientation(used),
         further=tuple((series, tuple(pairs)) for series, pairs in others.items()),
     )
 
 
-def read_series_header(
-    evidence: Sequence[StoredInstance],
-) -> tuple[Dataset, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]]:
-    """Read identity and header of evidence that was not analysed: no volume, no geometry.
+def read_series_header(evidence: Sequence[StoredInstance], stated: StatedSets = StatedSets()) -> SeriesHeader:  # noqa: B008 - frozen
+    """Read identity and header of evidence without a volume; the header is of the first in the order of their UIDs.
 
-    Returns what ``Source`` calls ``header`` (of the first instance in the order of their UIDs) and ``instances``.
     Raises what ``read_source`` raises for identity that is missing, undecodable or in conflict.
     """
-    agreed: Mapping[str, str] | None = None
-    headers: dict[SOPInstanceUID, Dataset] = {}
-    for instance, ds in _read(sorted(evidence, key=lambda one: one.sop_instance_uid)):
-        identity = _identity_of(ds, instance)
-        agreed = agreed or identity
-        _ensure_agreement(agreed, identity)
-        headers[instance.sop_instance_uid] = ds
+    ordered = sorted(evidence, key=lambda one: one.sop_instance_uid)
+    headers = {instance.sop_instance_uid: ds for instance, ds in _agreeing(ordered, stated)}
     if not headers:
         raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
-    first = next(iter(headers.values()))
-    pairs = tuple((SOPClassUID(str(ds.SOPClassUID)), uid) for uid, ds in headers.items())
-    return decoded_copy(_without_frames(first)), pairs
+    return SeriesHeader(
+        copies=_copies(ordered[0], headers[ordered[0].sop_instance_uid], stated),
+        made_at=latest_moment(headers.values()),
+        instances=tuple((SOPClassUID(raw_text(ds, "SOPClassUID")), uid) for uid, ds in headers.items()),
+    )
 
 
-def _header(used: Sequence[Dataset]) -> Dataset:
-    """Take that of the first image, with lossy compression as soon as one of them had it (PS3.3 C.8.20.2.2)."""
-    header = decoded_copy(_without_frames(used[0]))
-    lossy = next((ds for ds in used if str(ds.get("LossyImageCompression") or "") == "01"), None)
+def raw_text(ds: Dataset, keyword: str) -> str:
+    """A UID or another text in ASCII, as it stands."""
+    return raw_value(ds, keyword).decode("latin-1").strip(" \0")
+
+
+def _agreeing(evidence: Sequence[StoredInstance], stated: StatedSets) -> Iterator[tuple[StoredInstance, Dataset]]:
+    """The evidence as it is read, each instance of the same patient and study as those before it."""
+    agreed: Mapping[str, str] | None = None
+    for instance, ds in _read(evidence):
+        identity = _identity_of(ds, instance, reading_of(ds, stated.of(instance.calling_ae_title)))
+        agreed = agreed or identity
+        _ensure_agreement(agreed, identity)
+        yield instance, ds
+
+
+def _copies(instance: StoredInstance, ds: Dataset, stated: StatedSets) -> Copies:
+    try:
+        return copies_of(ds, _HEADER, stated=stated.of(instance.calling_ae_title))
+    except UndecodableTextError as error:
+        raise _undecodable(instance) from error
+
+
+def _with_loss_of_any(copies: Copies, used: Sequence[Dataset]) -> Copies:
+    """Lossy compression is said as soon as one of the images had it (PS3.3 C.8.20.2.2)."""
+    lossy = next((ds for ds in used if raw_text(ds, "LossyImageCompression") == "01"), None)
     if lossy is not None:
-        for keyword in _LOSSY:
-            if keyword in lossy:
-                header[keyword] = lossy[keyword]
-    return header
+        said = copies_of(lossy, _LOSSY)
+        for form in (copies.text, copies.kept):
+            form.update(said.text)
+    return copies
 
 
 def _shared(used: Sequence[Dataset], keyword: str) -> tuple[str, ...] | None:
@@ -218,13 +241,17 @@ def _shared(used: Sequence[Dataset], keyword: str) -> tuple[str, ...] | None:
     return values if not found and any(values) else None
 
 
+def _orientation(used: Sequence[Dataset]) -> tuple[str, ...] | None:
+    found = _shared(used, "PatientOrientation")
+    return None if found is None or problem_of("PatientOrientation", "\\".join(found)) else found
+
+
 def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, Dataset]]:
     for instance in evidence:
         # Odd values are copied as they are; pydicom's warnings would repeat them (and so patients) to the log.
         with config.disable_value_validation():
             try:
                 ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=list(_READ))
-                ds.decode()
             except (OSError, InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
                 raise PermanentError(
                     f"Evidence {instance.sop_instance_uid} cannot be read back.",
@@ -234,29 +261,28 @@ def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, 
             yield instance, ds
 
 
-def _identity_of(ds: Dataset, instance: StoredInstance) -> dict[str, str]:
-    for keyword in _SINGLE_VALUED:
-        if keyword in ds and ds[keyword].VM > 1:
+def _identity_of(ds: Dataset, instance: StoredInstance, reading: Reading) -> dict[str, str]:
+    try:
+        identity = {keyword: _plain(ds, keyword, reading) for keyword in IDENTITY}
+    except UndecodableTextError as error:
+        raise _undecodable(instance) from error
+    if any("\ufffd" in text for text in identity.values()):  # somebody before us could not read it
+        raise _undecodable(instance)
+    found = (raw_text(ds, "SOPInstanceUID"), identity["StudyInstanceUID"], raw_text(ds, "SeriesInstanceUID"))
+    for keyword, text in zip(_SINGLE_VALUED, (identity["PatientID"], *found), strict=True):
+        if "\\" in text:
             raise IdentityError(
                 f"{keyword} of {instance.sop_instance_uid} has several values.",
                 next_step="Correct the study at its source and send it again.",
                 code="identity-multi-valued",
             )
-    identity = {keyword: _plain(ds, keyword) for keyword in _AGREEING}
     if not identity["PatientID"]:
         raise IdentityError(
             f"{instance.sop_instance_uid} has no Patient ID.",
             next_step="Correct the study at its source and send it again.",
             code="patient-id-empty",
         )
-    if _is_undecodable(ds, identity):
-        raise IdentityError(
-            f"The identity in {instance.sop_instance_uid} cannot be decoded with its Specific Character Set.",
-            next_step="Correct Specific Character Set (0008,0005) at the source and send the study again.",
-            code="identity-undecodable",
-        )
     header = instance.header
-    found = (_plain(ds, "SOPInstanceUID"), _plain(ds, "StudyInstanceUID"), _plain(ds, "SeriesInstanceUID"))
     if found != (header.sop_instance_uid, header.study_instance_uid, header.series_instance_uid):
         raise IdentityError(
             f"The stored bytes of {instance.sop_instance_uid} carry other UIDs than the index.",
@@ -266,17 +292,17 @@ def _identity_of(ds: Dataset, instance: StoredInstance) -> dict[str, str]:
     return identity
 
 
-def _is_undecodable(ds: Dataset, identity: Mapping[str, str]) -> bool:
-    """Tell whether decoding replaced a character, or guessed the character set of one outside ASCII."""
-    text = "".join(identity.values())
-    declared = ds.get("SpecificCharacterSet") or ""
-    terms = [declared] if isinstance(declared, str) else list(declared)
-    unknown = any(_bare(str(term)) not in _KNOWN_CHARACTER_SETS for term in terms)
-    return "\ufffd" in text or (unknown and not text.isascii())
+def _undecodable(instance: StoredInstance) -> IdentityError:
+    return IdentityError(
+        f"The identity in {instance.sop_instance_uid} cannot be decoded with its Specific Character Set.",
+        next_step="Correct Specific Character Set (0008,0005) at the source and send the study again, or state in "
+        "`character_sets` of the configuration what its sender writes, and `overread retry` the job.",
+        code="identity-undecodable",
+    )
 
 
 def _ensure_agreement(agreed: Mapping[str, str], identity: Mapping[str, str]) -> None:
-    differing = [keyword for keyword in _AGREEING if agreed[keyword] != identity[keyword]]
+    differing = [keyword for keyword in IDENTITY if agreed[keyword] != identity[keyword]]
     if differing:
         raise IdentityError(
             f"The evidence disagrees on {', '.join(differing)}.",
@@ -285,9 +311,9 @@ def _ensure_agreement(agreed: Mapping[str, str], identity: Mapping[str, str]) ->
         )
 
 
-def _plain(ds: Dataset, keyword: str) -> str:
+def _plain(ds: Dataset, keyword: str, reading: Reading) -> str:
     """Value as text, without padding; of person names also without empty trailing components (PS3.5 6.2)."""
-    text = str(ds.get(keyword) or "").strip(" \0")
+    text = text_value(ds, keyword, reading)
     if keyword == "PatientName":
         text = "=".join(group.strip(" ").rstrip("^") for group in text.split("=")).rstrip("=")
     return text
@@ -298,17 +324,16 @@ def _frame(ds: Dataset, ref: SliceRef, _: Volume) -> SourceFrame:
         plane, orientation, measures = (
             (ds, ds, ds) if ref.frame_number is None else _functional_groups(ds, ref.frame_number)
         )
-        thickness = measures.get("SliceThickness")
-        x, y, z = (float(v) for v in plane.ImagePositionPatient)
-        row_mm, column_mm = (float(v) for v in measures.PixelSpacing)
+        x, y, z = (_decimal(v) for v in plane.ImagePositionPatient)
+        row_mm, column_mm = (_decimal(v) for v in measures.PixelSpacing)
         return SourceFrame(
             sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
             sop_instance_uid=ref.sop_instance_uid,
             number=ref.frame_number,
             position=(x, y, z),
-            orientation=tuple(float(v) for v in orientation.ImageOrientationPatient),
+            orientation=tuple(_decimal(v) for v in orientation.ImageOrientationPatient),
             pixel_spacing_mm=(row_mm, column_mm),
-            slice_thickness_mm=float(thickness) if thickness else None,
+            slice_thickness_mm=_thickness(measures),
             rows=int(ds.Rows),
             columns=int(ds.Columns),
         )
@@ -343,11 +368,18 @@ def _frame_in_its_plane(ds: Dataset, ref: SliceRef, volume: Volume) -> SourceFra
         ) from error
 
 
-def _without_frames(ds: Dataset) -> Dataset:
-    """Leave out what is large and of no use in a header."""
-    copy = Dataset()
-    copy.update({tag: element for tag, element in ds.items() if tag not in _FUNCTIONAL_GROUPS})
-    return copy
+def _decimal(value: object) -> float:
+    """A number that fits into the 16 characters of a DS (PS3.5 6.2); devices write longer ones."""
+    return float(format_number_as_ds(float(str(value))))
+
+
+def _thickness(measures: Dataset) -> float | None:
+    """Slice Thickness, which nothing depends on: None where it is absent, or no number."""
+    try:
+        thickness = float(str(measures.get("SliceThickness") or 0))
+    except ValueError:
+        return None
+    return _decimal(thickness) if 0 < thickness < float("inf") else None
 
 
 def _functional_groups(ds: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:

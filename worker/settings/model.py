@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from worker.domain.character_sets import StatedSet, StatedSets
 from worker.domain.errors import ConfigurationError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Destination
@@ -16,7 +17,7 @@ from worker.domain.routing import Rule, Timing
 from worker.domain.study import Digest
 from worker.settings.conditions import ConditionEntry, PreferenceEntry
 from worker.settings.execution import Inference, Precision, TritonEntry
-from worker.settings.profiles import ProfileEntry, resolved
+from worker.settings.profiles import CharacterSet, CharacterSetOfDevices, ProfileEntry, resolved
 from worker.settings.section import Name, Section
 
 AETitle = Annotated[
@@ -264,6 +265,19 @@ class Results(Section):
     max_object_mb: int = Field(500, ge=1, description="The gate refuses larger result objects, in MiB.")
 
 
+class CharacterSetEntry(Section):
+    """What the site knows of the text of a sender, better than what its images declare."""
+
+    calling_ae_title: AETitle | Literal[""] = Field(
+        "", description="The sender, by its calling AE title; empty: everybody who has no entry, and files on disk."
+    )
+    character_set: CharacterSet | CharacterSetOfDevices = Field(description="The character set that its text is in.")
+    always: bool = Field(
+        default=False,
+        description="Whatever its images declare; else only for images that declare no character set.",
+    )
+
+
 class Pictures(Section):
     """Pictures for people at the console."""
 
@@ -305,6 +319,7 @@ class Settings(Section):
     assembly: Assembly = Assembly()
     rules: tuple[RuleEntry, ...] = ()
     results: Results = Results()
+    character_sets: tuple[CharacterSetEntry, ...] = ()
     pictures: Pictures = Pictures()
     flower: Flower = Flower()
     log: Log = Log()
@@ -315,6 +330,7 @@ class Settings(Section):
             ("destinations", [d.name for d in self.destinations]),
             ("rules", [r.name for r in self.rules]),
             ("triton", [one.model for one in self.triton]),
+            ("character_sets", [one.calling_ae_title.strip() for one in self.character_sets]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -374,7 +390,18 @@ class Settings(Section):
             content += repr(sorted(entry.model_dump_json(include=served) for entry in self.triton))
         if self.profiles or any(entry.profile != OHIF.name for entry in self.destinations):
             content += repr(sorted(self.profile_of.items()))
+        if self.character_sets:
+            content += repr(sorted(entry.model_dump_json() for entry in self.character_sets))
         return Digest(hashlib.sha256(content.encode()).hexdigest())
+
+    @property
+    def stated_sets(self) -> StatedSets:
+        """What the site says of the text of its senders."""
+        by_sender = {
+            entry.calling_ae_title.strip(): StatedSet(entry.character_set, always=entry.always)
+            for entry in self.character_sets
+        }
+        return StatedSets(by_sender.pop("", None), by_sender)
 
     @property
     def profile_of(self) -> dict[str, Profile]:

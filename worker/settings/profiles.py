@@ -17,6 +17,11 @@ CharacterSet = Literal[
     "ISO_IR 138", "ISO_IR 144", "ISO_IR 148", "ISO_IR 166", "GB18030", "GBK",
 ]  # fmt: skip
 """Specific Character Set without code extensions (PS3.3 C.12.1.1.2)."""
+CharacterSetOfDevices = Literal[
+    "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254", "windows-1255", "windows-1256",
+    "windows-1257", "windows-1258", "Big5", "Shift_JIS", "EUC-KR", "KOI8-R",
+]  # fmt: skip
+"""What no image can declare, and devices write all the same."""
 
 
 class ProfileEntry(Section):
@@ -44,7 +49,10 @@ class ProfileEntry(Section):
     key_object_selection: bool | None = Field(None, description="Send a Key Object Selection of what matters.")
     presentation_state: bool | None = Field(None, description="Send a Presentation State with the outlines.")
     refusals: bool | None = Field(None, description='Send "not analysed, because ..." where a model refuses a series.')
-    character_set: CharacterSet | None = Field(None, description="Specific Character Set of all text.")
+    character_set: CharacterSet | None = Field(
+        None,
+        description="Specific Character Set of all text; else UTF-8 where that is certain, or as the images have it.",
+    )
     stand_in_orientation: bool | None = Field(
         None,
         description="Segmentations of projection images state an orientation that stands for none: OHIF needs one.",

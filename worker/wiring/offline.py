@@ -171,9 +171,13 @@ def analyser(
         series_number=settings.results.series_number,
         profiles=settings.profile_of,
         standard=standard,
+        character_sets=settings.stated_sets,
     )
     gate: ports.Gate = ResultGate(
-        maximum_object_bytes=settings.results.max_object_mb << 20, profiles=settings.profile_of, standard=standard
+        maximum_object_bytes=settings.results.max_object_mb << 20,
+        profiles=settings.profile_of,
+        standard=standard,
+        character_sets=settings.stated_sets,
     )
     return Analyser(reader(settings), volumes, predictor, encoder, gate)
 

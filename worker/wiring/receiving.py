@@ -6,9 +6,11 @@ import logging
 import socket
 import threading
 import time
+from pathlib import Path
 
 from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.ourselves import MANUFACTURER, MODEL_NAME
+from worker.domain.study import OfferedInstance
 from worker.intake.limits import AccessPolicy, Limits
 from worker.intake.ports import InstanceStore as Custody
 from worker.intake.reindex import offered_again
@@ -40,6 +42,7 @@ class Receiving:
             own_equipment=(MANUFACTURER, MODEL_NAME),
         )
         custody: Custody = self._store
+        self._stated_of_all = settings.stated_sets.default
         heard = commitment.listening(settings)
         self._listener = Listener(
             custody,
@@ -59,6 +62,7 @@ class Receiving:
                 networks=entry.peers,
             ),
             accept_conflicts=entry.conflict == "accept",
+            character_sets=settings.stated_sets,
             extra_contexts=[heard.context] if heard else [],
             event_handlers=heard.handlers if heard else (),
         )
@@ -94,9 +98,12 @@ class Receiving:
             else:
                 return
 
+    def _offered_again(self, path: Path) -> OfferedInstance | None:
+        return offered_again(path, self._stated_of_all)
+
     def _recover(self) -> None:
         try:
-            recover(self._ledger.database, self._ledger.spool, self._store, offered_again)
+            recover(self._ledger.database, self._ledger.spool, self._store, self._offered_again)
         except OverreadError as error:
             log.warning("recovery-failed", extra={"code": error.code})
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +258,7 @@ def everything(study: given.Study) -> Conclusion:
 
 
 def encoded(study: given.Study, conclusion: Conclusion, profile: Profile) -> tuple[EncodedObject, ...]:
-    return DicomEncoder(standard=profile, zone=UTC).encode(conclusion, study.evidence, given.CONTEXT)
+    return DicomEncoder(standard=profile).encode(conclusion, study.evidence, given.CONTEXT)
 
 
 def gated(objects: Sequence[EncodedObject], study: given.Study, conclusion: Conclusion, profile: Profile) -> GateReport:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,7 @@ class Encoded:
 
 def encoded(study: given.Study, conclusion: Conclusion | None = None, profile: Profile = FULL) -> Encoded:
     conclusion = conclusion or everything(study.volume)
-    encoder = DicomEncoder(standard=profile, zone=UTC)
+    encoder = DicomEncoder(standard=profile)
     return Encoded(study, conclusion, profile, encoder.encode(conclusion, study.evidence, given.CONTEXT))
 
 

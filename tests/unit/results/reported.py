@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -106,7 +105,7 @@ def detected(study: given.Study, *found: Region) -> Conclusion:
 
 
 def encoded(study: given.Study, conclusion: Conclusion, profile: Profile = OHIF) -> tuple[EncodedObject, ...]:
-    return DicomEncoder(standard=profile, zone=UTC).encode(conclusion, study.evidence, given.CONTEXT)
+    return DicomEncoder(standard=profile).encode(conclusion, study.evidence, given.CONTEXT)
 
 
 def gated(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from pathlib import Path
 
 from tests.unit.results import given
@@ -13,7 +12,7 @@ from worker.domain.result import EncodedObject, Predecessor, ResultContext, With
 from worker.results.encoder import DicomEncoder
 from worker.results.identity import Equipment
 
-ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"), zone=UTC)
+ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"))
 
 
 def predecessors_of(objects: Sequence[EncodedObject]) -> tuple[Predecessor, ...]:

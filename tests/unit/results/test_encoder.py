@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 from worker.results.identity import Equipment
 
-ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"), zone=UTC)
+ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"))
 
 
 def encoded(study: given.Study, conclusion=None, context=given.CONTEXT, encoder=ENCODER):
@@ -97,16 +97,17 @@ def test_patient_and_study_are_those_of_the_images(tmp_path) -> None:
         assert ds.SpecificCharacterSet == "ISO_IR 192"
 
 
-def test_dates_are_the_jobs_in_the_zone_of_the_study(tmp_path) -> None:
-    with_zone = given.a_study(tmp_path / "a", attributes={"TimezoneOffsetFromUTC": "-0330"})
-    ds = reading.dataset(encoded(with_zone)[0])
-    assert (ds.ContentDate, ds.ContentTime) == ("20260314", "090005.250000")
-    without = given.a_study(tmp_path / "b")
-    late = replace(given.CONTEXT, created_at=datetime(2026, 3, 14, 23, 30, tzinfo=UTC))
-    east = DicomEncoder(zone=timezone(timedelta(hours=2)))
-    ds = reading.dataset(encoded(without, context=late, encoder=east)[1])
-    assert (ds.ContentDate, ds.ContentTime, ds.SeriesDate) == ("20260315", "013000.000000", "20260315")
-    assert "TimezoneOffsetFromUTC" not in ds
+def test_dates_are_those_of_the_images_whenever_the_work_is_done(tmp_path) -> None:
+    study = given.a_study(tmp_path, attributes={"TimezoneOffsetFromUTC": "-0330", "ContentTime": "081501.25"})
+    late = replace(given.CONTEXT, created_at=datetime(2031, 1, 2, 3, 4, tzinfo=UTC))
+    seg, report = encoded(study), encoded(study, context=late)
+    assert [one.content for one in seg] == [one.content for one in report]
+    ds = reading.dataset(seg[0])
+    day = str(dcmread(study.paths[0]).ContentDate)
+    for keyword in ("ContentDate", "SeriesDate", "InstanceCreationDate"):
+        assert ds[keyword].value == day
+    assert (ds.ContentTime, ds.SeriesTime) == ("081501.250000", "081501.250000")
+    assert ds.TimezoneOffsetFromUTC == "-0330"
 
 
 OPTIONAL = (
@@ -144,6 +145,10 @@ NAMES = [
 ]
 
 
+KEPT = {"ISO_IR 100", "ISO_IR 144", "ISO_IR 126", "ISO_IR 127", "GB18030"}
+"""Their bytes prove nothing: results keep them."""
+
+
 @pytest.mark.parametrize(("charset", "name"), NAMES, ids=[str(charset) for charset, _ in NAMES])
 def test_names_of_the_world(tmp_path, charset, name) -> None:
     study = given.a_study(
@@ -152,15 +157,17 @@ def test_names_of_the_world(tmp_path, charset, name) -> None:
     for item in encoded(study):
         ds = reading.dataset(item)
         assert str(ds.PatientName) == name
-        assert name.encode() in item.content
+        kept = charset in KEPT if isinstance(charset, str) else False
+        assert ds.SpecificCharacterSet == (charset if kept else "ISO_IR 192")
+        assert (name.encode() in item.content) is not kept
 
 
-def test_invalid_values_of_the_images_are_copied_as_they_are(tmp_path) -> None:
+def test_identity_is_copied_as_it_stands_and_the_rest_where_it_is_valid(tmp_path) -> None:
     with config.disable_value_validation():
         study = given.a_study(tmp_path, attributes={"PatientSex": "female", "PatientBirthDate": "unknown"})
         for item in encoded(study):
             ds = reading.dataset(item)
-            assert (ds.PatientSex, str(ds.PatientBirthDate)) == ("female", "unknown")
+            assert (ds.PatientSex, str(ds.PatientBirthDate)) == ("", "unknown")
 
 
 def test_lossy_images_are_said_to_be_lossy(tmp_path) -> None:
