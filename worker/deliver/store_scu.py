@@ -15,11 +15,15 @@ from pynetdicom.presentation import PresentationContext
 from worker.deliver.association import OpenAssociation, Timeouts, associated, check_ae_title, context_for
 from worker.deliver.part10 import StoredFile, digest_of, look_at
 from worker.domain.errors import PermanentError
-from worker.domain.result import Destination, ResultObject, SendOutcome
+from worker.domain.result import Destination, ResultKind, ResultObject, SendOutcome
 from worker.domain.store_status import Verdict, described, meaning_of
 
 log = logging.getLogger(__name__)
 
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+"""An acceptor may take the presentation context of a class and refuse each of its objects (PS3.7 C.5.6)."""
+
+_UNREPLACED = "Not sent: nothing that replaces the withdrawn results was taken."
 _PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _CONVERTIBLE = frozenset(
     {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian)}
@@ -51,8 +55,9 @@ class StoreSender:
         """Send over one association, in order, one outcome each; stop after the first that was not stored.
 
         The order carries meaning (a SEG must be there before the SR that refers to it), so nothing is sent past a
-        failure. An answer that never came leaves the object in doubt: transient, because sending the same UID again
-        does no harm.
+        failure. Objects of a class that the destination does not take at all (``not_taken``) are passed over: the rest
+        goes, but no rejection note where nothing else was taken. An answer that never came leaves the object in doubt:
+        transient, because sending the same UID again does no harm.
 
         Raises
         ------
@@ -71,11 +76,16 @@ class StoreSender:
                 calling_ae_title=self._ae_title,
                 timeouts=self._timeouts,
             ) as association:
+                taken = 0
                 for message_id, item in enumerate(prepared, start=1):
-                    outcome = self._store(association, item, message_id)
+                    if item.result.kind is ResultKind.KOS and not taken and message_id > 1:
+                        outcome = _not_stored(item, _UNREPLACED, transient=False, not_taken=True)
+                    else:
+                        outcome = self._store(association, item, message_id)
+                    taken += outcome.stored
                     _note(destination, outcome)
                     yield outcome
-                    if not outcome.stored:
+                    if not outcome.stored and not outcome.not_taken:
                         return
         except PermanentError as error:
             if error.code != "no-presentation-context":
@@ -98,7 +108,7 @@ class StoreSender:
                 f"The destination takes no {UID(file.sop_class_uid).name} in {syntax}. "
                 "Enable the SOP class there, or another encoding of results for this destination."
             )
-            return _not_stored(item, detail, transient=False)
+            return _not_stored(item, detail, transient=False, not_taken=True)
         status = association.c_store(source, message_id=message_id, seconds=self._timeouts.for_object(file.size_bytes))
         if status is None:
             detail = "No valid answer (time-out, abort or lost connection): in doubt, to be sent again."
@@ -152,16 +162,18 @@ def _outcome(item: _Prepared, status: int) -> SendOutcome:
         stored=verdict is Verdict.STORED,
         transient=verdict is Verdict.TRANSIENT,
         detail=described(status),
+        not_taken=status == SOP_CLASS_NOT_SUPPORTED,
     )
 
 
-def _not_stored(item: _Prepared, detail: str, *, transient: bool) -> SendOutcome:
+def _not_stored(item: _Prepared, detail: str, *, transient: bool, not_taken: bool = False) -> SendOutcome:
     return SendOutcome(
         sop_instance_uid=item.result.sop_instance_uid,
         status=None,
         stored=False,
         transient=transient,
         detail=detail,
+        not_taken=not_taken,
     )
 
 

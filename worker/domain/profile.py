@@ -102,6 +102,31 @@ BUILT_IN: tuple[Profile, ...] = (OHIF, SLICER, WEASIS, PLAIN)
 """Profiles that every installation has; a site adds its own in the configuration."""
 
 
+_SEGMENTATION_CLASSES = {
+    SegmentEncoding.BINARY: "1.2.840.10008.5.1.4.1.1.66.4",
+    SegmentEncoding.FRACTIONAL: "1.2.840.10008.5.1.4.1.1.66.4",
+    SegmentEncoding.LABELMAP: "1.2.840.10008.5.1.4.1.1.66.7",
+}
+_KEY_IMAGE_CLASSES = {
+    KeyImages.SINGLE_FRAME: "1.2.840.10008.5.1.4.1.1.7",
+    KeyImages.MULTI_FRAME: "1.2.840.10008.5.1.4.1.1.7.4",
+}
+
+
+def sop_classes(profile: Profile) -> frozenset[str]:
+    """The SOP classes that a profile may send; the rejection notes that a destination asks for are not among them."""
+    further = {
+        "1.2.840.10008.5.1.4.1.1.88.34": profile.report,  # Comprehensive 3D SR
+        "1.2.840.10008.5.1.4.1.1.30": profile.heat_maps,  # Parametric Map
+        "1.2.840.10008.5.1.4.1.1.88.59": profile.key_object_selection,  # Key Object Selection
+        "1.2.840.10008.5.1.4.1.1.11.1": profile.presentation_state,  # Grayscale Softcopy Presentation State
+    }
+    found = {_SEGMENTATION_CLASSES.get(profile.segmentation), _KEY_IMAGE_CLASSES.get(profile.key_images)}
+    found |= {uid for uid, sent in further.items() if sent}
+    text = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR: of every profile, for what only words can say
+    return frozenset({text, *(uid for uid in found if uid is not None)})
+
+
 @dataclass(frozen=True, slots=True)
 class Audience:
     """The destinations that share a profile, and so get the same objects; none for a job that goes nowhere."""

@@ -188,13 +188,17 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What a destination answered for one object. ``transient`` tells whether a later attempt may do better."""
+    """What a destination answered for one object. ``transient`` tells whether a later attempt may do better.
+
+    ``not_taken``: it takes no objects of this SOP class at all, which says nothing of the others of the delivery.
+    """
 
     sop_instance_uid: SOPInstanceUID
     status: int | None
     stored: bool
     transient: bool
     detail: str
+    not_taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.errors import LeaseLostError, OverreadError, TransientError
-from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, SendOutcome
+from worker.domain.profile import BUILT_IN, Profile, sop_classes
+from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
 from worker.pipeline.attempt import Backoff, Heartbeat
 from worker.pipeline.breaker import Breakers
@@ -22,7 +23,10 @@ DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
 
 @dataclass(frozen=True, slots=True)
 class DeliverResults:
-    """The use-case behind a delivery."""
+    """The use-case behind a delivery.
+
+    ``profiles`` are those of the destinations, by name; ``further_profiles`` are all that a destination could have.
+    """
 
     outbox: Outbox
     sender: Sender
@@ -31,6 +35,8 @@ class DeliverResults:
     breakers: Breakers = field(default_factory=Breakers)
     heartbeat_s: float = 15.0
     deadline_s: float = 3600.0
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    further_profiles: Sequence[Profile] = BUILT_IN
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
         """Claim the delivery and send; None when there was nothing to claim or the lease was lost."""
@@ -68,11 +74,14 @@ class DeliverResults:
         if destination is None:
             return DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.", None
         waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
+        left: list[ResultObject] = []
         try:
             for outcome in self.sender.send(destination, waiting):
                 self.breakers.answered(name)
                 self.outbox.note(claim, outcome)
-                if not outcome.stored:
+                if outcome.not_taken:
+                    left += [one for one in waiting if one.sop_instance_uid == outcome.sop_instance_uid]
+                elif not outcome.stored:
                     return self._refused(claim, outcome)
         except TransientError as error:
             self.breakers.failed(name)
@@ -81,7 +90,25 @@ class DeliverResults:
             raise
         except OverreadError as error:
             return DeliveryState.PARKED, f"{error.code}: {error}", None
+        if left:
+            return DeliveryState.PARKED, self._not_taken(claim, left), None
         return DeliveryState.SENT, f"{len(claim.delivery.items)} object(s) stored at {name}", None
+
+    def _not_taken(self, claim: DeliveryClaim, left: Sequence[ResultObject]) -> str:
+        """Which kinds of objects the destination does not take, and what would fit it."""
+        name, classes = claim.delivery.destination, {one.sop_class_uid for one in left}
+        kinds = ", ".join(dict.fromkeys(one.kind.value for one in left))
+        own = self.profiles.get(name)
+        fitting = [one.name for one in self.further_profiles if one != own and not classes & sop_classes(one)]
+        profile = f'Profile "{own.name}" of this destination sends it' if own else "Its profile sends it"
+        advice = (
+            f"{', '.join(fitting)} would not" if fitting else "no known profile does without, so make one of your own"
+        )
+        return (
+            f"sop-class-not-taken: {name} takes no {kinds}: {len(left)} of {len(claim.delivery.items)} object(s) are "
+            f"not there, the rest is. {profile}; {advice}. Enable the class there and `overread retry`, or change the "
+            "destination's profile and `overread rerun`."
+        )
 
     def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> tuple[DeliveryState, str, float | None]:
         if outcome.transient:

@@ -102,7 +102,14 @@ class UseCases:
         settings = self._settings
         sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
         destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
-        return DeliverResults(self._ledger.outbox, sender, destinations, heartbeat_s=self._heartbeat_s)
+        return DeliverResults(
+            self._ledger.outbox,
+            sender,
+            destinations,
+            heartbeat_s=self._heartbeat_s,
+            profiles=settings.profile_of,
+            further_profiles=[settings.profile(name) for name in settings.profile_names],
+        )
 
 
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:

@@ -18,6 +18,7 @@ from tests.integration.deliver.peers import Pacs
 from worker.deliver.association import Timeouts
 from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import ConfigurationError, PermanentError, TransientError
+from worker.domain.result import ResultKind
 
 QUICK = Timeouts(connect_s=5, association_s=2, response_s=1, network_s=2)
 
@@ -75,7 +76,6 @@ def test_a_warning_counts_as_stored_and_keeps_its_status(tmp_path: Path, status:
         (0x0110, True),
         (0xA900, False),
         (0xC000, False),
-        (0x0122, False),
         (0x0124, False),
     ],
 )
@@ -180,11 +180,29 @@ def test_a_pacs_that_takes_the_seg_but_no_sr(tmp_path: Path) -> None:
     assert "Comprehensive SR Storage" in sr.detail
 
 
-def test_a_pacs_that_takes_the_sr_but_no_seg_gets_neither(tmp_path: Path) -> None:
+def test_a_pacs_that_takes_the_sr_but_no_seg_gets_the_sr(tmp_path: Path) -> None:
+    results = a_result_set(tmp_path)
     with Pacs(classes=[ComprehensiveSRStorage]) as pacs:
-        (seg,) = sender().send(at(pacs.port), a_result_set(tmp_path))
-    assert not seg.stored
-    assert pacs.offered == []
+        seg, sr = sender().send(at(pacs.port), results)
+    assert (seg.status, seg.stored, seg.transient, seg.not_taken) == (None, False, False, True)
+    assert "Segmentation Storage" in seg.detail
+    assert sr.stored
+    assert pacs.uids == [results[1].sop_instance_uid]
+
+
+def test_a_pacs_that_agrees_on_the_seg_and_then_does_not_support_it_gets_the_rest(tmp_path: Path) -> None:
+    with Pacs(lambda event: 0x0122 if event.request.AffectedSOPClassUID == SegmentationStorage else 0) as pacs:
+        seg, sr = sender().send(at(pacs.port), a_result_set(tmp_path))
+    assert (seg.status, seg.not_taken, sr.stored) == (0x0122, True, True)
+
+
+def test_nothing_is_withdrawn_where_nothing_that_replaces_it_is_taken(tmp_path: Path) -> None:
+    seg, sr = a_result_set(tmp_path)
+    note = replace(sr, kind=ResultKind.KOS)
+    with Pacs(classes=[ComprehensiveSRStorage]) as pacs:
+        outcomes = list(sender().send(at(pacs.port), [seg, note]))
+    assert [(one.stored, one.not_taken) for one in outcomes] == [(False, True), (False, True)]
+    assert pacs.uids == []
 
 
 def test_changed_bytes_never_leave(tmp_path: Path) -> None:

@@ -197,17 +197,16 @@ class FakePacs:
             if status is None:
                 raise TransientError("no association", code="association-failed")
             stored = status == 0 or status & 0xF000 == 0xB000
-            yield SendOutcome(
-                result.sop_instance_uid, status, stored, status & 0xFF00 == 0xA700, f"status {status:04X}"
-            )
-            if not stored:
+            transient, not_taken = status & 0xFF00 == 0xA700, status == 0x0122
+            yield SendOutcome(result.sop_instance_uid, status, stored, transient, f"status {status:04X}", not_taken)
+            if not stored and not not_taken:
                 return
 
 
 def a_result(number: int, kind: ResultKind) -> ResultObject:
     return ResultObject(
         kind=kind,
-        sop_class_uid=SOPClassUID("1.2"),
+        sop_class_uid=SOPClassUID(f"1.2.840.10008.5.1.4.1.1.{'66.4' if kind is ResultKind.SEG else '88.34'}"),
         sop_instance_uid=SOPInstanceUID(f"2.25.9{number}"),
         series_instance_uid=SeriesInstanceUID("2.25.9"),
         path=Path("/nowhere"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
+from worker.domain.profile import OHIF, PLAIN, sop_classes
 from worker.domain.result import DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
 from worker.pipeline.attempt import Backoff
@@ -49,6 +50,24 @@ def test_a_report_is_never_sent_without_the_segmentation_that_it_refers_to() -> 
     state, pacs = deliver(outbox, [0xC000])
     assert state is DeliveryState.PARKED
     assert pacs.offered == [SEG]
+
+
+def test_what_a_pacs_does_not_take_is_named_with_the_profiles_that_do_without() -> None:
+    outbox = FakeOutbox(a_delivery())
+    pacs = FakePacs([0x0122, 0x0000])
+    use_case = DeliverResults(outbox, pacs, {"PACS": PACS}, profiles={"PACS": OHIF})
+    assert use_case.run(DeliveryId("delivery-1"), worker="w") is DeliveryState.PARKED
+    assert pacs.offered == [SEG, SR]
+    ((_, reason, _),) = outbox.settled
+    assert reason.startswith("sop-class-not-taken: PACS takes no SEG: 1 of 2 object(s) are not there, the rest is.")
+    assert 'Profile "ohif" of this destination sends it; plain would not' in reason
+
+
+def test_the_classes_of_a_profile() -> None:
+    seg, sr, text = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.11"
+    assert {seg, sr, text} < sop_classes(OHIF)
+    assert not {seg, sr} & sop_classes(PLAIN)
+    assert text in sop_classes(PLAIN)
 
 
 def test_a_dead_pacs_costs_time_only() -> None:
