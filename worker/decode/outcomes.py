@@ -35,6 +35,7 @@ OUTCOMES: dict[str, str] = {
     "mixed-matrix": "The planes have different numbers of rows or columns.",
     "mixed-pixel-spacing": "The planes have different pixel spacings.",
     "mixed-modalities": "The series holds images of several modalities.",
+    "no-frame-of-reference": "The planes do not say in which coordinate system they live.",
     "several-frames-of-reference": "The planes live in different coordinate systems.",
     "several-acquisitions": "Several images per position (time points, echoes, b-values, reconstructions, stacks).",
     "duplicate-positions": "Several different images at the same position, and nothing tells them apart.",

@@ -85,6 +85,7 @@ class VolumeReader:
             stacked = stack(planes, series=uid, same_pixels=decoder.same_pixels)
         except VolumeError as error:
             raise _without_what_is_aside(error, extra) from error
+        _require_frame_of_reference(images, uid)
         voxels = decoder.decode(stacked.planes)
         decoder.note_undeclared_padding(voxels)
         frame_of_reference = stacked.planes[0].frame_of_reference_uid
@@ -172,6 +173,16 @@ class _Decoder:
                 next_step="Have the sender's software checked.",
                 code="no-hounsfield-units",
             )
+
+
+def _require_frame_of_reference(images: Sequence[InstanceHeader], series: str) -> None:
+    """Nothing can be drawn on slices without one (PS3.3 C.7.4.1): it is said before any pixel is decoded."""
+    if not any(header.frame_of_reference_uid for header in images):
+        raise VolumeError(
+            f"Series {series} has no Frame of Reference UID, so nothing could be drawn on it.",
+            next_step="Send a series with Frame of Reference UID (0020,0052).",
+            code="no-frame-of-reference",
+        )
 
 
 def _without_what_is_aside(error: VolumeError, notes: Sequence[str]) -> VolumeError:

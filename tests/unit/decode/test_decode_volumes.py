@@ -455,6 +455,15 @@ def test_a_file_that_changed_behind_the_index(tmp_path: Path) -> None:
     assert caught.value.code == "file-does-not-match-index"
 
 
-def test_no_frame_of_reference_is_none(tmp_path: Path) -> None:
-    volume = volume_of(a_ct_series(tmp_path, slices=2, attributes={"FrameOfReferenceUID": None}))
-    assert volume.frame_of_reference_uid is None
+@pytest.mark.parametrize("value", [None, ""])
+def test_no_frame_of_reference_is_said_before_anything_is_decoded(tmp_path: Path, value: str | None) -> None:
+    paths = a_ct_series(tmp_path, slices=2, attributes={"FrameOfReferenceUID": value})
+    for path in paths:
+        edit(path, PixelData=b"\0\0")  # would be truncated-pixel-data
+    assert refused(paths).code == "no-frame-of-reference"
+
+
+def test_no_frame_of_reference_in_an_enhanced_object(tmp_path: Path) -> None:
+    ds = an_enhanced_ct(hu=HU)
+    del ds.FrameOfReferenceUID
+    assert refused([write(ds, tmp_path / "a.dcm")]).code == "no-frame-of-reference"
