@@ -7,29 +7,21 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from worker.decode.attributes import floats
+from worker.decode.attributes import Attributes, floats
 from worker.decode.frame_attributes import attributes_of_frames
+from worker.decode.marks import Marks, marks_of
+from worker.decode.mosaic import refuse_mosaic
 from worker.decode.outcomes import VolumeError
 from worker.domain.study import InstanceHeader
 from worker.domain.volume import SliceRef
 from worker.functional_groups.groups import FunctionalGroups
-
-TELLS_APART = (
-    "StackID", "TemporalPositionIndex", "TemporalPositionIdentifier", "EffectiveEchoTime", "EchoTime", "EchoNumbers",
-    "DiffusionBValue", "DiffusionGradientOrientation", "TriggerTime", "NominalPercentageOfCardiacPhase",
-    "NominalCardiacTriggerDelayTime", "InversionTime", "FlipAngle", "AcquisitionNumber", "ConvolutionKernel",
-    "ReconstructionAlgorithm", "FrameType", "ImageType", "ComplexImageComponent", "KVP", "ScanOptions",
-    "ContrastBolusAgent", "SliceThickness", "AcquisitionTime", "AcquisitionDateTime", "FrameReferenceDateTime",
-    "FrameAcquisitionDateTime", "ContentTime", "InstanceNumber",
-)  # fmt: skip
-"""Attributes by which several images at one position differ, most telling first (PS3.3 C.7.6.16, C.8.13)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
     """One image in space. ``instance`` and ``frame`` (from 0) say where its pixels are.
 
-    ``marks`` holds the values of the attributes of ``TELLS_APART`` that the plane has.
+    ``marks`` says what kind of image it is (``marks.marks_of``).
     """
 
     ref: SliceRef
@@ -42,7 +34,7 @@ class Plane:
     pixel_spacing_mm: tuple[float, ...] | None
     thickness_mm: float | None
     frame_of_reference_uid: str
-    marks: Mapping[str, tuple[str, ...]] = field(repr=False)
+    marks: Marks = field(repr=False)
 
 
 def planes_of(header: InstanceHeader, dataset: Dataset, *, instance: int) -> list[Plane]:
@@ -51,12 +43,14 @@ def planes_of(header: InstanceHeader, dataset: Dataset, *, instance: int) -> lis
     Raises
     ------
     VolumeError
-        ``no-geometry`` when a multi-frame object has no functional group per frame.
+        ``no-geometry`` when a multi-frame object has no functional group per frame; ``bad-geometry`` of a mosaic.
     """
     groups = FunctionalGroups(dataset)
     frames = header.number_of_frames
     if not groups and frames == 1:
-        return [_plane(header, header.attributes, instance=instance, frame=0, number=None)]
+        refuse_mosaic(header, dataset)
+        attributes = dict(header.attributes)
+        return [_plane(header, attributes, marks_of(attributes, dataset), instance=instance, frame=0, number=None)]
     if groups.described != frames and not (frames == 1 and groups.described == 0):
         raise VolumeError(
             f"Instance {header.instance.sop_instance_uid} has {frames} frames and says where {groups.described} of "
@@ -65,13 +59,13 @@ def planes_of(header: InstanceHeader, dataset: Dataset, *, instance: int) -> lis
             code="no-geometry",
         )
     return [
-        _plane(header, attributes, instance=instance, frame=index, number=index + 1)
+        _plane(header, attributes, marks_of(attributes), instance=instance, frame=index, number=index + 1)
         for index, attributes in enumerate(attributes_of_frames(dataset, frames))
     ]
 
 
 def _plane(
-    header: InstanceHeader, attributes: Mapping[str, tuple[str, ...]], *, instance: int, frame: int, number: int | None
+    header: InstanceHeader, attributes: Attributes, marks: Marks, *, instance: int, frame: int, number: int | None
 ) -> Plane:
     thickness = floats(attributes, "SliceThickness")
     return Plane(
@@ -85,7 +79,7 @@ def _plane(
         pixel_spacing_mm=_vector(attributes, "PixelSpacing", 2),
         thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         frame_of_reference_uid=header.frame_of_reference_uid or "",
-        marks={name: attributes[name] for name in TELLS_APART if name in attributes},
+        marks=marks,
     )
 
 

@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.decode.geometry import SAME_POSITION_MM, Axes, groups_of_position
+from worker.decode.marks import ADMINISTRATIVE, INCOMPARABLE, OTHER_TIMES, TIMES, settings_of
 from worker.decode.outcomes import VolumeError
-from worker.decode.planes import TELLS_APART, Plane
+from worker.decode.planes import Plane
 
 SamePixels = Callable[[Plane, Plane], bool]
 """Tells whether two planes hold the same modality values."""
+
+NAMED_ATTRIBUTES = 3
+"""How many differing attributes a message names."""
 
 NAMED_AT_MOST = 5
 """How many places, sizes or orientations a message names."""
@@ -83,17 +87,29 @@ def _several_images(
 
 
 def _what_tells_apart(groups: list[list[int]], planes: Sequence[Plane]) -> str:
-    """First attribute that has a different value for every image of each group, except a mere number."""
-    for keyword in TELLS_APART:
-        if keyword == "InstanceNumber":
-            continue
-        if all(_all_different([planes[index].marks.get(keyword, ()) for index in group]) for group in groups):
-            return keyword
-    return ""
+    """The attribute that has another setting for every image of each group, or those that differ in each group.
+
+    What an image is goes before when it was made, and a mere number (Instance Number) tells nothing.
+    """
+    settings = {name: _settings_in(groups, planes, name) for name in ("StackID", *INCOMPARABLE, *ADMINISTRATIVE)}
+    times = {name: _settings_in(groups, planes, name) for name in (*TIMES, *OTHER_TIMES)}
+    kinds = [name for name in settings if name not in ADMINISTRATIVE]
+    differing = [name for name in kinds if all(len(set(group)) > 1 for group in settings[name])]
+    for name in (*kinds, *ADMINISTRATIVE, *times):
+        if name in ADMINISTRATIVE and differing:
+            break
+        if all(_all_different(group) for group in (settings.get(name) or times[name])):
+            return name
+    sometimes = [name for name in kinds if any(len(set(group)) > 1 for group in settings[name])]
+    return ", ".join((differing or sometimes)[:NAMED_ATTRIBUTES])
 
 
-def _all_different(values: list[tuple[str, ...]]) -> bool:
-    return len(set(values)) == len(values) and () not in values
+def _settings_in(groups: list[list[int]], planes: Sequence[Plane], name: str) -> list[list[int]]:
+    return [settings_of(name, [planes[index].marks.get(name, ()) for index in group]) for group in groups]
+
+
+def _all_different(settings: list[int]) -> bool:
+    return len(set(settings)) == len(settings) and -1 not in settings
 
 
 def positions_of(planes: Sequence[Plane]) -> NDArray[np.float64]:

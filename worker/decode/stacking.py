@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.decode.comparable import require_comparable
 from worker.decode.geometry import (
     MANY_GAPS,
     TILT_LIMIT_DEG,
@@ -68,6 +69,9 @@ def stack(planes: Sequence[Plane], *, series: str, same_pixels: SamePixels) -> S
     notes: list[str] = []
     chosen = one_per_position(planes, axes, series, same_pixels, notes)
     positions = positions_of(chosen)
+    if len(chosen) > 1:
+        spacing_mm = gaps_of(positions, axes.normal).spacing_mm
+        require_comparable(chosen, spacing_mm=spacing_mm, series=series)
     if len(chosen) == 1:
         step = axes.normal * _thickness_of_single(chosen[0], series)
         notes.append("one slice: its thickness stands in for the slice spacing")
