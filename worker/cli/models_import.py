@@ -14,7 +14,7 @@ from rich.text import Text
 from worker.cli import console
 from worker.cli.options import Json, quiet_logs
 from worker.importing.package_folder import Imported, Naming
-from worker.importing.parity import TARGET_DICE, Parity
+from worker.importing.parity import STAND_IN, Parity
 from worker.importing.ports import Said
 from worker.inference.scaffold import Family
 
@@ -174,8 +174,7 @@ def _progress() -> Iterator[Said]:
 
 
 def _show(made: Imported, *, as_json: bool) -> None:
-    """What was made. Ends with an exit code of its own when the target is missed."""
-    missed = made.parity is not None and made.parity.reached is False
+    """What was made."""
     if as_json:
         console.print_json(made)
     else:
@@ -187,9 +186,6 @@ def _show(made: Imported, *, as_json: bool) -> None:
         if made.problem:
             console.out.print(Text(f"not usable yet: {made.problem}", style="yellow"), soft_wrap=True)
             console.out.print(Text(f"then run: overread models check {made.folder}"), soft_wrap=True)
-    if missed:
-        console.err.print(f"[bold red]The package and the framework differ[/]: Dice below {TARGET_DICE}.")
-        raise typer.Exit(console.EXIT_DATA)
 
 
 def _show_parity(parity: Parity) -> None:
@@ -198,11 +194,11 @@ def _show_parity(parity: Parity) -> None:
         nets.add_row(net.weights, str(net.channel), f"{net.largest_difference:.2e}", f"{net.largest_score:.3g}")
     console.out.print(nets)
     if parity.classes:
-        made = console.table("On the case", "class", "voxels, framework", "voxels, package", "different", "Dice")
+        made = console.table(f"On {parity.where}", "class", "voxels, framework", "voxels, package", "different", "Dice")
         for one in parity.classes:
             made.add_row(
                 one.label, str(one.voxels_framework), str(one.voxels_package), str(one.voxels_different),
                 f"{one.dice:.6f}",
             )  # fmt: skip
         console.out.print(made)
-        console.out.print(Text(parity.costs), soft_wrap=True)
+        console.out.print(Text(parity.costs or STAND_IN), soft_wrap=True)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from worker.domain.errors import ConfigurationError
+from worker.domain.findings import Conclusion
 
 _ANATOMY = {
     "adrenal_gland": "AdrenalGland", "aorta": "Aorta", "bone": "Bone", "brain": "Brain", "brainstem": "BrainStem",
@@ -99,6 +102,17 @@ def provisional(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {key: private if value == _NOT_YET else value for key, value in entry.items()} for entry in entries
     ]  # fmt: skip
+
+
+def labels_of(conclusion: Conclusion, numbers: Mapping[int, str]) -> NDArray[np.integer[Any]]:
+    """The label map of a conclusion with the manifest's numbers (a conclusion counts only what it found)."""
+    by_title = {" ".join(label.replace("_", " ").split()).capitalize()[:60]: n for n, label in numbers.items()}
+    labels: NDArray[np.integer[Any]] = np.zeros(conclusion.volume.geometry.shape, np.int32)
+    for segmentation in conclusion.segmentations:
+        for segment in segmentation.segments:
+            tracked = segment.tracking_identifier.removeprefix("AI ")
+            labels[segmentation.labels == segment.number] = by_title.get(segment.label) or by_title[tracked]
+    return labels
 
 
 def _known(label: str) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError
 from worker.importing.checkpoints import load_checkpoint
 from worker.importing.frameworks import need, quiet
+from worker.importing.monai_arguments import NotMappedError, declare, short_name
 
 _ROOMS = ("monai.transforms", "monai.inferers", "monai.networks.nets", "monai.data")
 _TRUSTED = (*(f"{room}." for room in _ROOMS), "torch.nn.")
@@ -46,7 +48,8 @@ def read_bundle(folder: Path, *, trust: bool) -> Bundle:
     with quiet():
         parser = bundle.ConfigParser(config)
         parser.read_meta(metadata)
-    parts = {name: _followed(config.get(name), config) for name in PARTS}
+    plain = _Reader(config, None)
+    parts = {name: plain.read(name) for name in PARTS}
     scripted = folder / "models" / "model.ts"
     state = folder / "models" / "model.pt"
     use_script = scripted.is_file() and not state.is_file()
@@ -58,6 +61,9 @@ def read_bundle(folder: Path, *, trust: bool) -> Bundle:
             next_step="If you trust who made it, say so with --trust; else write these values out.",
             code="bundle-needs-trust",
         )
+    if strange:
+        trusted = _Reader(config, partial(_evaluated, parser))
+        parts |= {name: trusted.read(name) for name in asked if name != "network_def"}
     try:
         if use_script:
             with quiet():
@@ -85,15 +91,38 @@ def read_bundle(folder: Path, *, trust: bool) -> Bundle:
 
 
 def transforms_of(part: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    """The transforms of a Compose, or of a list: the class's short name and its arguments."""
-    listed = part.get("transforms", []) if isinstance(part, Mapping) else part or []
+    """The transforms of a Compose: the class's short name (of others than MONAI's the path) and its arguments."""
+    listed = part.get("transforms") if isinstance(part, Mapping) else None
     found: list[tuple[str, Mapping[str, Any]]] = []
-    for one in listed:
-        if one.get("_disabled_") is True:
+    for one in listed if isinstance(listed, list) else []:
+        if not isinstance(one, Mapping):
+            found.append((str(one), {}))
             continue
-        arguments = {key: value for key, value in one.items() if not key.startswith("_")}
-        found.append((str(one.get("_target_", "?")).rpartition(".")[2], arguments))
+        if str(one.get("_disabled_", False)).strip().lower() == "true":
+            continue
+        silent = ("_target_", "_desc_", "_requires_", *(("_disabled_",) if one.get("_disabled_") is False else ()))
+        arguments = {key: value for key, value in one.items() if key not in silent}
+        found.append((short_name(one, room="monai.transforms"), arguments))
     return found
+
+
+def compose_problems(part: Any) -> list[str]:
+    """Why a chain is not simply one transform after another."""
+    if part is None:
+        return []
+    if not isinstance(part, Mapping) or short_name(part, room="monai.transforms") != "Compose":
+        name = part.get("_target_", "?") if isinstance(part, Mapping) else "a list"
+        return [f"{name}: only Compose is supported"]
+    try:
+        declare(
+            {key: value for key, value in part.items() if key not in ("_target_", "_desc_", "_requires_")},
+            used=("transforms",),
+            same={"lazy": (False, None), "map_items": (True,), "overrides": (None,), "unpack_items": (False,)},
+            free=("log_stats",),
+        )
+    except NotMappedError as error:
+        return [f"Compose: {error}"]
+    return [] if isinstance(part.get("transforms"), list) else ["Compose: transforms is no list"]
 
 
 def _strange(value: Any) -> Iterator[str]:
@@ -120,27 +149,56 @@ def _known(target: str) -> bool:
     return any(hasattr(room, target) for room in need(*_ROOMS))
 
 
-def _followed(value: Any, config: Mapping[str, Any], depth: int = 0) -> Any:
-    """The value with every whole reference ("@roi", "@net::0") replaced by what it names."""
-    if depth > 32:
-        raise ConfigurationError("The bundle's references go round in a circle.", code="bundle-incomplete")
-    match value:
-        case str() if value.startswith(("@", "%")) and len(value) > 1:
-            here: Any = config
-            for key in value[1:].replace("#", "::").split("::"):
-                try:
-                    here = here[int(key)] if isinstance(here, list) else here[key]
-                except (KeyError, IndexError, ValueError, TypeError) as error:
-                    raise ConfigurationError(
-                        f"The bundle refers to {value}, which is not in its configuration.", code="bundle-incomplete"
-                    ) from error
-            return _followed(here, config, depth + 1)
-        case Mapping():
-            return {key: _followed(inner, config, depth + 1) for key, inner in value.items()}
-        case list():
-            return [_followed(inner, config, depth + 1) for inner in value]
-        case _:
-            return value
+class _Reader:
+    """Plain values of a configuration. ``evaluate`` gives what an expression at a place ("net_def::channels") is."""
+
+    def __init__(self, config: Mapping[str, Any], evaluate: Callable[[str], Any] | None) -> None:
+        self._config = config
+        self._evaluate = evaluate
+
+    def read(self, name: str) -> Any:
+        """A section with every whole reference ("@roi", "@net::0") replaced by what it names."""
+        return self._followed(self._config.get(name), name, 0)
+
+    def _followed(self, value: Any, place: str, depth: int) -> Any:
+        if depth > 32:
+            raise ConfigurationError("The bundle's references go round in a circle.", code="bundle-incomplete")
+        match value:
+            case str() if value.startswith(("@", "%")) and len(value) > 1:
+                there = value[1:].replace("#", "::")
+                return self._followed(self._at(there), there, depth + 1)
+            case str() if value.startswith("$") and self._evaluate is not None:
+                return self._evaluate(place)
+            case Mapping():
+                return {key: self._followed(inner, f"{place}::{key}", depth + 1) for key, inner in value.items()}
+            case list():
+                return [self._followed(inner, f"{place}::{index}", depth + 1) for index, inner in enumerate(value)]
+            case _:
+                return value
+
+    def _at(self, place: str) -> Any:
+        here: Any = self._config
+        for key in place.split("::"):
+            try:
+                here = here[int(key)] if isinstance(here, list) else here[key]
+            except (KeyError, IndexError, ValueError, TypeError) as error:
+                raise ConfigurationError(
+                    f"The bundle refers to {place}, which is not in its configuration.", code="bundle-incomplete"
+                ) from error
+        return here
+
+
+def _evaluated(parser: Any, place: str) -> Any:
+    """What an expression says: it runs code, so only of a bundle that is trusted."""
+    try:
+        with quiet():
+            return parser.get_parsed_content(place)
+    except Exception as error:
+        raise ConfigurationError(
+            f"The bundle's expression at {place} cannot be evaluated: {str(error).splitlines()[0][:200]}",
+            next_step="Write the value out in its configuration.",
+            code="bundle-incomplete",
+        ) from error
 
 
 def _config(folder: Path, bundle: Any) -> dict[str, Any]:

@@ -1,46 +1,98 @@
-"""MONAI's transforms as steps of a manifest. What is not here, or not in this form, is listed and refused."""
+"""MONAI's transforms as steps of a manifest. What is not here, or not in this form or order, is listed and refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Arguments = Mapping[str, Any]
-Steps = list[dict[str, Any]]
+from worker.importing.monai_arguments import (
+    Arguments,
+    NotMappedError,
+    declare,
+    number,
+    numbers,
+    of_key,
+    short_name,
+)
+from worker.importing.monai_post import Ending, labels_before_invertd
+from worker.importing.monai_pre import Chain, Steps
 
-
-_LARGEST = "KeepLargestConnectedComponentd"
-_CONNECTIVITY = {1: 6, 2: 18, 3: 26}
-
-
-class NotMappedError(Exception):
-    """A transform, or one of its arguments, that has no equal step."""
+_LOAD = "LoadImaged"
 
 
 @dataclass(slots=True)
 class Mapped:
-    """The two chains, what has no equal, and what a person should know of the rest: one sentence each."""
+    """The two chains, what has no equal, and what a person should know of the rest: one sentence each.
 
+    ``key`` is that of the image in the bundle's data; ``one_hot``: what the bundle answers has one channel for each of
+    the net's, else one with the channel's number.
+    """
+
+    key: str
     preprocessing: Steps = field(default_factory=list)
     postprocessing: Steps = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    one_hot: bool = False
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the highest channel wins, and not each that is above a threshold."""
+        return any(step["step"] == "argmax" for step in self.postprocessing)
+
+    @property
+    def multiple(self) -> int:
+        """What the sizes of the image are multiples of."""
+        return math.lcm(*(one for step in self.preprocessing for one in step.get("multiple", ())))
 
 
 def map_transforms(
-    pre: list[tuple[str, Arguments]], post: list[tuple[str, Arguments]], *, labels: Collection[int]
+    pre: list[tuple[str, Arguments]],
+    post: list[tuple[str, Arguments]],
+    *,
+    labels: Collection[int],
+    heads: int | None = None,
+    key: str = "image",
+    preprocessing: Any = None,
 ) -> Mapped:
-    """Both chains of a bundle. ``labels`` are the channels of the output that are no background."""
-    found = Mapped()
+    """Both chains of a bundle.
+
+    Parameters
+    ----------
+    pre, post:
+        What ``transforms_of`` returns of both.
+    labels:
+        The channels of the output that are no background.
+    heads:
+        Number of channels of the output; else as many as ``labels`` need.
+    key:
+        Of the image, where no LoadImaged names another.
+    preprocessing:
+        The bundle's, which Invertd must name.
+    """
+    found = Mapped(_key(pre, key))
+    chain = Chain(found.key)
     for name, arguments in pre:
         try:
-            found.preprocessing += _looked_up(_PRE, name)(arguments)
+            own = of_key(arguments, found.key, present=(found.key,))
+            if own is not None:
+                chain.add(name, own)
         except NotMappedError as error:
             found.missing.append(f"preprocessing: {name}: {error}")
-    if not any(step["step"] == "reorient" for step in found.preprocessing):
+    found.preprocessing = chain.steps
+    if not chain.turned:
         found.missing.append("preprocessing: without Orientationd the axes are those of the file, which differ")
-    _map_post(post, found, labels)
+    ending = Ending(
+        found.key, preprocessing, labels, heads or max(labels) + 1, labels_before_invertd(post), chain.nearest
+    )
+    if ending.labels_first and chain.resampled == "Resized":
+        found.missing.append(
+            "postprocessing: labels go back through Resized, whose nearest voxel is another than the worker's: "
+            "AsDiscreted must come after Invertd with nearest_interp false"
+        )
+    _map_post(post, found, ending)
     return found
 
 
@@ -48,204 +100,63 @@ def inferer_of(part: Any, *, net: Mapping[str, Any]) -> dict[str, Any]:
     """The inference mode. Raises NotMappedError."""
     if not isinstance(part, Mapping):
         raise NotMappedError("there is no inferer")
-    name = str(part.get("_target_", "")).rpartition(".")[2]
+    name = short_name(part, room="monai.inferers")
+    stated = {key: value for key, value in part.items() if key not in ("_target_", "_desc_")}
     if name == "SimpleInferer":
+        declare(stated)
         return {"mode": "volume", "net": dict(net)}
     if name != "SlidingWindowInferer":
         raise NotMappedError(f"{name} is not known")
-    _only(part, padding_mode=("constant",), cval=(0, 0.0), process_fn=(None,))
-    overlap = part.get("overlap", 0.25)
-    roi = part["roi_size"]
-    if not isinstance(overlap, float | int) or not isinstance(roi, list) or min(roi) < 1:
-        raise NotMappedError("roi_size needs fixed numbers and overlap one number")
+    declare(
+        stated,
+        used=("mode", "overlap", "roi_size", "sigma_scale", "sw_batch_size"),
+        same={"cval": (0,), "padding_mode": ("constant",), "process_fn": (None,), "with_coord": (False,)},
+        free=("buffer_dim", "buffer_steps", "cache_roi_weight_map", "cpu_thresh", "device", "progress", "sw_device"),
+    )
+    mode, overlap = stated.get("mode", "constant"), number(stated, "overlap", 0.25)
+    if mode not in ("constant", "gaussian") or not 0 <= overlap < 1:
+        raise NotMappedError(f"mode is {mode}, overlap is {overlap}; constant or gaussian, and 0 to 1, are supported")
     return {
         "mode": "sliding_window",
-        "window": [int(size) for size in roi],
-        "overlap": float(overlap),
+        "window": window_of(part),
+        "overlap": overlap,
         "placement": "fixed_step",
-        "weighting": str(part.get("mode", "constant")),
-        "sigma": float(part.get("sigma_scale", 0.125)),
-        "batch": int(part.get("sw_batch_size", 1)),
+        "weighting": mode,
+        "sigma": number(stated, "sigma_scale", 0.125),
+        "batch": int(number(stated, "sw_batch_size", 1)),
         "net": dict(net),
     }
 
 
-def _map_post(post: list[tuple[str, Arguments]], found: Mapped, labels: Collection[int]) -> None:
-    names = [name for name, _ in post]
-    back = names.index("Invertd") if "Invertd" in names else len(names)
-    labels_first = "AsDiscreted" in names[:back]
+def window_of(part: Mapping[str, Any]) -> list[int]:
+    """``roi_size`` as three numbers. Raises NotMappedError."""
+    roi = numbers(part.get("roi_size"), "roi_size")
+    if min(roi) < 1:
+        raise NotMappedError(f"roi_size is {part['roi_size']}, and numbers above 0 are needed")
+    return [int(size) for size in roi]
+
+
+def _key(pre: list[tuple[str, Arguments]], stated: str) -> str:
+    """Of the image: as the one that is loaded is called."""
+    for name, arguments in pre:
+        keys = arguments.get("keys")
+        listed = [keys] if isinstance(keys, str) else keys
+        if name == _LOAD and isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], str):
+            return listed[0]
+    return stated
+
+
+def _map_post(post: list[tuple[str, Arguments]], found: Mapped, ending: Ending) -> None:
     for name, arguments in post:
         try:
-            found.postprocessing += _post_step(name, arguments, labels_first=labels_first, labels=labels)
+            ending.add(name, arguments)
         except NotMappedError as error:
             found.missing.append(f"postprocessing: {name}: {error}")
-    if labels_first:
+    if ending.labels_first:
         found.notes.append(
             "AsDiscreted before Invertd: labels are brought back by the nearest voxel. Where two are equally near, "
             "MONAI's choice follows its rounding and may differ; with AsDiscreted after Invertd there is no choice."
         )
-    if _LARGEST in names[:back]:
-        found.missing.append(f"postprocessing: {_LARGEST} must come after Invertd: here parts are those of the source")
-    if "AsDiscreted" not in names:
+    if not ending.decided:
         found.missing.append("postprocessing: no AsDiscreted says how scores become labels")
-
-
-def _post_step(name: str, arguments: Arguments, *, labels_first: bool, labels: Collection[int]) -> Steps:
-    """One transform. ``labels_first``: labels, not scores, are brought back to the source."""
-    match name:
-        case "Activationsd" if _first(arguments.get("softmax")):
-            return [{"step": "softmax"}]
-        case "Activationsd" if _first(arguments.get("sigmoid")):
-            return [{"step": "sigmoid"}]
-        case "AsDiscreted":
-            return [{**_decision(arguments, labels), "interpolation": "nearest" if labels_first else "linear"}]
-        case "Invertd":
-            if bool(_first(arguments.get("nearest_interp", True))) is not labels_first:
-                raise NotMappedError("nearest_interp must be true for labels and false for scores")
-            return []
-        case "KeepLargestConnectedComponentd":
-            return _largest(arguments, labels)
-        case "SaveImaged" | "EnsureTyped" | "ToTensord":
-            return []
-        case _:
-            raise NotMappedError("there is no such step")
-
-
-def _largest(arguments: Arguments, labels: Collection[int]) -> Steps:
-    _only(arguments, independent=(None, True), num_components=(None, 1), connectivity=(None, *_CONNECTIVITY))
-    applied = arguments.get("applied_labels")
-    stated = labels if applied is None else [applied] if isinstance(applied, int) else applied
-    if {*stated} != {*labels}:
-        raise NotMappedError(f"applied_labels is {applied}, which are not all of {sorted(labels)}")
-    return [{"step": "largest_component", "connectivity": _CONNECTIVITY[arguments.get("connectivity") or 3]}]
-
-
-def _decision(arguments: Arguments, labels: Collection[int]) -> dict[str, Any]:
-    _only(arguments, rounding=(None,))
-    if _first(arguments.get("argmax")):
-        return {"step": "argmax"}
-    threshold = _first(arguments.get("threshold"))
-    if threshold is None:
-        raise NotMappedError("neither argmax nor threshold")
-    if len(labels) > 1:
-        raise NotMappedError("threshold with several labels: they may lie inside each other, segments cannot")
-    # MONAI keeps what is equal to the threshold as well; a float32 score is never equal in practice.
-    return {"step": "threshold", "value": float(threshold)}
-
-
-def _nothing(arguments: Arguments) -> Steps:
-    del arguments
-    return []
-
-
-def _orientation(arguments: Arguments) -> Steps:
-    if not isinstance(arguments.get("axcodes"), str):
-        raise NotMappedError("axcodes is needed")
-    return [{"step": "reorient", "axes": arguments["axcodes"]}]
-
-
-def _spacing(arguments: Arguments) -> Steps:
-    _only(arguments, diagonal=(None, False), scale_extent=(None, False), min_pixdim=(None,), max_pixdim=(None,),
-          ensure_same_shape=(None, True, False), align_corners=(None, False))  # fmt: skip
-    if _first(arguments.get("padding_mode", "border")) != "border":
-        raise NotMappedError("padding_mode must be border")
-    mode = {"bilinear": "linear", "nearest": "nearest"}.get(str(_first(arguments.get("mode", "bilinear"))))
-    spacing = arguments.get("pixdim")
-    if mode is None or not isinstance(spacing, list) or len(spacing) != 3 or min(spacing) <= 0:
-        raise NotMappedError("mode bilinear or nearest and three numbers for pixdim are needed")
-    return [{
-        "step": "resample_to_spacing", "spacing_mm": [float(one) for one in spacing], "interpolation": mode,
-        "alignment": "first_and_last",
-    }]  # fmt: skip
-
-
-def _scale_range(arguments: Arguments) -> Steps:
-    low, high = float(arguments["a_min"]), float(arguments["a_max"])
-    to_low, to_high = arguments.get("b_min"), arguments.get("b_max")
-    if high <= low or to_low is None or to_high is None:
-        raise NotMappedError("a_min below a_max and both b_min and b_max are needed")
-    if arguments.get("clip", False):
-        return [{"step": "window", "centre": (low + high) / 2, "width": high - low, "low": float(to_low),
-                 "high": float(to_high)}]  # fmt: skip
-    scale = (float(to_high) - float(to_low)) / (high - low)
-    return [{"step": "scale_shift", "scale": scale, "shift": float(to_low) - low * scale}]
-
-
-def _scale(arguments: Arguments) -> Steps:
-    _only(arguments, factor=(None,), channel_wise=(None, False))
-    return [{"step": "scale_percentiles", "lower": 0.0, "upper": 100.0, "low": float(arguments.get("minv", 0.0)),
-             "high": float(arguments.get("maxv", 1.0))}]  # fmt: skip
-
-
-def _scale_percentiles(arguments: Arguments) -> Steps:
-    _only(arguments, relative=(None, False))
-    low, high = arguments.get("b_min"), arguments.get("b_max")
-    if low is None or high is None:
-        raise NotMappedError("both b_min and b_max are needed")
-    return [{"step": "scale_percentiles", "lower": float(arguments["lower"]), "upper": float(arguments["upper"]),
-             "low": float(low), "high": float(high), "clip": bool(arguments.get("clip", False))}]  # fmt: skip
-
-
-def _normalise(arguments: Arguments) -> Steps:
-    mean, deviation = arguments.get("subtrahend"), arguments.get("divisor")
-    if mean is None and deviation is None:
-        return [{"step": "z_score", **({"over": "nonzero_alone"} if arguments.get("nonzero") else {})}]
-    _only(arguments, nonzero=(None, False))
-    if isinstance(mean, float | int) and isinstance(deviation, float | int) and deviation:
-        return [{"step": "scale_shift", "scale": 1 / deviation, "shift": -mean / deviation}]
-    raise NotMappedError("both subtrahend and divisor are needed, one number each")
-
-
-def _crop_foreground(arguments: Arguments) -> Steps:
-    _only(arguments, select_fn=(None,), margin=(None, 0), k_divisible=(None, 1), channel_indices=(None,))
-    return [{"step": "crop_to_foreground", "above": 0.0}]
-
-
-def _resize(arguments: Arguments) -> Steps:
-    _only(arguments, size_mode=(None, "all"), anti_aliasing=(None, False), align_corners=(None, False))
-    mode = {"trilinear": "linear", "nearest-exact": "nearest"}.get(str(_first(arguments.get("mode", "area"))))
-    size = arguments.get("spatial_size")
-    if mode is None or not isinstance(size, list) or len(size) != 3:
-        raise NotMappedError("mode trilinear or nearest-exact and three sizes are needed")
-    return [{"step": "resample_to_shape", "shape": [int(one) for one in size], "interpolation": mode}]
-
-
-def _divisible(arguments: Arguments) -> Steps:
-    _only(arguments, mode=(None, "constant"), method=(None, "symmetric"))
-    multiple = arguments["k"]
-    listed = multiple if isinstance(multiple, list) else [multiple] * 3
-    return [{"step": "pad_to_multiple", "multiple": [int(one) for one in listed], "outside": 0.0}]
-
-
-_PRE: dict[str, Callable[[Arguments], Steps]] = {
-    "LoadImaged": _nothing,
-    "EnsureChannelFirstd": _nothing,
-    "EnsureTyped": _nothing,
-    "ToTensord": _nothing,
-    "CastToTyped": _nothing,
-    "Orientationd": _orientation,
-    "Spacingd": _spacing,
-    "ScaleIntensityRanged": _scale_range,
-    "ScaleIntensityRangePercentilesd": _scale_percentiles,
-    "ScaleIntensityd": _scale,
-    "NormalizeIntensityd": _normalise,
-    "CropForegroundd": _crop_foreground,
-    "Resized": _resize,
-    "DivisiblePadd": _divisible,
-}
-
-
-def _looked_up(table: Mapping[str, Callable[[Arguments], Steps]], name: str) -> Callable[[Arguments], Steps]:
-    if name not in table:
-        raise NotMappedError("there is no such step")
-    return table[name]
-
-
-def _only(arguments: Arguments, **allowed: tuple[object, ...]) -> None:
-    for key, values in allowed.items():
-        if key in arguments and _first(arguments[key]) not in values:
-            raise NotMappedError(f"{key} is {arguments[key]}")
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, list) and value else value
+    found.postprocessing, found.one_hot = ending.steps, ending.one_hot

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from worker.domain.errors import ConfigurationError, NotApplicableError
-from worker.domain.findings import Conclusion
-from worker.domain.volume import Geometry, Volume
+from worker.domain.volume import Volume
 from worker.importing import nnunet_manifest, package_folder
-from worker.importing.cost import measured
-from worker.importing.frameworks import need, quiet
-from worker.importing.images import axes_of, labels_back, oriented, to_itk, with_modality
+from worker.importing.images import with_modality
 from worker.importing.labels import read_codes, segments
+from worker.importing.nnunet_compare import (
+    FRAMEWORK,
+    Work,
+    check_case,
+    compare_case,
+    compare_made_up,
+    compare_nets,
+)
 from worker.importing.nnunet_folder import TrainedModel, read_results
 from worker.importing.onnx_export import export
 from worker.importing.package_folder import Imported, Naming
-from worker.importing.parity import NetParity, Parity, compare_labels, compare_scores
+from worker.importing.parity import NOTHING_FOUND, require
 from worker.importing.ports import Runtime, Said
-
-FRAMEWORK = "nnU-Net v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +52,14 @@ def import_nnunet(
 ) -> Imported:
     """Make the package ``target/naming.name`` of a results folder.
 
-    With ``case``, one volume for each input, both run on it, and the report holds Dice per class; without, only the
-    nets are compared.
+    With ``case``, one volume for each input, both run on it, and the report holds Dice per class; without, and when
+    neither finds anything in it, both are compared on made-up volumes.
 
     Raises
     ------
     ConfigurationError
-        What ``read_results``, ``export`` and ``read_codes`` raise; ``folder-exists``, ``case-inputs``.
+        What ``read_results``, ``export`` and ``read_codes`` raise; ``folder-exists``, ``case-inputs``;
+        ``parity-missed``, ``comparison-failed``.
     NotApplicableError
         The case is none that the package takes.
     """
@@ -78,46 +76,55 @@ def import_nnunet(
     outputs = segments(model.channels, table)
     modality = nnunet_manifest.modalities(model, naming.modality)
     if case:
-        _check_case(model, case)
+        check_case(model, case)
     chain = nnunet_manifest.steps(model)
-    folder = package_folder.new_folder(target, naming)
     names = _names(model)
+    with package_folder.building(target, naming) as folder, tempfile.TemporaryDirectory() as scratch:
+        weights = _write_nets(model, names, folder, said)
+        manifest = {
+            **package_folder.frame(
+                naming,
+                framework=FRAMEWORK,
+                weights=weights,
+                memory_mb=nnunet_manifest.memory_mb(model),
+                per_voxel=16 + 12 * model.heads,
+            ),
+            **nnunet_manifest.contract(model, modality),
+            "guards": {"input": [{"guard": "not_constant"}]},
+            "preprocessing": chain,
+            "inference": nnunet_manifest.inference(model, names),
+            "postprocessing": [nnunet_manifest.decision(model)],
+        }
+        whole = package_folder.with_segments(manifest, outputs.entries)
+        package_folder.write_manifest(folder, whole, comments=_comments(outputs.open_labels))
+        told = {**manifest, **nnunet_manifest.contract(model, modality, told_apart=False)}
+        work = Work(model, names, folder, told, outputs.entries, modality, runtime, said, Path(scratch))
+        parity = compare_nets(work)
+        notes = []
+        if case:
+            volumes = [with_modality(one, kind) for one, kind in zip(case, modality, strict=True)]
+            parity = compare_case(work, volumes, parity)
+            notes += [NOTHING_FOUND] if parity.reached is None else []
+        if parity.reached is None:
+            parity = compare_made_up(work, parity)
+        require(parity)
+        todo = (*_todo(model, results, outputs.open_labels), *notes)
+        package_folder.write_card(folder, naming, origin=_origin(model), parity=parity, todo=todo)
+    return Imported(target / naming.name, runtime.problem(target / naming.name), todo, parity)
+
+
+def _write_nets(
+    model: TrainedModel, names: Sequence[Sequence[str]], folder: Path, said: Said
+) -> dict[str, tuple[str, str]]:
+    """ONNX files: id to file and SHA-256."""
     weights = {}
     for stage, members in zip(model.stages, names, strict=True):
         for name, parameters in zip(members, stage.parameters, strict=True):
             said(f"writing ONNX of {name}")
             stage.network.load_state_dict(parameters)
             file = f"{name}.onnx"
-            digest = export(stage.network, folder / file, shape=nnunet_manifest.input_shape(stage))
-            weights[name] = (file, digest)
-    manifest = {
-        **package_folder.frame(
-            naming,
-            framework=FRAMEWORK,
-            weights=weights,
-            memory_mb=nnunet_manifest.memory_mb(model),
-            per_voxel=16 + 12 * model.heads,
-        ),
-        **nnunet_manifest.contract(model, modality),
-        "guards": {"input": [{"guard": "not_constant"}]},
-        "preprocessing": chain,
-        "inference": nnunet_manifest.inference(model, names),
-        "postprocessing": [nnunet_manifest.decision(model)],
-    }
-    todo = _todo(model, results, outputs.open_labels)
-    package_folder.write_manifest(
-        folder, package_folder.with_segments(manifest, outputs.entries), comments=_comments(outputs.open_labels)
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        told = {**manifest, **nnunet_manifest.contract(model, modality, told_apart=False)}
-        runnable = package_folder.provisional_copy(folder, Path(scratch) / naming.name, told, outputs.entries)
-        nets = _compare_nets(model, names, runnable, runtime, said)
-        parity = Parity(FRAMEWORK, _versions(), tuple(nets))
-        if case:
-            volumes = [with_modality(one, kind) for one, kind in zip(case, modality, strict=True)]
-            parity = _compare_case(model, volumes, runnable, parity, runtime, said, Path(scratch))
-    package_folder.write_card(folder, naming, origin=_origin(model), parity=parity, todo=todo)
-    return Imported(folder, runtime.problem(folder), todo, parity)
+            weights[name] = (file, export(stage.network, folder / file, shape=nnunet_manifest.input_shape(stage)))
+    return weights
 
 
 def _names(model: TrainedModel) -> tuple[tuple[str, ...], ...]:
@@ -126,126 +133,6 @@ def _names(model: TrainedModel) -> tuple[tuple[str, ...], ...]:
     return tuple(
         tuple(f"{stage}fold-{fold}" for fold in one.folds) for stage, one in zip(stages, model.stages, strict=True)
     )
-
-
-def _compare_nets(
-    model: TrainedModel, names: Sequence[Sequence[str]], folder: Path, runtime: Runtime, said: Said
-) -> list[NetParity]:
-    (torch,) = need("torch")
-    found = []
-    for stage, members in zip(model.stages, names, strict=True):
-        batch = np.random.default_rng(0).normal(size=(1, stage.planes, *stage.patch)).astype(np.float32)
-        for name, parameters in zip(members, stage.parameters, strict=True):
-            said(f"comparing {name} with torch")
-            stage.network.load_state_dict(parameters)
-            with torch.no_grad():
-                framework = stage.network(torch.from_numpy(batch)).numpy()
-            found += compare_scores(framework, runtime.scores(folder, name, batch), weights=name)
-    return found
-
-
-def _compare_case(
-    model: TrainedModel,
-    case: Sequence[Volume],
-    folder: Path,
-    parity: Parity,
-    runtime: Runtime,
-    said: Said,
-    scratch: Path,
-) -> Parity:
-    need("nnunetv2.inference.predict_from_raw_data")  # loaded before the clock runs
-    said("running the package on the case")
-    numbers = {number: label for number, (_, label) in enumerate(sorted(model.channels.items()), start=1)}
-    conclusion, package_cost = measured(lambda: runtime.conclude(folder, *case))
-    said("running nnU-Net on the case")
-    found, framework_cost = measured(lambda: nnunet_labels(model, case, scratch))
-    classes = compare_labels(_by_segment(model, found), labels_of(conclusion, numbers), labels=numbers)
-    return Parity(
-        parity.framework,
-        parity.versions,
-        parity.nets,
-        case[0].geometry.shape,
-        tuple(round(one, 4) for one in case[0].geometry.spacing_mm),
-        tuple(classes),
-        framework_cost,
-        package_cost,
-    )
-
-
-def labels_of(conclusion: Conclusion, numbers: Mapping[int, str]) -> NDArray[np.integer[Any]]:
-    """The label map of a conclusion with the manifest's numbers (a conclusion counts only what it found)."""
-    by_title = {" ".join(label.replace("_", " ").split()).capitalize()[:60]: n for n, label in numbers.items()}
-    labels: NDArray[np.integer[Any]] = np.zeros(conclusion.volume.geometry.shape, np.int32)
-    for segmentation in conclusion.segmentations:
-        for segment in segmentation.segments:
-            tracked = segment.tracking_identifier.removeprefix("AI ")
-            labels[segmentation.labels == segment.number] = by_title.get(segment.label) or by_title[tracked]
-    return labels
-
-
-def nnunet_labels(model: TrainedModel, case: Sequence[Volume], scratch: Path) -> NDArray[np.integer[Any]]:
-    """What nnU-Net's own predictor says, reader and export included, on the grid of the case."""
-    (sitk,) = need("SimpleITK")
-    source = to_itk(case[0])
-    turned = oriented(source, model.file_axes)
-    paths = [str(scratch / f"case_{channel:04d}.nii.gz") for channel in range(len(case))]
-    for one, path in zip(case, paths, strict=True):
-        sitk.WriteImage(oriented(to_itk(one), model.file_axes), path)
-    found: NDArray[np.integer[Any]] | None = None
-    with quiet():
-        for stage in model.stages:
-            reader = stage.plans.image_reader_writer_class()
-            values, properties = reader.read_images(paths)
-            shown = None
-            if found is not None:  # as a file, as nnU-Net hands it from stage to stage
-                reader.write_seg(found, str(scratch / "previous.nii.gz"), properties)
-                shown, _ = reader.read_seg(str(scratch / "previous.nii.gz"))
-            found = np.asarray(_predictor(stage).predict_single_npy_array(values, properties, shown))
-    return labels_back(np.asarray(found).astype(np.uint16), turned, axes_of(source))
-
-
-def _check_case(model: TrainedModel, case: Sequence[Volume]) -> None:
-    """Raise ConfigurationError (``case-inputs``) or NotApplicableError (``grids-differ``, ``sheared``)."""
-    if len(case) != len(model.inputs):
-        raise ConfigurationError(
-            f"The model takes {len(model.inputs)} images ({', '.join(model.inputs)}), the case has {len(case)}.",
-            next_step="Give --case once for each, in this order.",
-            code="case-inputs",
-        )
-    if any(not _same_grid(one.geometry, case[0].geometry) for one in case[1:]):
-        raise NotApplicableError(
-            "The images of this case lie on different grids: nnU-Net cannot read them together.",
-            next_step="Bring them onto one grid first, as for the training.",
-            code="grids-differ",
-        )
-    to_itk(case[0])
-
-
-def _same_grid(one: Geometry, other: Geometry) -> bool:
-    return one.shape == other.shape and np.allclose(one.affine_lps, other.affine_lps, atol=1e-3)
-
-
-def _predictor(model: TrainedModel) -> Any:
-    torch, predict = need("torch", "nnunetv2.inference.predict_from_raw_data")
-    predictor = predict.nnUNetPredictor(
-        tile_step_size=0.5, use_gaussian=True, use_mirroring=bool(model.mirror), device=torch.device("cpu"),
-        perform_everything_on_device=False, allow_tqdm=False,
-    )  # fmt: skip
-    predictor.manual_initialization(
-        model.network, model.plans, model.settings, list(model.parameters), dict(model.dataset), model.trainer,
-        model.mirror or None,
-    )  # fmt: skip
-    return predictor
-
-
-def _by_segment(model: TrainedModel, found: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """nnU-Net's numbers as those of the segments: of regions the order in which they are written."""
-    channels = sorted(model.channels)
-    values = list(model.dataset["regions_class_order"]) if model.has_regions else channels
-    numbers: NDArray[np.integer[Any]] = np.zeros_like(found)
-    for number, value in enumerate(values, start=1):
-        numbers[found == value] = number
-    return numbers
 
 
 def _todo(model: TrainedModel, results: Path, open_labels: Sequence[str]) -> tuple[str, ...]:
@@ -288,7 +175,3 @@ def _origin(model: TrainedModel) -> str:
         f"Imported from {FRAMEWORK}: configuration {stages}, folds {', '.join(model.folds)}, trainer "
         f"{model.trainer}. One ONNX file for each fold; the mean of their logits counts."
     )
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("nnunetv2", "torch", "onnxruntime")}

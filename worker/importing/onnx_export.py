@@ -16,7 +16,7 @@ Shape = Sequence[int | str]
 """Of a tensor; a word for an axis that varies."""
 
 
-def export(net: Any, path: Path, *, shape: Shape) -> str:
+def export(net: Any, path: Path, *, shape: Shape, multiple: int = 32) -> str:
     """Write ``path`` and return its SHA-256.
 
     Parameters
@@ -26,7 +26,9 @@ def export(net: Any, path: Path, *, shape: Shape) -> str:
     path:
         The file to write.
     shape:
-        Of the input; a word for an axis that varies (only the batch: everything else is fixed as it is traced).
+        Of the input; a word for an axis that varies. Everything else is fixed as it is traced.
+    multiple:
+        Of what the axes that vary must be, so that the net can be traced.
 
     Raises
     ------
@@ -34,7 +36,9 @@ def export(net: Any, path: Path, *, shape: Shape) -> str:
         ``not-exportable`` when the exporter of torch does not know an operator of the net.
     """
     torch, onnx = need("torch", "onnx")
-    example = torch.zeros([2 if isinstance(size, str) else size for size in shape], dtype=torch.float32)
+    large = -(-32 // multiple) * multiple
+    sizes = [size if isinstance(size, int) else large if axis > 1 else 2 for axis, size in enumerate(shape)]
+    example = torch.zeros(sizes, dtype=torch.float32)
     free = {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
     try:
         with quiet(), torch.no_grad():
@@ -44,7 +48,7 @@ def export(net: Any, path: Path, *, shape: Shape) -> str:
                 path,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_axes={INPUT: free, OUTPUT: {0: free[0]}} if 0 in free else None,
+                dynamic_axes={INPUT: free, OUTPUT: free} if free else None,
                 opset_version=OPSET,
                 dynamo=False,
             )

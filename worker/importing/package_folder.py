@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError
 from worker.importing import labels
+from worker.importing.onnx_export import Shape, export
 from worker.importing.parity import Parity, as_markdown, write_report
 from worker.importing.toml import to_toml
 
@@ -51,15 +54,23 @@ class Imported:
     parity: Parity | None = field(default=None)
 
 
-def new_folder(target: Path, naming: Naming) -> Path:
-    """Make ``target/name``. Raises ConfigurationError (``folder-exists``)."""
+@contextmanager
+def building(target: Path, naming: Naming) -> Iterator[Path]:
+    """A folder to write into, which becomes ``target/name`` at the end; after an error nothing of it is left.
+
+    Raises ConfigurationError (``folder-exists``).
+    """
     folder = target / naming.name
     if folder.exists():
         raise ConfigurationError(
             f"{folder} is there already.", next_step="Choose another name or folder.", code="folder-exists"
         )
-    folder.mkdir(parents=True)
-    return folder
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=f".{naming.name}-") as scratch:
+        made = Path(scratch) / naming.name
+        made.mkdir()
+        yield made
+        made.rename(folder)
 
 
 def frame(naming: Naming, *, framework: str, weights: Mapping[str, tuple[str, str]], memory_mb: int,
@@ -95,6 +106,35 @@ def provisional_copy(folder: Path, to: Path, manifest: Mapping[str, Any], entrie
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns(MANIFEST))
     write_manifest(to, with_segments(manifest, labels.provisional(entries)), comments={})
     return to
+
+
+def stand_in_copy(
+    folder: Path,
+    to: Path,
+    manifest: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    nets: Mapping[str, tuple[Any, Shape]],
+) -> Path:
+    """A provisional copy with other nets (id to net and shape of its input) in the place of the weights."""
+    copy = provisional_copy(folder, to, manifest, entries)
+    weights = []
+    for entry in manifest["weights"]:
+        net, shape = nets[entry["id"]]
+        weights.append({**entry, "sha256": export(net, copy / entry["file"], shape=shape)})
+    changed = {
+        **{key: value for key, value in manifest.items() if key not in ("input", "inputs")},
+        **({"input": _open(manifest["input"])} if "input" in manifest else {}),
+        **({"inputs": [_open(one) for one in manifest["inputs"]]} if "inputs" in manifest else {}),
+        "weights": weights,
+        "hardware": {"memory_mb": 1, "memory_bytes_per_voxel": 1},
+    }
+    write_manifest(copy, with_segments(changed, labels.provisional(entries)), comments={})
+    return copy
+
+
+def _open(contract: Mapping[str, Any]) -> dict[str, Any]:
+    """An input that takes a volume of any spacing and any number of slices."""
+    return {**contract, "slices": {"minimum": 1}, "slice_spacing_mm": {"maximum": 1000.0}}
 
 
 def write_card(folder: Path, naming: Naming, *, origin: str, parity: Parity | None, todo: Sequence[str]) -> None:

@@ -25,5 +25,8 @@ class Runtime(Protocol):
     def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """What a net of a package says of one batch."""
 
+    def prepared(self, folder: Path, volume: Volume, *further: Volume) -> NDArray[np.float32]:
+        """What a package's chain makes of a volume: (channel, a, b, c), as its last net is shown it."""
+
     def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
         """What a package concludes about a volume, and those of its further inputs in their order."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from worker.domain.findings import Finding, QualityStatement, Segment, Segmentation
-from worker.domain.volume import Volume
+from worker.domain.volume import Geometry, Volume
 from worker.inference.manifest import Manifest
 from worker.inference.measure.segment import measured
 from worker.inference.measure.volume import volumes_ml
@@ -18,7 +18,8 @@ from worker.inference.outputs.parts import domain_code
 from worker.inference.steps import CustomCode, CustomOnLabels
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.decide import Labels
-from worker.inference.steps.image import Scores
+from worker.inference.steps.image import Scores, index_map
+from worker.inference.steps.sampling import clear_outside
 
 
 def decide(
@@ -27,8 +28,12 @@ def decide(
     volume: Volume,
     thresholds: Mapping[str, float],
     code: CustomCode | None = None,
+    bounds: Geometry | None = None,
 ) -> Labels | None:
-    """The label map on the source's grid, numbered as the manifest says; None for a model without segments."""
+    """The label map on the source's grid, numbered as the manifest says; None for a model without segments.
+
+    Outside ``bounds``, the box that a crop has left, there is background.
+    """
     decision = manifest.decision
     if decision is None:
         return None
@@ -36,6 +41,8 @@ def decide(
         raise TypeError("a label map needs a score map: the manifest does not allow anything else")
     numbers = {segment.channel: segment.number for segment in manifest.outputs.segments}
     labels = decision.labels(answer, volume.geometry, numbers=numbers, thresholds=thresholds)
+    if bounds is not None:
+        clear_outside(labels, index_map(of=volume.geometry, into=bounds), bounds.shape)
     for mask_step in manifest.mask_steps:
         if isinstance(mask_step, CustomOnLabels):
             labels = mask_step.apply(labels, volume.geometry, code, highest=max(numbers.values()))

@@ -152,6 +152,7 @@ class PackagePredictor:
 
         with self._stage("inference"):
             answer: Answer = mode.run(image, run)
+            bounds = image.bounds
             del image
             check_not_constant(answer)
         if self._on_answer is not None:
@@ -161,7 +162,7 @@ class PackagePredictor:
             for step in manifest.score_steps:
                 # The name is used again so that only one copy lives.
                 answer = step.apply(answer, code) if isinstance(step, CustomOnScores) else step.apply(answer)
-            labels = decide(manifest, answer, volume, moved, code)
+            labels = decide(manifest, answer, volume, moved, code, bounds)
         with self._stage("measure"):
             findings = conclude(manifest, answer, labels, volume, moved)
         algorithm = _algorithm(

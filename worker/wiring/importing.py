@@ -19,11 +19,15 @@ from worker.importing.package_folder import Imported, Naming
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
 from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of
+from worker.inference.inputs import assemble
+from worker.inference.modes import NnunetCascade
 from worker.inference.package import MANIFEST, load_package
 from worker.inference.predictor import PackagePredictor
+from worker.inference.registration import register_rigidly
 from worker.inference.registry import Registry
 from worker.inference.scaffold import Family, write_package_skeleton
 from worker.inference.session import SessionCache
+from worker.inference.steps import preprocess
 from worker.settings import Settings
 from worker.wiring import offline
 
@@ -40,6 +44,14 @@ class PackageRuntime:
         package = load_package(folder)
         net = next(one for one in package.manifest.inference.nets() if one.weights == weights)
         return SessionCache().get(package.weights[weights], net).run(batch, last=True)
+
+    def prepared(self, folder: Path, volume: Volume, *further: Volume) -> NDArray[np.float32]:
+        """Run the preprocessing chain."""
+        manifest = load_package(folder).manifest
+        mode = manifest.inference
+        own = mode.second.preprocessing if isinstance(mode, NnunetCascade) else ()
+        assembled = assemble(manifest, volume, further, register_rigidly)
+        return preprocess(assembled.image, (*manifest.preprocessing, *own)).values
 
     def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
         """Run the package."""

@@ -24,13 +24,13 @@ STEPS = 40
 
 
 @cache
-def train(seed: int = 0) -> UNet:
+def train(seed: int = 0, heads: int = 3) -> UNet:
     """Adam on random windows of phantoms; axes (x, y, z) as in the bundle."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = UNet(**NETWORK)
+    net = UNet(**{**NETWORK, "out_channels": heads})
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
-    loss = DiceCELoss(to_onehot_y=True, softmax=True)
+    loss = DiceCELoss(to_onehot_y=heads > 1, softmax=heads > 1, sigmoid=heads == 1)
     cases = [a_body((20, 44, 48), seed=number, modality="CT") for number in range(3)]
     for _ in range(STEPS):
         images, labels = [], []
@@ -42,25 +42,32 @@ def train(seed: int = 0) -> UNet:
             labels.append(truth[box].transpose(2, 1, 0)[::-1, ::-1].copy())
         optimiser.zero_grad()
         found = net(torch.from_numpy(np.stack(images)[:, None].astype(np.float32)))
-        loss(found, torch.from_numpy(np.stack(labels)[:, None].astype(np.int64))).backward()
+        wanted = torch.from_numpy(np.stack(labels)[:, None].astype(np.int64))
+        loss(found, wanted.clamp(max=heads - 1) if heads > 1 else (wanted > 0).float()).backward()
         optimiser.step()
     return net.eval()
 
 
 def write_bundle(
-    folder: Path, *, scripted: bool = False, changes: dict[str, Any] | None = None, as_yaml: bool = False
+    folder: Path,
+    *,
+    scripted: bool = False,
+    changes: dict[str, Any] | None = None,
+    as_yaml: bool = False,
+    channels: tuple[str, ...] = ("background", "liver", "phantom lesion"),
 ) -> Path:
     """The bundle's folder. ``changes`` replace sections of inference.json (or .yaml)."""
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
-    net = train()
+    heads = len(channels)
+    net = train(heads=heads)
     if scripted:
         torch.jit.script(net).save(str(folder / "models/model.ts"))
     else:
         torch.save(net.state_dict(), folder / "models/model.pt")
     config: dict[str, Any] = {
         "spacing": [1.6, 1.6, 3.0],
-        "network_def": {"_target_": "UNet", **NETWORK},
+        "network_def": {"_target_": "UNet", **NETWORK, "out_channels": heads},
         "preprocessing": {
             "_target_": "Compose",
             "transforms": [
@@ -100,8 +107,8 @@ def write_bundle(
             "inputs": {"image": {"type": "image", "modality": "CT", "num_channels": 1, "spatial_shape": ROI}},
             "outputs": {
                 "pred": {
-                    "type": "image", "num_channels": 3,
-                    "channel_def": {"0": "background", "1": "liver", "2": "phantom lesion"},
+                    "type": "image", "num_channels": heads,
+                    "channel_def": {str(number): name for number, name in enumerate(channels)},
                 },
             },
         },

@@ -55,8 +55,9 @@ def sheared(_: Path) -> None:
 
 
 def twice(folder: Path) -> None:
-    package_folder.new_folder(folder, Naming("mine"))
-    package_folder.new_folder(folder, Naming("mine"))
+    for _ in range(2):
+        with package_folder.building(folder, Naming("mine")):
+            pass
 
 
 def unknown_label(folder: Path) -> None:

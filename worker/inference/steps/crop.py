@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -29,7 +30,8 @@ def crop_to(image: Image, mask: Mask, *, margin: int = 0) -> Image:
         first, last = max(0, int(used[0]) - margin), min(count - 1, int(used[-1]) + margin)
         start.append(first)
         size.append(last - first + 1)
-    return cut(image, start=(start[0], start[1], start[2]), shape=(size[0], size[1], size[2]))
+    box = cut(image, start=(start[0], start[1], start[2]), shape=(size[0], size[1], size[2]))
+    return replace(box, bounds=box.geometry)
 
 
 class CropToForeground(Strict):

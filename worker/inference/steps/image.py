@@ -20,16 +20,22 @@ class Image:
 
     ``values`` is float32 of shape (channel, a, b, c); ``geometry`` describes its last three axes, in whatever order
     the steps so far have left them. ``kept`` holds named pairs of numbers that a later chain needs again (the
-    intensity range that a localiser found in the whole volume).
+    intensity range that a localiser found in the whole volume). ``bounds`` is the box that the last crop to a
+    foreground has left: what was cut away belongs to nothing.
     """
 
     values: Float
     geometry: Geometry
     kept: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bounds: Geometry | None = None
 
     def with_values(self, values: Float) -> Image:
         """The same place, other values (same shape of the last three axes)."""
         return replace(self, values=values)
+
+    def on_grid(self, values: Float, geometry: Geometry) -> Image:
+        """Other values at another place, of the same source."""
+        return replace(self, values=values, geometry=geometry)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -146,7 +147,7 @@ class ClipPercentiles(Strict):
         """Run ``percentiles`` and ``clip``."""
         low, high = percentiles(image.values, lower=self.lower, upper=self.upper, over=self.over)
         kept = image.kept if self.keep_as is None else {**image.kept, self.keep_as: (low, high)}
-        return Image(clip(image.values, lower=low, upper=high), image.geometry, kept)
+        return replace(image, values=clip(image.values, lower=low, upper=high), kept=kept)
 
 
 class ClipKept(Strict):

@@ -172,7 +172,7 @@ class ResampleNnunet(Strict):
             image.geometry, self.spacing_mm, separate=self.separate, threshold=self.anisotropy_threshold
         )
         values = resample_nnunet(image.values, shape, axis=axis, order=self.order, order_z=self.order_z)
-        return Image(values, over_same_field(image.geometry, shape), image.kept)
+        return image.on_grid(values, over_same_field(image.geometry, shape))
 
 
 class LabelsNnunet(Strict):

@@ -76,7 +76,7 @@ def reorient(image: Image, *, axes: str) -> Image:
             step[source, 3] = shape[source] - 1
             values = np.flip(values, axis=target + 1)
     geometry = regrid(image.geometry, shape=shape_of(values), step=step)
-    return Image(values, geometry, image.kept)
+    return image.on_grid(values, geometry)
 
 
 def rectify(image: Image, *, axes: str, interpolation: Interpolation, outside: float) -> Image:
@@ -107,7 +107,7 @@ def rectify(image: Image, *, axes: str, interpolation: Interpolation, outside: f
     grid = Geometry(shape=(shape[0], shape[1], shape[2]), affine_lps=affine)
     matrix = index_map(of=grid, into=source)
     values = sample_filled(turned.values, matrix, grid.shape, interpolation=interpolation, outside=outside)
-    return Image(values, grid, image.kept)
+    return image.on_grid(values, grid)
 
 
 def _sheared(steps: NDArray[np.float64]) -> bool:

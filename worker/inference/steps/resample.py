@@ -97,7 +97,7 @@ def resample_to_grid(
         step[axis, 3] = (now[axis] - 1) / 2 - scale * (counts[axis] - 1) / 2
     target = (counts[0], counts[1], counts[2])
     values = sample_filled(image.values, step, target, interpolation=interpolation, outside=outside)
-    return Image(values, regrid(image.geometry, shape=target, step=step), image.kept)
+    return image.on_grid(values, regrid(image.geometry, shape=target, step=step))
 
 
 def _resample(
@@ -121,7 +121,7 @@ def _resample(
         values = spline(image.values, step, target)
     else:
         values, _ = sample(image.values, step, target, interpolation=interpolation)
-    return Image(values, regrid(image.geometry, shape=target, step=step), image.kept)
+    return image.on_grid(values, regrid(image.geometry, shape=target, step=step))
 
 
 def crop_or_pad(
@@ -154,7 +154,7 @@ def cut(image: Image, *, start: tuple[int, int, int], shape: tuple[int, int, int
     values = image.values[tuple(source)]
     if any(pair != (0, 0) for pair in padding):
         values = np.pad(values, padding, constant_values=np.float32(outside))
-    return Image(values, regrid(image.geometry, shape=shape, step=step), image.kept)
+    return image.on_grid(values, regrid(image.geometry, shape=shape, step=step))
 
 
 class ResampleToSpacing(Strict):

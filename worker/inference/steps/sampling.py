@@ -77,6 +77,28 @@ def sample_filled(
     return filled
 
 
+def clear_outside(
+    labels: NDArray[np.uint8] | NDArray[np.uint16], matrix: NDArray[np.float64], size: tuple[int, int, int]
+) -> None:
+    """Set labels (a, b, c) to 0, in place, whose index ``matrix`` takes outside a grid of ``size``."""
+    permutation = _permutation(matrix, (labels.shape[0], labels.shape[1], labels.shape[2]))
+    if permutation is not None:
+        for target, source in enumerate(permutation):
+            points = matrix[source, target] * np.arange(labels.shape[target], dtype=np.float64) + matrix[source, 3]
+            labels[(slice(None),) * target + (~_within(points, size[source]),)] = 0
+        return
+    plane = np.stack(np.meshgrid(*(np.arange(n) for n in labels.shape[1:]), indexing="ij")).reshape(2, -1)
+    in_plane = matrix[:3, 1:3] @ plane + matrix[:3, 3:4]
+    for i, one in enumerate(labels):
+        points = in_plane + matrix[:3, 0:1] * i
+        one[~np.all([_within(*pair) for pair in zip(points, size, strict=True)], axis=0).reshape(one.shape)] = 0
+
+
+def _within(points: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (points >= -0.5 - _TIE) & (points <= size - 0.5 + _TIE)
+    return found
+
+
 def _permutation(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> tuple[int, ...] | None:
     """For each target axis the source axis along which it runs; None when an axis runs along several."""
     drift = np.abs(matrix[:3, :3]) * np.maximum(np.asarray(shape, dtype=np.float64), 2.0)
@@ -91,9 +113,7 @@ def _permutation(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> tu
 
 
 def _inside(coordinates: list[NDArray[np.float64]], shape: tuple[int, ...]) -> Mask | None:
-    per_axis = [
-        (points >= -0.5 - _TIE) & (points <= size - 0.5 + _TIE) for points, size in zip(coordinates, shape, strict=True)
-    ]
+    per_axis = [_within(points, size) for points, size in zip(coordinates, shape, strict=True)]
     if all(bool(axis.all()) for axis in per_axis):
         return None
     mask: Mask = per_axis[0][:, None, None] & per_axis[1][None, :, None] & per_axis[2][None, None, :]
