@@ -180,7 +180,8 @@ def test_without_codes_the_package_is_refused_until_a_person_has_filled_them_in(
     assert "whole, core" in made.todo[0]
     assert "# TO DO: codes of whole, core" in (made.folder / "manifest.toml").read_text()
     assert made.parity is not None
-    assert made.parity.reached is None
+    assert made.parity.made_up
+    assert made.parity.reached is True
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(trained: Path, tmp_path: Path) -> None:
