@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker.decode.attributes import Attributes, integer
 from worker.decode.outcomes import PixelDataError
+from worker.decode.padding import Padding, padding_of
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 PALETTE = "PALETTE COLOR"
@@ -23,8 +24,7 @@ class PixelFormat:
     """Stored pixels of 8, 16 or 32 bits allocated: one sample, or three of a colour.
 
     ``planar`` says that the samples are stored one plane after another (Planar Configuration 1).
-    ``padding`` is the closed range of stored values that mean "no image here" (Pixel Padding Value and Range Limit,
-    PS3.3 C.7.5.1.1.2), already in the sign of the pixels.
+    ``padding`` says which values mean "no image here" (PS3.3 C.7.5.1.1.2).
     """
 
     rows: int
@@ -35,7 +35,7 @@ class PixelFormat:
     high_bit: int
     signed: bool
     inverted: bool
-    padding: tuple[int, int] | None
+    padding: Padding | None
     photometric: str = ""
     samples: int = 1
     planar: bool = False
@@ -151,7 +151,7 @@ def _checked(attributes: Attributes, *, name: str) -> PixelFormat:
         high_bit=high_bit,
         signed=representation == 1,
         inverted=photometric == "MONOCHROME1",
-        padding=_padding(attributes, allocated, signed=representation == 1),
+        padding=padding_of(attributes, bits_allocated=allocated, bits_stored=stored, signed=representation == 1),
         photometric=photometric,
         samples=samples,
         planar=samples > 1 and integer(attributes, "PlanarConfiguration") == 1,
@@ -161,21 +161,6 @@ def _checked(attributes: Attributes, *, name: str) -> PixelFormat:
 def has_embedded_overlay(tags: frozenset[int]) -> bool:
     """Whether overlays live in unused bits of the pixels (retired; Overlay Bit Position without Overlay Data)."""
     return any((group << 16 | 0x0102) in tags and (group << 16 | 0x3000) not in tags for group in _OVERLAY_GROUPS)
-
-
-def _padding(attributes: Attributes, bits: int, *, signed: bool) -> tuple[int, int] | None:
-    value = integer(attributes, "PixelPaddingValue")
-    if value is None:
-        return None
-    limit = integer(attributes, "PixelPaddingRangeLimit")
-    ends = [_in_sign(number, bits, signed=signed) for number in (value, value if limit is None else limit)]
-    return min(ends), max(ends)
-
-
-def _in_sign(number: int, bits: int, *, signed: bool) -> int:
-    """The padding value is often written in the other sign (63536 for -2000): take its bits."""
-    number &= (1 << bits) - 1
-    return number - (1 << bits) if signed and number >= 1 << (bits - 1) else number
 
 
 def _unsupported(name: str, found: str) -> PixelDataError:

@@ -15,6 +15,7 @@ from worker.decode.encapsulation import require_pixels
 from worker.decode.frame_attributes import attributes_of
 from worker.decode.modality import ModalityTransform, transforms_of
 from worker.decode.outcomes import MemoryBudgetError, PixelDataError
+from worker.decode.padding import find_padding
 from worker.decode.parsing import ParsedInstance, parse, reading
 from worker.decode.pixel_format import PixelFormat, has_embedded_overlay, pixel_format_of
 from worker.decode.stored import StoredFrames, require_decodable
@@ -154,9 +155,11 @@ class InstancePixels:
         words = self._frames.words(index)
         if words.remark:
             self._notes[words.remark] = None
-        stored, padding = self._stored(words)
+        whole, stored = self._stored(words)
         transform = self.transforms[index]
         values = stored.astype(np.float32) if transform is None else transform.apply(stored)
+        padding = self._padding(whole, stored, values)
+        self._note_stray_bits(whole, stored, padding)
         if self._inverts:
             low, high = stored_range(self.format)
             ends = (float(low), float(high)) if transform is None else transform.span(low, high)
@@ -171,30 +174,36 @@ class InstancePixels:
             return CT_PADDING_HU
         return float(values[~padding].min()) if not padding.all() else 0.0
 
-    def _stored(self, words: Words) -> tuple[NDArray[np.integer], NDArray[np.bool_] | None]:
-        """Stored values in their sign, and where padding is."""
-        format_ = self.format
-        whole = _in_sign(words.values, words.bits, signed=format_.signed)
-        padding = None
-        if format_.padding is not None:
-            low, high = format_.padding
-            padding = (whole == low) if low == high else (whole >= low) & (whole <= high)
-        if format_.bits_stored >= words.bits:
-            return whole, padding
-        kept = stored_values(words, format_, name=self._parsed.name)
-        shift = format_.high_bit + 1 - format_.bits_stored
-        if not self._overlay:
-            self._note_stray_bits(whole, kept, shift, padding)
-        return kept, padding
+    def _stored(self, words: Words) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        """Whole words and their stored bits, both in the sign of the pixels."""
+        whole = _in_sign(words.values, words.bits, signed=self.format.signed)
+        if self.format.bits_stored >= words.bits:
+            return whole, whole
+        return whole, stored_values(words, self.format, name=self._parsed.name)
+
+    def _padding(
+        self, whole: NDArray[np.integer], stored: NDArray[np.integer], values: NDArray[np.float32]
+    ) -> NDArray[np.bool_] | None:
+        declared = self.format.padding
+        if declared is None:
+            return None
+        found = find_padding(declared, whole=whole, stored=stored, hu=values if self._is_ct else None)
+        if found.doubted:
+            self._notes[
+                f"the declared Pixel Padding Value ({declared.declared}) lies among the values of tissue: there it was "
+                "not taken as padding"
+            ] = None
+        return found.mask
 
     def _note_stray_bits(
-        self,
-        whole: NDArray[np.integer],
-        kept: NDArray[np.integer],
-        shift: int,
-        padding: NDArray[np.bool_] | None,
+        self, whole: NDArray[np.integer], kept: NDArray[np.integer], padding: NDArray[np.bool_] | None
     ) -> None:
+        if self._overlay or whole is kept:
+            return
+        shift = self.format.high_bit + 1 - self.format.bits_stored
         stray = whole != kept if shift == 0 else (whole >> shift) != kept
+        if self.format.signed:  # a sign that is not extended leaves nothing above the stored bits
+            stray &= (whole >> (self.format.high_bit + 1)) != 0
         if padding is not None:
             stray &= ~padding
         if stray.any():

@@ -119,6 +119,7 @@ class _Decoder:
         self._parsed = parsed
         self._series = series
         self._notes: dict[str, None] = {}
+        self._declared_padding: set[str] = set()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,11 +142,13 @@ class _Decoder:
         return voxels
 
     def note_undeclared_padding(self, voxels: NDArray[np.float32]) -> None:
-        """Say that a CT has values below air that no Pixel Padding Value declares; they are left as they are."""
+        """Say that a CT has values below air that are not the Pixel Padding Value; they are left as they are."""
         if self._images[0].instance.header.modality == "CT" and (lowest := float(voxels.min())) < CT_PADDING_HU:
+            declared = ", ".join(sorted(self._declared_padding))
+            why = f"the declared Pixel Padding Value ({declared}) is another" if declared else "none is declared"
             self._notes[
-                f"values go down to {lowest:.0f} HU, below {CT_PADDING_HU:.0f} (air): they are not declared as padding "
-                "and were left as they are"
+                f"values go down to {lowest:.0f} HU, below {CT_PADDING_HU:.0f} (air): they may be padding, {why}, and "
+                "they were left as they are"
             ] = None
 
     def _frame(self, plane: Plane) -> NDArray[np.float32]:
@@ -161,6 +164,8 @@ class _Decoder:
 
     def _note(self, pixels: InstancePixels) -> None:
         self._notes.update(dict.fromkeys(pixels.notes))
+        if pixels.format.padding is not None:
+            self._declared_padding.add(pixels.format.padding.declared)
         for unit in {transform.unit for transform in pixels.transforms if transform is not None}:
             if unit and unit.upper() != "HU" and self._images[0].instance.header.modality == "CT":
                 self._notes[f"the rescale type is {unit}, not HU"] = None
