@@ -81,7 +81,7 @@ def timed(model: str, sample: str) -> dict[str, object]:
     instances, _ = offline.instances_in(folder)
     series = reader.series(reader.headers(instances))
     _, (planned,) = plan(offline.rules_of(settings, model), series, config_digest=settings.result_digest)
-    analyser = offline.analyser(settings, installation_id="benchmark")
+    analyser = offline.analyser(settings)
     context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
     for _ in range(2):  # the second run has the weights and the libraries
         began, worked = time.perf_counter(), time.process_time()

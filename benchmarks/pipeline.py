@@ -43,7 +43,7 @@ def measure(*, repeat: int, sample: str = "chest-ct") -> dict[str, object]:
     instances, _ = offline.instances_in(folder)
     series = reader.series(reader.headers(instances))
     _, (planned,) = plan(offline.bound_rules(settings), series, config_digest=settings.result_digest)
-    analyser = offline.analyser(settings, installation_id="benchmark")
+    analyser = offline.analyser(settings)
     context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
     stages: dict[str, list[float]] = {}
     peer: list[float] = []

@@ -70,11 +70,12 @@ def run(
             output.mkdir(parents=True, exist_ok=True)
             written: list[dict[str, object]] = []
             failed: list[OverreadError] = []
-            analyser = offline.analyser(settings, installation_id="offline", standard=standard)
+            analyser = offline.analyser(settings, standard=standard)
             for one in planned:
                 progress.update(step, description=f"running {one.model}")
                 watch = Stopwatch()
                 context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
+                context = analyser.beside(offline.one_of_each_series(one.evidence, instances), context)
                 began = time.monotonic()
                 try:
                     analysis = analyser.analyse(one.model, one.evidence, context, watch)

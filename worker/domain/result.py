@@ -119,7 +119,8 @@ class ResultContext:
     of an earlier revision that this one replaces and that somebody has. ``withdrawals`` are the rejection notes to
     make, for destinations that want them. ``generation`` counts how often the same work (evidence, model and
     configuration) was done before and replaced since: its UIDs are used up, they may even be withdrawn.
-    ``destinations`` are the job's: each gets the objects that its profile asks for.
+    ``destinations`` are the job's: each gets the objects that its profile asks for. ``series_numbers`` are those of the
+    study's own series: no series of results has one of them.
     """
 
     created_at: datetime
@@ -129,6 +130,7 @@ class ResultContext:
     withdrawals: tuple[Withdrawal, ...] = ()
     generation: int = 0
     destinations: tuple[str, ...] = ()
+    series_numbers: frozenset[int] = frozenset()
 
 
 class DeliveryState(StrEnum):

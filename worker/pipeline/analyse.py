@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from worker.domain.errors import NotApplicableError, PermanentError
+from worker.domain.errors import NotApplicableError, OverreadError, PermanentError
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
@@ -96,6 +97,14 @@ class Analyser:
             report = self.gate.check(objects, conclusion, instances, context)
         inputs = tuple(zip(names, (one.series_instance_uid for one in series), strict=True)) if len(series) > 1 else ()
         return Analysis(conclusion, objects, report, context, inputs)
+
+    def beside(self, neighbours: Sequence[StoredInstance], context: ResultContext) -> ResultContext:
+        """The context of results that stand beside these series of the study, given by one instance each."""
+        found: set[int] = set()
+        for one in neighbours:
+            with suppress(OverreadError, ValueError):  # one that cannot be read keeps nobody from a result
+                found.add(int(self.reader.headers([one])[0].first("SeriesNumber")))
+        return replace(context, series_numbers=frozenset(found))
 
     def refuse(
         self,
@@ -189,7 +198,8 @@ class AnalyseSeries:
         if job.model is None:
             raise PermanentError("The job names no model.", code="no-model")
         instances = self.evidence.of_analysis(job)
-        context = self.products.context(job)
+        neighbours = self.evidence.of_each_series(job)
+        context = self.analyser.beside(neighbours, self.products.context(job))
         analysis: Analysis | Declined
         try:
             analysis = self.analyser.analyse(job.model, instances, context, watch)

@@ -17,6 +17,7 @@ from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
 
+NOT_TAKEN = "sop-class-not-taken"
 DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
 """A PACS that is down for days costs time, not results: nothing expires, the pause grows to half an hour."""
 
@@ -105,7 +106,7 @@ class DeliverResults:
             f"{', '.join(fitting)} would not" if fitting else "no known profile does without, so make one of your own"
         )
         return (
-            f"sop-class-not-taken: {name} takes no {kinds}: {len(left)} of {len(claim.delivery.items)} object(s) are "
+            f"{NOT_TAKEN}: {name} takes no {kinds}: {len(left)} of {len(claim.delivery.items)} object(s) are "
             f"not there, the rest is. {profile}; {advice}. Enable the class there and `overread retry`, or change the "
             "destination's profile and `overread rerun`."
         )

@@ -99,6 +99,9 @@ class Evidence(Protocol):
     def of_analysis(self, job: Job) -> tuple[StoredInstance, ...]:
         """Exactly the instances that the job was planned with."""
 
+    def of_each_series(self, job: Job) -> tuple[StoredInstance, ...]:
+        """One instance of each series that the study had with the job's revision; those that are gone are left out."""
+
 
 class Routings(Protocol):
     """Where decisions go."""

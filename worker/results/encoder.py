@@ -22,7 +22,7 @@ from worker.results.identity import Equipment, ResultUids, evidence_digest, seri
 from worker.results.key_images import encode_key_images
 from worker.results.key_objects import encode_key_objects
 from worker.results.kos import encode_note
-from worker.results.making import SERIES_PER_SET, Making, structures_by_part
+from worker.results.making import Making, first_numbers, structures_by_part
 from worker.results.parametric_map import encode_maps
 from worker.results.presentation import encode_presentation
 from worker.results.refusal import RefusalEncoder
@@ -99,6 +99,11 @@ class DicomEncoder:
             conclusion, equipment = in_ascii(conclusion), equipment.in_ascii()
         ensure_encodable(conclusion)
         ensure_reportable(conclusion)
+        base, starts = first_numbers(
+            self.series_number,
+            [audience.profile for audience in audiences],
+            context.series_numbers | source.series_numbers,
+        )
         first = Making(
             conclusion=conclusion,
             source=source,
@@ -113,14 +118,14 @@ class DicomEncoder:
             uids=ResultUids.of_conclusion(conclusion, evidence, context),
             context=context,
             profile=self.standard,
-            first_series_number=self.series_number,
+            first_series_number=base,
             structures=structures_by_part(conclusion),
             evidence=tuple(evidence),
         )
         objects: list[EncodedObject] = []
-        for number, audience in enumerate(audiences):
+        for audience, start in zip(audiences, starts, strict=True):
             form = form_for(source.copies, audience.profile)
-            making = _in_form(self._for_audience(first, audience, number), form)
+            making = _in_form(_for_audience(first, audience, start), form)
             only = audience.destinations if len(audiences) > 1 else None
             objects += [replace(to_object(ds, kind, form.writing), destinations=only) for kind, ds in _objects(making)]
         form = form_of(source.copies)
@@ -140,18 +145,17 @@ class DicomEncoder:
             character_sets=self.character_sets,
         ).refuse(refusal, evidence, context)
 
-    def _for_audience(self, first: Making, audience: Audience, number: int) -> Making:
-        """Another set of series, whose numbers and UIDs no other set of the job has."""
-        profile = audience.profile
-        variant = "" if profile.name == OHIF.name else profile.name
-        start = profile.series_number or self.series_number + number * SERIES_PER_SET
-        return replace(
-            first,
-            profile=profile,
-            uids=first.uids.for_profile(variant),
-            context=context_for(first.context, audience),
-            first_series_number=start,
-        )
+
+def _for_audience(first: Making, audience: Audience, start: int) -> Making:
+    """Another set of series, whose numbers and UIDs no other set of the job has."""
+    profile = audience.profile
+    return replace(
+        first,
+        profile=profile,
+        uids=first.uids.for_profile("" if profile.name == OHIF.name else profile.name),
+        context=context_for(first.context, audience),
+        first_series_number=start,
+    )
 
 
 def _in_form(making: Making, form: Form) -> Making:
@@ -184,5 +188,4 @@ def _notes(making: Making) -> Iterator[Dataset]:
             source_header=making.source.header,
             stamp=making.stamp,
             names=making.names("KOS", part, sop_instance_uid=making.uids.note(one.instances)),
-            revision=making.context.revision,
         )

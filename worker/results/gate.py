@@ -20,6 +20,7 @@ from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.audiences import audiences_of, context_for
+from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import (
     CAPTURE_CLASS,
     FRAMES_CLASS,
@@ -144,6 +145,7 @@ class ResultGate:
         notes = [one for one in objects if one.item.kind is ResultKind.KOS]
         results = [one for one in objects if one.item.kind is not ResultKind.KOS]
         yield checked("whole", "each is somebody's, once, and notes come last", lambda: _whole(objects, context))
+        yield series_number_check([one.dataset for one in objects], context)
         audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
         several = len(audiences) > 1
         for audience in audiences:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -16,7 +16,7 @@ from pydicom.valuerep import validate_value
 
 from worker.domain.character_sets import UTF_8, Reading, StatedSet, UndecodableTextError
 from worker.domain.profile import Profile
-from worker.domain.result import EncodedObject
+from worker.domain.result import Check, EncodedObject, ResultContext
 
 IDENTITY = (
     "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
@@ -112,6 +112,14 @@ def character_set_problems(item: EncodedObject, profile: Profile, images: Mappin
     ]
     if doubtful:
         yield f"{', '.join(doubtful)} in another character set than the images have, though their text is in doubt"
+
+
+def series_number_check(objects: Sequence[Dataset], context: ResultContext) -> Check:
+    """No series of results has the number of a series of the study, for which a viewer might take it."""
+    numbers = [int(ds.SeriesNumber) for ds in objects if ds.get("SeriesNumber") is not None]
+    twice = sorted(set(numbers) & context.series_numbers)
+    detail = f"{twice[0]} is that of a series of the study" if twice else "no series of the study has them"
+    return Check(name="series-numbers", passed=not twice, detail=detail)
 
 
 def _bytes(ds: Dataset, keyword: str) -> bytes:

@@ -13,6 +13,7 @@ from worker.domain.profile import Audience, Profile
 from worker.domain.result import Check, ResultContext, ResultKind
 from worker.results.audiences import audiences_of, context_for
 from worker.results.gate_content import evidence_problems, nameless_or_empty
+from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import header_checks
 from worker.results.gate_kos import note_checks, predecessor_check
 from worker.results.gate_reading import EvidenceHeaders, Parsed, checked, children, content_items
@@ -72,6 +73,7 @@ def set_checks(
         "a text for each profile that wants it, then the notes",
         lambda: _order(objects, wanting, several=len(audiences) > 1, notes=len(context.withdrawals)),
     )
+    yield series_number_check([one.dataset for one in objects], context)
     texts = [one for one in objects if one.item.kind is ResultKind.SR]
     for one, audience in zip(texts, wanting, strict=False):
         limit = rules.maximum_object_bytes

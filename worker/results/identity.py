@@ -26,6 +26,11 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{uuid.uuid5(NAMESPACE, text).int}"
 
 
+def serial_number_of(ae_title: str) -> str:
+    """A Device Serial Number (16 characters) for an installation that was given none: as constant as its AE title."""
+    return hashlib.sha256(f"{MANUFACTURER} {MODEL_NAME} {ae_title}".encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """The device that makes the results: this installation (PS3.3 C.7.5.1 and C.7.5.2).

@@ -26,9 +26,9 @@ _SOURCE = Code("260753009", "SCT", "Source")
 
 
 def encode_note(
-    rejected: Sequence[Predecessor], *, source_header: Dataset, stamp: Stamp, names: SeriesNames, revision: int
+    rejected: Sequence[Predecessor], *, source_header: Dataset, stamp: Stamp, names: SeriesNames
 ) -> Dataset:
-    """Encode the note that ``revision`` of the study's results replaces ``rejected`` (not empty, of the same study)."""
+    """Encode the note that new results of the study replace ``rejected`` (not empty, of the same study)."""
     if not rejected:
         raise PermanentError("A rejection note rejects nothing.", next_step="Report this.", code="note-empty")
     ds = Dataset()
@@ -54,17 +54,17 @@ def encode_note(
     ds.ContentSequence = [
         items.language(),
         *items.device_observer(stamp.equipment),
-        items.text("CONTAINS", _DESCRIPTION, _reason(stamp, revision)),
+        items.text("CONTAINS", _DESCRIPTION, _reason(stamp)),
         *(_key_object(one) for one in rejected),
     ]
     apply_header(ds, stamp, names)
     return ds
 
 
-def _reason(stamp: Stamp, revision: int) -> str:
+def _reason(stamp: Stamp) -> str:
     algorithm = stamp.algorithm
     return (
-        f"AI DRAFT results that revision {revision} replaces: later images, another model or another configuration. "
+        "AI DRAFT results that new ones replace: later images, another model or another configuration. "
         f"The replacement was made by {algorithm.title}, version {algorithm.model.version}."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker.domain.findings import Conclusion, Segmentation
@@ -26,6 +27,28 @@ _WORDS = {
 """Kinds of series in the order of their Series Numbers."""
 
 SERIES_PER_SET = len(_WORDS)
+
+
+def first_numbers(standard: int, profiles: Sequence[Profile], taken: Collection[int]) -> tuple[int, tuple[int, ...]]:
+    """The first Series Numbers of a job: without a profile, and of the set of each profile.
+
+    Each is as configured, or the next behind it with which no series of the set has a number that is ``taken`` in the
+    study: two series of one number look like one in some viewers.
+    """
+    base = _free(standard, taken)
+    used: set[int] = set()
+    found: list[int] = []
+    for number, profile in enumerate(profiles):
+        start = _free(profile.series_number or base + number * SERIES_PER_SET, {*taken, *used})
+        used.update(range(start, start + SERIES_PER_SET))
+        found.append(start)
+    return base, tuple(found)
+
+
+def _free(start: int, taken: Collection[int]) -> int:
+    while any(number in taken for number in range(start, start + SERIES_PER_SET)):
+        start += SERIES_PER_SET
+    return start
 
 
 @dataclass(frozen=True, slots=True, eq=False)

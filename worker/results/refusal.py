@@ -28,7 +28,7 @@ from worker.results.forms import Form, form_for, form_of, needs_ascii
 from worker.results.header import SeriesNames, Stamp, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
 from worker.results.kos import encode_note
-from worker.results.making import SERIES_PER_SET
+from worker.results.making import first_numbers
 from worker.results.source import read_series_header
 from worker.results.sr_document import context_items, document, finish
 from worker.results.text_sr import conclusions
@@ -102,52 +102,30 @@ class RefusalEncoder:
             instances=series.instances,
             context=context,
         )
+        base, starts = first_numbers(
+            self.series_number,
+            [audience.profile for audience in audiences],
+            context.series_numbers | series.series_numbers,
+        )
         objects = [
             replace(
-                self._text(given, one, number, series.copies),
+                _text(given, one, start, series.copies),
                 destinations=one.destinations if len(audiences) > 1 else None,
             )
-            for number, one in enumerate(audiences)
+            for one, start in zip(audiences, starts, strict=True)
             if one.profile.refusals
         ]
         form = form_of(series.copies)
-        objects += [to_object(note, ResultKind.KOS, form.writing) for note in self._notes(_in_form(given, form))]
+        objects += [to_object(note, ResultKind.KOS, form.writing) for note in self._notes(_in_form(given, form), base)]
         log.info("refusal-encoded", extra={"objects": len(objects), "code": refusal.code})
         return tuple(objects)
 
-    def _text(self, given: _Given, audience: Audience, number: int, copies: Copies) -> EncodedObject:
-        profile = audience.profile
-        form = form_for(copies, profile)
-        given = _in_form(given, form)
-        uids = given.uids.for_profile("" if profile.name == OHIF.name else profile.name)
-        start = profile.series_number or self.series_number + number * SERIES_PER_SET
-        ds = document(
-            BasicTextSRStorage,
-            coding.DIAGNOSTIC_IMAGING_REPORT,
-            "2000",
-            [(given.stamp.source_header.SeriesInstanceUID, given.instances)],
-        )
-        ds.ContentSequence = [
-            *context_items(given.stamp, given.refusal.modality),
-            items.section(coding.FINDINGS, [_said(coding.FINDING, words) for words in sentences_of(given.refusal)]),
-            conclusions(given.stamp, "Nothing is said about the images: they were not analysed."),
-        ]
-        description = f"{profile.series_prefix} not analysed: {given.refusal.algorithm.title}".strip()
-        names = SeriesNames(
-            series_instance_uid=uids.series("REFUSAL"),
-            series_number=start + _TEXT,
-            series_description=description[:64],
-            sop_instance_uid=uids.instance("REFUSAL"),
-        )
-        finish(ds, given.stamp, names, context_for(given.context, audience))
-        return to_object(ds, ResultKind.SR, form.writing)
-
-    def _notes(self, given: _Given) -> Iterator[Dataset]:
+    def _notes(self, given: _Given, base: int) -> Iterator[Dataset]:
         for part, one in enumerate(given.context.withdrawals):
             prefix = f"{self.standard.series_prefix} replaced results: {given.refusal.algorithm.title}"
             names = SeriesNames(
                 series_instance_uid=given.uids.series("KOS"),
-                series_number=self.series_number + _KOS,
+                series_number=base + _KOS,
                 series_description=prefix.strip()[:64],
                 sop_instance_uid=given.uids.note(one.instances),
                 instance_number=part + 1,
@@ -157,8 +135,34 @@ class RefusalEncoder:
                 source_header=given.stamp.source_header,
                 stamp=given.stamp,
                 names=names,
-                revision=given.context.revision,
             )
+
+
+def _text(given: _Given, audience: Audience, start: int, copies: Copies) -> EncodedObject:
+    profile = audience.profile
+    form = form_for(copies, profile)
+    given = _in_form(given, form)
+    uids = given.uids.for_profile("" if profile.name == OHIF.name else profile.name)
+    ds = document(
+        BasicTextSRStorage,
+        coding.DIAGNOSTIC_IMAGING_REPORT,
+        "2000",
+        [(given.stamp.source_header.SeriesInstanceUID, given.instances)],
+    )
+    ds.ContentSequence = [
+        *context_items(given.stamp, given.refusal.modality),
+        items.section(coding.FINDINGS, [_said(coding.FINDING, words) for words in sentences_of(given.refusal)]),
+        conclusions(given.stamp, "Nothing is said about the images: they were not analysed."),
+    ]
+    description = f"{profile.series_prefix} not analysed: {given.refusal.algorithm.title}".strip()
+    names = SeriesNames(
+        series_instance_uid=uids.series("REFUSAL"),
+        series_number=start + _TEXT,
+        series_description=description[:64],
+        sop_instance_uid=uids.instance("REFUSAL"),
+    )
+    finish(ds, given.stamp, names, context_for(given.context, audience))
+    return to_object(ds, ResultKind.SR, form.writing)
 
 
 def _in_form(given: _Given, form: Form) -> _Given:

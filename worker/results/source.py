@@ -7,7 +7,8 @@ get none here even where one is written in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,7 +57,9 @@ _HEADER = (
 """What the header of a source has: everything that a result copies, or needs of its images."""
 
 _MOMENTS = [f"{prefix}{part}" for prefix in MOMENTS for part in ("Date", "Time")]
-_READ = [Tag(keyword) for keyword in dict.fromkeys((*_GEOMETRY, *_HEADER, *_MOMENTS, "SpecificCharacterSet"))]
+_READ = [
+    Tag(keyword) for keyword in dict.fromkeys((*_GEOMETRY, *_HEADER, *_MOMENTS, "SeriesNumber", "SpecificCharacterSet"))
+]
 
 _SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines within a stack: scanners write rounding noise."""
@@ -90,7 +93,8 @@ class Source:
     ``frames[k]`` belongs to slice k of the volume. ``instances`` are the (class, instance) UIDs of the objects that
     the volume was made of, in the order of its slices, each once. ``frame_of_reference_uid`` and
     ``patient_orientation`` (0020,0020) are what all of them share; None where they have none, or several.
-    ``further`` are the other series that the model saw, with their (class, instance) UIDs.
+    ``further`` are the other series that the model saw, with their (class, instance) UIDs. ``series_numbers`` are those
+    of all evidence.
     """
 
     header: Dataset
@@ -101,6 +105,7 @@ class Source:
     frame_of_reference_uid: FrameOfReferenceUID | None = None
     patient_orientation: tuple[str, ...] | None = None
     further: tuple[tuple[SeriesInstanceUID, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]], ...] = ()
+    series_numbers: frozenset[int] = frozenset()
 
     @property
     def analysed(self) -> tuple[tuple[SeriesInstanceUID, tuple[tuple[SOPClassUID, SOPInstanceUID], ...]], ...]:
@@ -131,6 +136,7 @@ class SeriesHeader:
     copies: Copies
     made_at: datetime
     instances: tuple[tuple[SOPClassUID, SOPInstanceUID], ...]
+    series_numbers: frozenset[int]
 
 
 def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: StatedSets = StatedSets()) -> Source:  # noqa: B008 - frozen
@@ -149,7 +155,9 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
     wanted = {ref.sop_instance_uid for ref in volume.slices}
     kept: dict[str, Dataset] = {}
     others: dict[SeriesInstanceUID, list[tuple[SOPClassUID, SOPInstanceUID]]] = {}
+    numbers: set[str] = set()
     for instance, ds in _agreeing(evidence, stated):
+        numbers.add(raw_text(ds, "SeriesNumber"))
         if instance.sop_instance_uid in wanted:
             kept[instance.sop_instance_uid] = ds
         elif instance.header.series_instance_uid != volume.series_instance_uid:
@@ -180,6 +188,7 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
         frame_of_reference_uid=FrameOfReferenceUID(reference[0]) if reference else None,
         patient_orientation=_orientation(used),
         further=tuple((series, tuple(pairs)) for series, pairs in others.items()),
+        series_numbers=_whole_numbers(numbers),
     )
 
 
@@ -196,12 +205,18 @@ def read_series_header(evidence: Sequence[StoredInstance], stated: StatedSets = 
         copies=_copies(ordered[0], headers[ordered[0].sop_instance_uid], stated),
         made_at=latest_moment(headers.values()),
         instances=tuple((SOPClassUID(raw_text(ds, "SOPClassUID")), uid) for uid, ds in headers.items()),
+        series_numbers=_whole_numbers(raw_text(ds, "SeriesNumber") for ds in headers.values()),
     )
 
 
 def raw_text(ds: Dataset, keyword: str) -> str:
     """A UID or another text in ASCII, as it stands."""
     return raw_value(ds, keyword).decode("latin-1").strip(" \0")
+
+
+def _whole_numbers(texts: Iterable[str]) -> frozenset[int]:
+    """Those of the texts that are whole numbers."""
+    return frozenset(int(text) for text in texts if re.fullmatch(r"[+-]?[0-9]{1,12}", text))
 
 
 def _agreeing(evidence: Sequence[StoredInstance], stated: StatedSets) -> Iterator[tuple[StoredInstance, Dataset]]:

@@ -259,7 +259,7 @@ class RuleEntry(Section):
 class Results(Section):
     """What result objects say of this installation."""
 
-    device_serial_number: str = Field("", max_length=64, description="Empty: derived from the installation.")
+    device_serial_number: str = Field("", max_length=64, description="Empty: derived from the AE title.")
     institution_department: str = Field("", max_length=64)
     series_number: int = Field(9000, ge=1, le=99000, description="Series Number of the first result series.")
     max_object_mb: int = Field(500, ge=1, description="The gate refuses larger result objects, in MiB.")
@@ -390,6 +390,8 @@ class Settings(Section):
             content += repr(sorted(entry.model_dump_json(include=served) for entry in self.triton))
         if self.profiles or any(entry.profile != OHIF.name for entry in self.destinations):
             content += repr(sorted(self.profile_of.items()))
+        if self.node.ae_title != Node().ae_title:
+            content += repr(self.node.ae_title)
         if self.character_sets:
             content += repr(sorted(entry.model_dump_json() for entry in self.character_sets))
         return Digest(hashlib.sha256(content.encode()).hexdigest())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from worker.domain.errors import IdentityError, PermanentError
 from worker.domain.job import Job
@@ -79,6 +79,23 @@ class LedgerEvidence:
                 )
             found = self._guarded(connection, job, rows)
         return _intact(found)
+
+    def of_each_series(self, job: Job) -> tuple[StoredInstance, ...]:
+        """One instance of each series that the study had with the job's revision; those that are gone are left out."""
+        theirs = (
+            instances.c.study_instance_uid == job.study_instance_uid,
+            instances.c.own_result.is_(False),
+            instances.c.revision <= job.revision,
+            instances.c.kept == Kept.PRESENT,
+        )
+        first = select(func.min(instances.c.sop_instance_uid)).where(*theirs).group_by(instances.c.series_instance_uid)
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(instances)
+                .where(*theirs, instances.c.sop_instance_uid.in_(first))
+                .order_by(instances.c.sop_instance_uid)
+            ).all()
+            return tuple(instance_of(row, self._spool) for row in rows)
 
     def _guarded(self, connection: Connection, job: Job, rows: Sequence[Row[Any]]) -> tuple[StoredInstance, ...]:
         _refuse_missing(rows)

@@ -31,7 +31,7 @@ from worker.pipeline.analyse import Analyser
 from worker.pipeline.route import BoundRule
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
-from worker.results.identity import Equipment
+from worker.results.identity import Equipment, serial_number_of
 from worker.settings import Settings
 from worker.wiring.execution import execution
 
@@ -157,9 +157,7 @@ def memory_limit_bytes(settings: Settings) -> int:
     return int(0.8 * _memory_bytes() / settings.work.concurrency)
 
 
-def analyser(
-    settings: Settings, *, installation_id: str, standard: Profile = OHIF, predictor: ports.Predictor | None = None
-) -> Analyser:
+def analyser(settings: Settings, *, standard: Profile = OHIF, predictor: ports.Predictor | None = None) -> Analyser:
     """Everything from stored instances to gated objects. Nothing heavy is loaded before the first run.
 
     ``standard`` is the profile of results that go to no destination.
@@ -167,7 +165,7 @@ def analyser(
     volumes: ports.VolumeReader = VolumeReader(memory_budget_bytes=memory_limit_bytes(settings))
     predictor = predictor if predictor is not None else model_predictor(settings)
     encoder: ports.Encoder = DicomEncoder(
-        equipment=equipment(settings, installation_id=installation_id),
+        equipment=equipment(settings),
         series_number=settings.results.series_number,
         profiles=settings.profile_of,
         standard=standard,
@@ -192,11 +190,11 @@ def model_predictor(settings: Settings, installed: Registry | None = None) -> Pa
     )
 
 
-def equipment(settings: Settings, *, installation_id: str) -> Equipment:
-    """What result objects say of who made them: the same for every process of one installation."""
+def equipment(settings: Settings) -> Equipment:
+    """What result objects say of who made them: by the configuration alone, so that a new database changes nothing."""
     return Equipment(
         ae_title=settings.node.ae_title,
-        device_serial_number=settings.results.device_serial_number or installation_id[:16],
+        device_serial_number=settings.results.device_serial_number or serial_number_of(settings.node.ae_title),
         department=settings.results.institution_department,
     )
 
@@ -206,6 +204,18 @@ def instances_in(folder: Path) -> tuple[tuple[StoredInstance, ...], tuple[Skippe
     if not folder.exists():
         raise ConfigurationError(f"There is no folder {folder}.", code="folder-missing")
     return instances_from_folder(folder)
+
+
+def one_of_each_series(
+    evidence: Sequence[StoredInstance], instances: Sequence[StoredInstance]
+) -> tuple[StoredInstance, ...]:
+    """One instance of each series of the study that the evidence is of."""
+    study = evidence[0].header.study_instance_uid
+    found: dict[str, StoredInstance] = {}
+    for one in sorted(instances, key=lambda one: one.sop_instance_uid):
+        if one.header.study_instance_uid == study:
+            found.setdefault(one.header.series_instance_uid, one)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)

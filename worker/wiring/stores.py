@@ -19,7 +19,7 @@ from worker.store.promises import LedgerPromises
 from worker.store.queries import Queries
 from worker.store.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.routings import LedgerRoutings
-from worker.store.schema import installation_id, migrate
+from worker.store.schema import migrate
 from worker.store.spool import Spool
 from worker.store.sweep import LedgerSweep
 from worker.wiring.data_folder import check_installed, make_data_folder
@@ -52,11 +52,6 @@ class Ledger:
     def committing(self) -> frozenset[str]:
         """Destinations whose confirmation ends our responsibility: a promise, or that a query finds our objects."""
         return frozenset(entry.name for entry in self.settings.destinations if entry.to_domain().confirms)
-
-    @cached_property
-    def installation_id(self) -> str:
-        """The name of this installation."""
-        return installation_id(self.database)
 
     @cached_property
     def jobs(self) -> ports.Jobs:

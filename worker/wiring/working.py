@@ -87,9 +87,7 @@ class UseCases:
             jobs=self._ledger.jobs,
             evidence=self._ledger.evidence,
             products=self._ledger.products,
-            analyser=offline.analyser(
-                settings, installation_id=self._ledger.installation_id, predictor=self._models.predictor
-            ),
+            analyser=offline.analyser(settings, predictor=self._models.predictor),
             illustrator=illustrator,
             new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,

@@ -387,3 +387,12 @@ def test_an_instance_waits_for_its_commit_no_longer_than_it_may(kit: Kit) -> Non
         impatient.admit(kit.offer(1))
     impatient.close()
     assert kit.store.admit(kit.offer(1)) in (Admission.STORED, Admission.REPEATED)
+
+
+def test_one_instance_stands_for_each_series_of_the_study(kit: Kit) -> None:
+    kit.receive(2)
+    for number in (8, 7):
+        kit.store.admit(kit.offer(number, series=f"{STUDY}.6"))
+    kit.store.admit(kit.offer(1, study="1.2.826.0.1.77", series="1.2.826.0.1.77.6"))
+    found = kit.evidence.of_each_series(kit.route_job())
+    assert [one.sop_instance_uid for one in found] == [f"{STUDY}.9.1", f"{STUDY}.9.7"]

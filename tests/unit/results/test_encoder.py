@@ -14,11 +14,14 @@ from worker.domain.codes import MILLIMETRE, Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Measurement, Segmentation
 from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID
-from worker.domain.result import Predecessor, ResultKind
+from worker.domain.profile import OHIF, PLAIN, SLICER
+from worker.domain.result import Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 from worker.results.identity import Equipment
+from worker.settings import Settings
+from worker.wiring.offline import equipment
 
 ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"))
 
@@ -362,3 +365,39 @@ def test_labels_of_more_than_255_segments(tmp_path) -> None:
     segments = tuple(given.a_segment(n, f"S{n}", volume=study.volume, labels=labels) for n in range(1, 301))
     seg, _ = encoded(study, given.a_conclusion(study.volume, findings=(Segmentation(labels, segments),)))
     assert len(reading.dataset(seg).SegmentSequence) == 300
+
+
+def test_no_series_of_results_has_the_number_of_one_of_the_study(tmp_path) -> None:
+    study = given.a_study(tmp_path, slices=2, attributes={"SeriesNumber": 9000})
+    withdrawal = Withdrawal(("a",), (Predecessor(ResultKind.SR, *map(str, ("2.25.1", "1.2.3", "2.25.2"))),))
+    context = replace(
+        given.CONTEXT,
+        destinations=("a", "b", "c"),
+        series_numbers=frozenset({1, 9000, 9010, 500, 9027}),
+        withdrawals=(withdrawal,),
+        predecessors=withdrawal.instances,
+    )
+    other = replace(OHIF, name="other", key_images=PLAIN.key_images)
+    profiles = {"a": OHIF, "b": other, "c": replace(SLICER, series_number=497)}
+    encoder = DicomEncoder(profiles=profiles)
+    objects = encoder.encode(given.a_conclusion(study.volume), study.evidence, context)
+    numbers = {}
+    for item in objects:
+        numbers.setdefault(int(reading.dataset(item).SeriesNumber), set()).add(item.series_instance_uid)
+    assert not set(numbers) & context.series_numbers
+    assert all(len(series) == 1 for series in numbers.values())
+    assert {number // 100 for number in numbers} == {90, 5}
+    gate = ResultGate(profiles=profiles)
+    assert gate.check(objects, given.a_conclusion(study.volume), study.evidence, context).passed
+    clashing = replace(context, series_numbers=frozenset(numbers))
+    report = gate.check(objects, given.a_conclusion(study.volume), study.evidence, clashing)
+    assert [check.name for check in report.failures] == ["series-numbers"]
+    alone = encoder.encode(given.a_conclusion(study.volume), study.evidence, given.CONTEXT)
+    assert 9000 not in {int(reading.dataset(item).SeriesNumber) for item in alone}
+
+
+def test_the_device_is_called_by_the_configuration_alone() -> None:
+    one, other = (equipment(Settings.model_validate({"node": {"data": data}})) for data in ("/a", "/b"))
+    assert one == other
+    assert len(one.device_serial_number) == 16
+    assert equipment(Settings.model_validate({"node": {"ae_title": "AI_2"}})) != one

@@ -40,7 +40,7 @@ def test_the_note_comes_last_and_is_called_what_it_is(revised: Revised) -> None:
     title = ds.ConceptNameCodeSequence[0]
     assert (title.CodeValue, title.CodingSchemeDesignator) == ("113001", "DCM")
     assert title.CodeMeaning == "Rejected for Quality Reasons"
-    assert "revision 2" in reading.named(ds, "113012")[0].TextValue
+    assert "new ones replace" in reading.named(ds, "113012")[0].TextValue
     for flag in ("CompletionFlag", "VerificationFlag", "PreliminaryFlag"):
         assert flag not in ds  # PS3.3 A.35.4: no SR Document General module
 
