@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, text
@@ -69,7 +70,10 @@ def _is_current(database: Database) -> bool:
 
 def _make_private(path: Path) -> None:
     # The index holds names of patients: a new file is readable by its owner only (-wal and -shm get the same mode).
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    # One that is there must not be opened: to close it would drop the locks of every SQLite connection that this
+    # process has to it (fcntl, F_SETLK), and another process would delete the write-ahead log under them.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _name_installation(database: Database, connection: Connection) -> None:

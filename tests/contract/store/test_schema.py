@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -51,6 +53,24 @@ def test_migrating_again_changes_nothing_and_keeps_the_name(empty_url: str) -> N
     migrate(database)
     assert installation_id(database) == name
     database.close()
+
+
+def test_migrating_leaves_the_locks_of_other_connections_alone(tmp_path: Path) -> None:
+    """POSIX locks belong to the process: closing any descriptor of the file would drop those of SQLite (F_SETLK).
+
+    Another process that closes its connection then takes itself for the last one, and deletes the write-ahead log
+    under us: commits are lost, and the file is damaged.
+    """
+    path = tmp_path / "overread.db"
+    database = Database(sqlite_url(path))
+    migrate(database)
+    with database.held() as connection:
+        with database.transaction(connection):
+            add_study(connection, STUDY, EPOCH)
+        migrate(Database(sqlite_url(path)))
+        looks = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM studies'); c.close()"
+        subprocess.run([sys.executable, "-c", looks, str(path)], check=True)
+        assert Path(f"{path}-wal").exists()
 
 
 def test_a_start_does_not_wait_for_a_writer(database_url: str) -> None:
