@@ -30,6 +30,7 @@ CODED = {
     "PerformedProtocolCodeSequence": "PerformedProtocolCode",
     "ContrastBolusAgentSequence": "ContrastBolusAgent",
     "ViewCodeSequence": "ViewCode",
+    "MeasurementUnitsCodeSequence": "MeasurementUnits",
 }
 """Code sequences that rules can ask about, by the attribute name that they get. The attribute holds the code meanings,
 and the name with ``Value`` behind it the code values (``AnatomicRegion`` = Chest, ``AnatomicRegionValue`` = 51185008).

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 
 from worker.decode.attributes import Attributes, coded_attributes, encodings_of, plain_attributes
-from worker.functional_groups.groups import FunctionalGroups, items_of, said
+from worker.functional_groups.groups import FunctionalGroups, items_of, macros_in, said
 from worker.functional_groups.macros import MACROS, OWNERS, PLANE, PLANE_ATTRIBUTES, UNASSIGNED
 
 _EVERY_FRAME = frozenset({"ImagePositionPatient"})
 _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 """A sequence in a macro whose attributes count as the macro's own (PS3.3 C.8.13.5.9)."""
+
+
+_ORDER = {macro: number for number, macro in enumerate(MACROS)}
 
 
 @dataclass(slots=True)
@@ -68,15 +71,21 @@ def _top(dataset: Dataset) -> Attributes:
 
 def _macros_of_frames(dataset: Dataset, groups: FunctionalGroups, frames: int) -> list[_Said]:
     encodings = encodings_of(dataset)
-    shared = {macro: values for macro in MACROS if (values := _values(said(groups.shared, macro), macro, encodings))}
+    shared = _said_in(groups.shared, encodings)
     found: list[_Said] = []
     for frame in range(frames):
-        own = groups.own(frame)
         one = _Said()
-        for macro in MACROS:
-            _add(one, macro, _values(said(own, macro), macro, encodings) or shared.get(macro, {}))
+        said_here = {**shared, **_said_in(groups.own(frame), encodings)}
+        for macro in sorted(said_here, key=_ORDER.__getitem__):
+            _add(one, macro, said_here[macro])
         found.append(one)
     return found
+
+
+def _said_in(group: Dataset | None, encodings: list[str]) -> dict[str, Attributes]:
+    """Attributes by macro, of the macros that say something."""
+    found = {macro: _values(said(group, macro), macro, encodings) for macro in macros_in(group)}
+    return {macro: values for macro, values in found.items() if values}
 
 
 def _values(items: Sequence[Dataset], macro: str, encodings: list[str]) -> Attributes:
@@ -94,8 +103,7 @@ def _values(items: Sequence[Dataset], macro: str, encodings: list[str]) -> Attri
 
 def _add(one: _Said, macro: str, values: Attributes) -> None:
     """Sort what a macro says; macros that come first in ``MACROS`` go before others."""
-    if values:
-        one.macros.add(macro)
+    one.macros.add(macro)
     for name, value in values.items():
         owners = OWNERS.get(name, frozenset())
         if macro in owners or (macro in UNASSIGNED and owners and name not in PLANE_ATTRIBUTES):

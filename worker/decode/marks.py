@@ -42,11 +42,11 @@ INCOMPARABLE: Final = (
 """Values under two of these cannot be compared: their planes are no one volume, however they lie."""
 
 ADMINISTRATIVE: Final = (
-    "AcquisitionNumber", "FrameAcquisitionNumber", "IrradiationEventUID", "AcquisitionUID", "TriggerTime",
-    "NominalCardiacTriggerDelayTime", "FlipAngle", "RepetitionTime", "ScanningSequence", "SequenceVariant",
-    "SequenceName", "ScanOptions", "MagnetizationTransfer", "SliceThickness", "FilterType", "AcquisitionType",
-    "ReconstructionDiameter", "ContrastBolusStartTime", "ContrastBolusVolume", "SeriesNumber", "SeriesDescription",
-    "ProtocolName", "DerivationDescription",
+    "AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionDate", "SeriesTime", "IrradiationEventUID",
+    "AcquisitionUID", "TriggerTime", "NominalCardiacTriggerDelayTime", "FlipAngle", "RepetitionTime",
+    "ScanningSequence", "SequenceVariant", "SequenceName", "ScanOptions", "MagnetizationTransfer", "SliceThickness",
+    "FilterType", "AcquisitionType", "ReconstructionDiameter", "ContrastBolusStartTime", "ContrastBolusVolume",
+    "SeriesNumber", "SeriesDescription", "ProtocolName", "DerivationDescription",
 )  # fmt: skip
 """One volume may be made of parts that differ in these, one after the other; not from plane to plane."""
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import Tag
 
 from worker.functional_groups.macros import MACROS, PLANE
 
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _SHARED = "SharedFunctionalGroupsSequence"
+_TAGS = {keyword: Tag(keyword) for keyword in MACROS}
+_ASKED = {keyword: frozenset(Tag(name) for name in MACROS[keyword]) for keyword in PLANE}
 
 
 def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
@@ -80,13 +82,18 @@ class FunctionalGroups:
 
 def said(group: Dataset | None, keyword: str) -> list[Dataset]:
     """Items of a macro that say something: of the plane, one of its attributes; else any public one with a value."""
-    if group is None or keyword not in group:
+    if group is None or _TAGS[keyword] not in group:
         return []
-    asked = [tag_for_keyword(name) for name in MACROS[keyword]] if keyword in PLANE else None
-    return [item for item in items_of(group, keyword) if _speaks(item, asked)]
+    return [item for item in items_of(group, keyword) if _speaks(item, _ASKED.get(keyword))]
 
 
-def _speaks(item: Dataset, asked: list[int | None] | None) -> bool:
+def macros_in(group: Dataset | None) -> list[str]:
+    """Macros that stand in a group, in the order of ``MACROS``."""
+    present = group.keys() if group is not None else ()
+    return [keyword for keyword, tag in _TAGS.items() if tag in present]
+
+
+def _speaks(item: Dataset, asked: frozenset[int] | None) -> bool:
     return any(
         _has_value(element.value)
         for element in item.elements()

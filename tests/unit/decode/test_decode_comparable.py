@@ -253,6 +253,12 @@ def test_virtual_energies(tmp_path: Path) -> None:
     assert "MonoenergeticEnergyEquivalent" in refused(paths)
 
 
+def a_unit(code: str) -> dict[str, Value]:
+    unit = Dataset()
+    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = code, "UCUM", code
+    return {"MeasurementUnitsCodeSequence": [unit], "RealWorldValueSlope": 1.0, "RealWorldValueIntercept": 0.0}
+
+
 def an_enhanced(modality: str, macro: str, items: Sequence[Mapping[str, Value]]) -> Dataset:
     ds = an_enhanced_mr(values=HU + 1024) if modality == "MR" else an_enhanced_ct(hu=HU)
     if modality == "PT":
@@ -283,6 +289,7 @@ ENHANCED: list[tuple[str, str, list[dict[str, Value]], str]] = [
     ("MR", "MRDiffusionSequence", [{"DiffusionBValue": 0.0}, {"DiffusionBValue": 800.0}], "DiffusionBValue"),
     ("MR", "MRImageFrameTypeSequence", [{"ComplexImageComponent": "MAGNITUDE"}, {"ComplexImageComponent": "PHASE"}],
      "ComplexImageComponent"),
+    ("PT", "RealWorldValueMappingSequence", [a_unit("Bq/ml"), a_unit("g/ml{SUVbw}")], "MeasurementUnits"),
     ("PT", "PixelValueTransformationSequence", [{"RescaleType": "BQML"}, {"RescaleType": "GML"}], "RescaleType"),
 ]  # fmt: skip
 
