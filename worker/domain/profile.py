@@ -125,11 +125,3 @@ def sop_classes(profile: Profile) -> frozenset[str]:
     found |= {uid for uid, sent in further.items() if sent}
     text = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR: of every profile, for what only words can say
     return frozenset({text, *(uid for uid in found if uid is not None)})
-
-
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """The destinations that share a profile, and so get the same objects; none for a job that goes nowhere."""
-
-    profile: Profile
-    destinations: tuple[str, ...]

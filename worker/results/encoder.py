@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pydicom.dataset import Dataset
 
 from worker.domain.character_sets import StatedSets
+from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.plain_text import in_ascii
-from worker.domain.profile import OHIF, Audience, Profile
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.audiences import audiences_of, context_for
 from worker.results.forms import Form, form_for, form_of, needs_ascii
 from worker.results.header import Stamp, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
@@ -71,8 +71,8 @@ class DicomEncoder:
         header = read_series_header(reference, self.character_sets)
         if len(reference) < len(evidence):  # the other inputs of the model: all must be of one patient
             read_series_header(evidence, self.character_sets)
-        for audience in audiences_of(context.destinations, self.profiles, standard=self.standard):
-            form_for(header.copies, audience.profile)
+        for group in delivery_groups(context.destinations, self.profiles, standard=self.standard):
+            form_for(header.copies, group.profile)
         return header.copies.notes
 
     def encode(
@@ -93,15 +93,15 @@ class DicomEncoder:
         if not evidence:
             raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
         source = read_source(conclusion.volume, evidence, self.character_sets)
-        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        groups = delivery_groups(context.destinations, self.profiles, standard=self.standard)
         equipment = self.equipment
-        if needs_ascii(source.copies, [audience.profile for audience in audiences]):
+        if needs_ascii(source.copies, [group.profile for group in groups]):
             conclusion, equipment = in_ascii(conclusion), equipment.in_ascii()
         ensure_encodable(conclusion)
         ensure_reportable(conclusion)
         base, starts = first_numbers(
             self.series_number,
-            [audience.profile for audience in audiences],
+            [group.profile for group in groups],
             context.series_numbers | source.series_numbers,
         )
         first = Making(
@@ -123,10 +123,10 @@ class DicomEncoder:
             evidence=tuple(evidence),
         )
         objects: list[EncodedObject] = []
-        for audience, start in zip(audiences, starts, strict=True):
-            form = form_for(source.copies, audience.profile)
-            making = _in_form(_for_audience(first, audience, start), form)
-            only = audience.destinations if len(audiences) > 1 else None
+        for group, start in zip(groups, starts, strict=True):
+            form = form_for(source.copies, group.profile)
+            making = _in_form(_for_group(first, group, start), form)
+            only = group.destinations if len(groups) > 1 else None
             objects += [replace(to_object(ds, kind, form.writing), destinations=only) for kind, ds in _objects(making)]
         form = form_of(source.copies)
         objects += [to_object(note, ResultKind.KOS, form.writing) for note in _notes(_in_form(first, form))]
@@ -146,14 +146,14 @@ class DicomEncoder:
         ).refuse(refusal, evidence, context)
 
 
-def _for_audience(first: Making, audience: Audience, start: int) -> Making:
+def _for_group(first: Making, group: DeliveryGroup, start: int) -> Making:
     """Another set of series, whose numbers and UIDs no other set of the job has."""
-    profile = audience.profile
+    profile = group.profile
     return replace(
         first,
         profile=profile,
         uids=first.uids.for_profile("" if profile.name == OHIF.name else profile.name),
-        context=context_for(first.context, audience),
+        context=context_for(first.context, group),
         first_series_number=start,
     )
 

@@ -14,12 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from worker.domain.character_sets import StatedSets, has_every_character
+from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.findings import Conclusion, Refusal, Segmentation
 from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.audiences import audiences_of, context_for
 from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import (
     CAPTURE_CLASS,
@@ -146,18 +146,18 @@ class ResultGate:
         results = [one for one in objects if one.item.kind is not ResultKind.KOS]
         yield checked("whole", "each is somebody's, once, and notes come last", lambda: _whole(objects, context))
         yield series_number_check([one.dataset for one in objects], context)
-        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
-        several = len(audiences) > 1
-        for audience in audiences:
-            given = Inspection(conclusion, headers, context_for(context, audience), audience.profile)
-            theirs = [one for one in results if not several or one.item.destinations == audience.destinations]
+        groups = delivery_groups(context.destinations, self.profiles, standard=self.standard)
+        several = len(groups) > 1
+        for group in groups:
+            given = Inspection(conclusion, headers, context_for(context, group), group.profile)
+            theirs = [one for one in results if not several or one.item.destinations == group.destinations]
             for check in self._of_one_profile(theirs, given):
-                yield replace(check, name=f"{audience.profile.name}: {check.name}") if several else check
-        addressed = {name for one in results for name in one.item.destinations or ()}
-        if several:
-            yield checked(
-                "destinations", "every destination gets its set", lambda: _addressed(addressed, context.destinations)
-            )
+                yield replace(check, name=f"{group.profile.name}: {check.name}") if several else check
+        yield checked(
+            "destinations",
+            "every destination gets the set of its own profile, and nothing else",
+            lambda: self._addressed(results, notes, groups, context),
+        )
         for note, withdrawal in zip(notes, context.withdrawals, strict=False):
             given = Inspection(conclusion, headers, context, self.standard)
             yield from self._header(note, replace(given, profile=replace(self.standard, character_set=None)))
@@ -168,6 +168,26 @@ class ResultGate:
         yield from header_checks(
             one.item, one.dataset, given.evidence, given.profile, name=name, maximum_bytes=self.maximum_object_bytes
         )
+
+    def _addressed(
+        self,
+        results: Sequence[Parsed],
+        notes: Sequence[Parsed],
+        groups: Sequence[DeliveryGroup],
+        context: ResultContext,
+    ) -> Iterator[str]:
+        """The encoder grouped by the same function: so each destination is looked up here once more, by itself."""
+        known = [group.destinations if len(groups) > 1 else None for group in groups]
+        if any(one.item.destinations not in known for one in results):
+            yield "an object is addressed to others than those who share a profile"
+        grouped = [(name, group.profile) for group in groups for name in group.destinations]
+        if sorted(name for name, _ in grouped) != sorted(context.destinations):
+            yield "a destination is in no group, or in several"
+        if any(profile != self.profiles.get(name, self.standard) for name, profile in grouped):
+            yield "a destination gets what another profile wants"
+        for note, withdrawal in zip(notes, context.withdrawals, strict=False):
+            if note.item.destinations not in {None, withdrawal.destinations}:
+                yield "a rejection note is addressed to others than those who hold what it withdraws"
 
     def _of_one_profile(self, objects: Sequence[Parsed], given: Inspection) -> Iterator[Check]:
         yield checked("objects", "as many and in the order as concluded", lambda: _composition(objects, given))
@@ -221,11 +241,6 @@ def _kind_of(one: Parsed) -> ResultKind | None:
     if one.sop_class == NOTE_CLASS and code_of(one.dataset) == ("113000", "DCM"):
         return ResultKind.KEY
     return _KINDS.get(one.sop_class)
-
-
-def _addressed(addressed: set[str], destinations: Sequence[str]) -> Iterator[str]:
-    if addressed != set(destinations):
-        yield f"{len(set(destinations) - addressed)} destinations get nothing"
 
 
 def _logged(report: GateReport) -> GateReport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from worker.domain.codes import Code
 from worker.domain.findings import Segment, Segmentation
+from worker.results.gate_content import Concept, known_meanings, meaning_of_code
 from worker.results.gate_reading import Inspection, code_of
 from worker.results.gate_seg_reading import StoredFrames
 
@@ -33,9 +34,21 @@ def segment_problems(ds: Dataset, finding: Segmentation, given: Inspection) -> I
     tracking = [str(item.TrackingUID) for item in described]
     if len(set(tracking)) != len(tracking):
         yield "two segments share a tracking UID"
+    known = known_meanings(given.conclusion)
     for item, segment in zip(described, finding.segments, strict=True):
-        for problem in _segment(item, segment, given):
+        for problem in (*_segment(item, segment, given), *_meanings(item, known)):
             yield f"segment {segment.number}: {problem}"
+
+
+def _meanings(item: Dataset, known: Mapping[Concept, set[str]]) -> Iterator[str]:
+    """Viewers show what codes are said to mean, and not their values."""
+    for keyword in ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence"):
+        yield from meaning_of_code(item, keyword, known)
+    for holder in item.SegmentedPropertyTypeCodeSequence:
+        yield from meaning_of_code(holder, "SegmentedPropertyTypeModifierCodeSequence", known)
+    yield from meaning_of_code(item, "AnatomicRegionSequence", known)
+    for holder in item.get("AnatomicRegionSequence") or []:
+        yield from meaning_of_code(holder, "AnatomicRegionModifierSequence", known)
 
 
 def _background(ds: Dataset, described: Sequence[Dataset]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
@@ -10,7 +11,7 @@ from worker.domain.findings import Detection, Segmentation
 from worker.domain.profile import SegmentEncoding, Statements
 from worker.domain.regions import Line
 from worker.domain.result import Check
-from worker.results.gate_content import nameless_or_empty, reference_check
+from worker.results.gate_content import meaning_problems, nameless_or_empty, reference_check
 from worker.results.gate_reading import Inspection, checked, children, code_of, content_items, only_child
 from worker.results.gate_sr_groups import Groups, template_of
 from worker.results.gate_sr_regions import place_problems, region_problems, take_region
@@ -24,6 +25,9 @@ from worker.results.gate_sr_segments import (
 from worker.results.gate_sr_statements import absence_problems, classification_problems, quantification_problems
 
 Pairs = Sequence[tuple[Dataset | None, Segmentation]]
+
+_AROUND = Counter(("121049", "121005", "121012", "121013", "121014", "121015", "121016", "121058", "126010"))
+"""Language, observer, procedure, and the measurement groups."""
 
 _X_RAY = ("43468-8", "LN")
 _PROCEDURE = {
@@ -82,6 +86,7 @@ def report_checks(
 def _of_one(ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole: bool) -> Iterator[Check]:
     yield checked("sr-form", "TID 1500, 126000", lambda: _form(ds, given))
     yield checked("sr-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
+    yield checked("sr-meanings", "codes mean what they say", lambda: meaning_problems(ds, given.conclusion))
     yield checked("sr-context", "language, device observer, procedure", lambda: _context(ds, given))
     yield reference_check("sr", ds, objects, given, whole=whole)
 
@@ -92,7 +97,13 @@ def _form(ds: Dataset, given: Inspection) -> Iterator[str]:
     template = ds.ContentTemplateSequence[0]
     if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "1500"):
         yield "the root does not name template DCMR 1500"
-    of_groups = {template_of(group) for group in children(only_child(ds, "126010"), "125007")}
+    measured = only_child(ds, "126010")
+    if any(code_of(item) != ("125007", "DCM") for item in measured.ContentSequence):
+        yield "something among the measurement groups that is none"
+    around = Counter(code_of(item)[0] for item in ds.ContentSequence)
+    if around.pop("111028", 1) != 1 or around != _AROUND:
+        yield "beside its groups there is more or less than language, observer, procedure and image library"
+    of_groups = {template_of(group) for group in children(measured, "125007")}
     if given.profile.one_template and len(of_groups) != 1:
         yield f"groups of {len(of_groups)} templates in one report, the profile wants one"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from worker.domain.codes import Code
 from worker.domain.findings import Segment, Segmentation
@@ -113,7 +114,7 @@ def measurement_problems(seen: Seen, voxels: int, given: Inspection) -> Iterator
     found = numbers_of([seen.volumetric])
     added = volume.in_patient_space and all(key[0] != _VOLUME[0] for key in concluded)
     if added:
-        problems = [*compare("Volume", found.get(_VOLUME), millilitres, "mL")]
+        problems = [*compare("Volume", found.get(_VOLUME), millilitres, "mL", counted=True)]
         if set(found) - {_VOLUME} != set(concluded):
             problems.append("other values than concluded")
         for key, one in concluded.items():
@@ -181,9 +182,20 @@ def _polygon(
     _, row_mm, column_mm = volume.geometry.spacing_mm
     expected = ("mm2", row_mm * column_mm) if volume.has_spacing else ("{pixels}", 1.0)
     stated = area[0] / expected[1]
+    if not any(np.isclose(stated, one, rtol=2e-5) for one in _largest_parts(mask)):
+        yield f"has a stated area of {stated:.0f} pixels, which is not that of the largest part"
     # The outline is simplified by up to half a pixel.
     if area[1] != expected[0] or abs(enclosed - stated) > 0.5 * length + 1:
         yield f"encloses {enclosed:.0f} pixels, its stated area is {stated:.0f}"
+
+
+def _largest_parts(mask: NDArray[np.bool_]) -> Iterator[int]:
+    """Pixels of the largest part of a mask that hangs together by edges, holes filled; of each among equals."""
+    parts, _ = ndimage.label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    for number in np.flatnonzero(sizes == sizes.max()):
+        yield int(np.count_nonzero(ndimage.binary_fill_holes(parts == number)))
 
 
 def _touches(mask: NDArray[np.bool_], x: float, y: float) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
-from worker.domain.findings import Classification, Presence, Quantification
-from worker.results.gate_reading import Inspection, children, only_child
+from worker.domain.findings import Classification, OperatingPoint, Presence, Quantification
+from worker.results.gate_reading import Inspection, children
+from worker.results.gate_sentences import Stated
 from worker.results.gate_sr_groups import (
-    Concept,
     Expected,
     Groups,
     answers,
@@ -32,27 +32,20 @@ _PRIORITY, _URGENT = ("260870009", "SCT"), ("103391001", "SCT")
 def classification_problems(groups: Groups, one: Classification, given: Inspection) -> Iterator[str]:
     """Finding, decision, probability, operating point, urgency and images of a classification."""
     own = groups.take(one.tracking_identifier)
-    asked: dict[Concept, Concept] = {_PRESENCE: _ANSWER[one.presence], **answers(one.evaluations)}
-    if one.urgent:
-        asked[_PRIORITY] = _URGENT
-    yield from _one_group(own, Expected(one.tracking_identifier, one.finding), given, one.key_slices)
+    asked = [(_PRESENCE, _ANSWER[one.presence]), *([(_PRIORITY, _URGENT)] if one.urgent else [])]
+    expected = Expected(one.tracking_identifier, one.finding, parameter=_operating_point(one.operating_point))
+    yield from _one_group(own, expected, given, one.key_slices)
     yield from number_problems(own, (), one.probability)
-    yield from evaluation_problems(own, asked)
-    said = [str(item.TextValue) for group in own for item in children(group, "111002")]
-    stated = [words for words in said if words.startswith("operating point")]
-    point = one.operating_point
-    if len(stated) != (point is not None):
-        yield "the operating point is not stated once"
-    if point is not None and stated:
-        shares = (
-            ("threshold", point.threshold),
-            ("sensitivity", point.sensitivity),
-            ("specificity", point.specificity),
-        )
-        words = stated[0].replace(",", "").replace("operating point: ", "").split()
-        for name, value in shares:
-            if value is not None and f"{name}={value:.6g}" not in words:
-                yield f"the {name} of the operating point is not stated"
+    yield from evaluation_problems(own, [*asked, *answers(one.evaluations)])
+
+
+def _operating_point(point: OperatingPoint | None) -> Stated | None:
+    if point is None:
+        return None
+    parts: list[str | float] = ["operating point: threshold=", point.threshold]
+    for name, share in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+        parts += [] if share is None else [f", {name}=", share]
+    return Stated("the operating point", tuple(parts))
 
 
 def quantification_problems(groups: Groups, one: Quantification, given: Inspection) -> Iterator[str]:
@@ -61,18 +54,15 @@ def quantification_problems(groups: Groups, one: Quantification, given: Inspecti
     expected = Expected(one.tracking_identifier, one.finding, None, one.site, one.laterality)
     yield from _one_group(own, expected, given, one.key_slices)
     yield from number_problems(own, one.measurements, None)
-    yield from evaluation_problems(own, {})
+    yield from evaluation_problems(own, [])
 
 
 def absence_problems(groups: Groups, label: str, given: Inspection) -> Iterator[str]:
     """What was not found, under its label."""
     own = groups.take(label)
-    yield from _one_group(own, Expected(label, None), given, ())
+    yield from _one_group(own, Expected(label, None, comments=(f"Not found: {label}.",)), given, ())
     yield from number_problems(own, (), None)
-    yield from evaluation_problems(own, {_PRESENCE: _ANSWER[Presence.ABSENT]})
-    for group in own:
-        if label not in str(only_child(group, "121106").TextValue):
-            yield "the absence is not put in words"
+    yield from evaluation_problems(own, [(_PRESENCE, _ANSWER[Presence.ABSENT])])
 
 
 def _one_group(

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
-from worker.domain.codes import Code
-from worker.domain.findings import Classification, Measurement, Presence, Quantification, Region, Segment
 from worker.domain.profile import Statements
 from worker.domain.result import Check
-from worker.results.gate_content import nameless_or_empty, reference_check
-from worker.results.gate_reading import Inspection, checked, children, code_of, content_items, only_child
+from worker.results.gate_content import meaning_problems, nameless_or_empty, reference_check
+from worker.results.gate_reading import Inspection, checked, code_of, content_items, only_child
+from worker.results.gate_sentences import DRAFT, Stated, concluding, stated
 from worker.results.gate_sr_groups import slice_of
 
-_FINDING = "121071"
-_WORD = {Presence.PRESENT: "PRESENT", Presence.ABSENT: "absent", Presence.INDETERMINATE: "indeterminate"}
-_DRAFT = "AI DRAFT, not verified"
+FINDINGS, CONCLUSIONS = ("121070", "DCM"), ("121076", "DCM")
+"""Sections that are not a narrative's own."""
+
+_FINDING, _CONCLUSION, _ILLUSTRATION = ("121071", "DCM"), ("121077", "DCM"), ("121080", "DCM")
+_CAUTION = "Not found by the algorithm does not mean that nothing is there."
+_CONTEXT = Counter(
+    (code, "DCM") for code in ("121049", "121005", "121012", "121013", "121014", "121015", "121016", "121058")
+)
+"""Language, observer and procedure: what a document has beside its sections, each once."""
 
 
 def text_expected(given: Inspection) -> bool:
@@ -35,6 +40,7 @@ def text_checks(ds: Dataset, given: Inspection) -> Iterator[Check]:
     """Yield the checks of a text report."""
     yield checked("text-form", "TID 2000, 18748-4", lambda: form_problems(ds))
     yield checked("text-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
+    yield checked("text-meanings", "codes mean what they say", lambda: meaning_problems(ds, given.conclusion))
     yield reference_check("text", ds, [], given)
     yield checked("text-statements", "every statement and every absence, and no other", lambda: _statements(ds, given))
     yield checked("text-narratives", "sections as drafted, marked as a draft", lambda: _narratives(ds, given))
@@ -54,164 +60,95 @@ def form_problems(ds: Dataset) -> Iterator[str]:
         yield "the language is not English"
     if not code_of(only_child(ds, "121058"), "ConceptCodeSequence")[0]:
         yield "no procedure reported"
+    if Counter(code_of(item) for item in ds.ContentSequence if item.ValueType != "CONTAINER") != _CONTEXT:
+        yield "beside its sections there is more or less than language, observer and procedure"
     if any(item.ValueType not in {"TEXT", "CODE", "UIDREF", "IMAGE", "CONTAINER"} for item in content_items(ds)):
         yield "a value type that a Basic Text SR must not have"
 
 
+def sections_of(ds: Dataset) -> list[Dataset]:
+    """The sections, in their order."""
+    return [item for item in ds.ContentSequence if item.ValueType == "CONTAINER"]
+
+
 def finding_items(ds: Dataset) -> list[Dataset]:
-    """The statements, which are the texts of the section Findings (121070) that no narrative drafts."""
-    return [
-        item
-        for section in children(ds, "121070")
-        for item in children(section, _FINDING)
-        if not str(item.TextValue).startswith(_DRAFT)
-    ]
+    """The statements, which are all that the first section holds; [] where that is another one."""
+    first = sections_of(ds)[:1]
+    return list(first[0].ContentSequence) if first and code_of(first[0]) == FINDINGS else []
+
+
+def concluding_problems(ds: Dataset, expected: Sequence[str]) -> Iterator[str]:
+    """The last section says who says it, that it is a draft, and nothing more."""
+    last = sections_of(ds)[-1:]
+    items = [item for section in last if code_of(section) == CONCLUSIONS for item in section.ContentSequence]
+    if [(item.ValueType, code_of(item), str(item.get("TextValue"))) for item in items] != [
+        ("TEXT", _CONCLUSION, words) for words in expected
+    ]:
+        yield "the conclusions do not say that it is an AI draft, of which model, and nothing more"
 
 
 def _statements(ds: Dataset, given: Inspection) -> Iterator[str]:
-    said = [str(item.TextValue) for item in finding_items(ds)]
-    conclusion = given.conclusion
-    expected = 0
-    for one in conclusion.classifications:
-        expected += 1
-        yield from _one(one.label, [words for words in said if _classified(words, one)])
-    for quantity in conclusion.quantifications:
-        expected += 1
-        yield from _one(quantity.label, [words for words in said if _quantified(words, quantity)])
-    for label in conclusion.absent:
-        expected += 1
-        yield from _one(f"the absence of {label}", [w for w in said if w.startswith(f"Not found: {label}. ")])
-    expected += yield from _located(said, given)
-    for heat_map in conclusion.heat_maps:
-        expected += 1
-        yield from _one(heat_map.label, [w for w in said if w.startswith(f"Heat map: {heat_map.label} ")])
-    for quality in conclusion.quality:
-        expected += 1
-        yield from _one(quality.code, [w for w in said if w == f"Limited quality: {quality.text}"])
-    for note in (*conclusion.volume.notes, *conclusion.notes):
-        expected += 1
-        yield from _one("a note", [w for w in said if w == f"Note: {note}"])
-    if len(said) != expected:
-        yield f"{len(said)} statements, {expected} were concluded"
-    if not any(_DRAFT in str(item.get("TextValue") or "") for item in content_items(ds)):
-        yield "the text does not say that it is an AI draft"
-
-
-def _located(said: Sequence[str], given: Inspection) -> Generator[str, None, int]:
-    """Yield problems; return how many statements are about what has a place."""
-    conclusion = given.conclusion
-    if given.profile.report:
-        found = [*(one.label for one in conclusion.segments), *(one.label for one in conclusion.regions)]
-        lines = [words for words in said if words.startswith("Found and reported ")]
-        if len(lines) != bool(found) or not all(label in "".join(lines) for label in found):
-            yield "what was found and reported elsewhere is not named"
-        return len(lines)
-    located: list[Segment | Region] = [*conclusion.segments, *conclusion.regions]
-    for one in located:
-        yield from _one(one.label, [words for words in said if _found(words, one, given)])
-    return len(conclusion.segments) + len(conclusion.regions)
-
-
-def _one(what: str, lines: Sequence[str]) -> Iterator[str]:
-    if not lines:
-        yield f"{what} is not stated as it was concluded"
-
-
-def _share(words: str, name: str) -> float | None:
-    match = re.search(rf"\b{name} ([0-9.e+-]+) %", words)
-    return None if match is None else float(match.group(1)) / 100
-
-
-def _equal(found: float | None, wanted: float | None) -> bool:
-    if found is None or wanted is None:
-        return found is wanted
-    return abs(found - wanted) <= 1e-5
-
-
-def _classified(words: str, one: Classification) -> bool:
-    start = f"{'URGENT. ' if one.urgent else ''}{one.label}: {_WORD[one.presence]}"
-    if not words.startswith(start) or words[len(start) : len(start) + 1] not in {",", "."}:
-        return False
-    rest, point = words[len(start) :], one.operating_point
-    return (
-        _equal(_share(rest, "probability"), one.probability)
-        and _equal(_share(rest, "threshold"), point.threshold if point else None)
-        and _equal(_share(rest, "sensitivity"), point.sensitivity if point else None)
-        and _equal(_share(rest, "specificity"), point.specificity if point else None)
-        and all(f"{e.name.meaning}: {e.value.meaning}." in rest for e in one.evaluations)
+    items = finding_items(ds) if next(stated(given.conclusion, given.profile), None) else []
+    pairs, left_over = _paired(items, given)
+    yield from (f"{one.what} is not stated as it was concluded" for one, item in pairs if item is None)
+    if left_over:
+        yield f"{len(left_over)} statements that were not concluded, or are said twice"
+    if any(item.ValueType != "TEXT" or code_of(item) != _FINDING for item in items):
+        yield "a statement that is not called a finding"
+    urgent = [str(item.get("TextValue")).startswith("URGENT. ") for item in items]
+    if urgent != sorted(urgent, reverse=True):
+        yield "the urgent does not come first"
+    yield from concluding_problems(
+        ds, concluding(given.conclusion.algorithm, _CAUTION if given.conclusion.absent else "")
     )
 
 
-def _quantified(words: str, one: Quantification) -> bool:
-    return words.startswith(f"{one.label}{_place(one.site, one.laterality)}: ") and _says(words, one.measurements)
-
-
-def _found(words: str, one: Segment | Region, given: Inspection) -> bool:
-    if not words.startswith(f"Found: {one.label}") or _place(one.site, one.laterality) not in words:
-        return False
-    if isinstance(one, Region):
-        where = f"in image {one.slice_index + 1} of {len(given.conclusion.volume.slices)}"
-        named = one.label == one.tracking_identifier or f"({one.tracking_identifier})" in words
-        if not named or where not in words or not _equal(_share(words, "probability"), one.probability):
-            return False
-    answered = all(f"{e.name.meaning}: {e.value.meaning}." in words for e in one.evaluations)
-    return answered and _says(words, one.measurements)
-
-
-def _place(site: Code | None, laterality: Code | None) -> str:
-    named = " ".join(code.meaning.lower() for code in (laterality, site) if code is not None)
-    return f" ({named})" if named else ""
-
-
-def _says(words: str, measurements: Sequence[Measurement]) -> bool:
-    """Tell whether all values are said, with their units, and no more of them."""
-    for one in measurements:
-        match = re.search(
-            rf"(?<!\w){re.escape(one.name.meaning)} (-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)([^,(]*)", words
-        )
-        if match is None or abs(float(match.group(1)) - one.value) > 1e-5 * abs(one.value):
-            return False
-        unit = one.unit.meaning if one.unit.ucum.startswith("{") else one.unit.ucum
-        if unit != "1" and not match.group(2).startswith(f" {unit}"):
-            return False
-        if one.derivation is not None and f"({one.derivation.meaning}" not in words:
-            return False
-    return True
+def _paired(items: Sequence[Dataset], given: Inspection) -> tuple[list[tuple[Stated, Dataset | None]], list[Dataset]]:
+    """Each expected statement with the item that says it, each item used once; and the items that are nobody's."""
+    left = list(items)
+    pairs: list[tuple[Stated, Dataset | None]] = []
+    for one in stated(given.conclusion, given.profile):
+        saying = [item for item in left if one.is_said_by(str(item.get("TextValue") or ""))]
+        # Of look-alikes, the one that is shown on the images of this statement.
+        saying.sort(key=lambda item, one=one: _shown_by(item, given) != list(one.key_slices))  # type: ignore[misc]
+        if saying:
+            left = [item for item in left if item is not saying[0]]
+        pairs.append((one, saying[0] if saying else None))
+    return pairs, left
 
 
 def _narratives(ds: Dataset, given: Inspection) -> Iterator[str]:
-    standing = {("121070", "DCM"), ("121076", "DCM")}
-    sections = [item for item in ds.ContentSequence if item.ValueType == "CONTAINER"]
-    drafted = [
-        (code_of(section), str(item.TextValue))
-        for section in sections
-        for item in section.ContentSequence
-        if item.ValueType == "TEXT" and (code_of(section) not in standing or str(item.TextValue).startswith(_DRAFT))
-    ]
-    wanted = [((one.section.value, one.section.scheme), one.text) for one in given.conclusion.narratives]
-    for section, text in wanted:
-        if not any(where == section and words.startswith(_DRAFT) and words.endswith(text) for where, words in drafted):
-            yield f"section {section[0]} does not hold its text, marked as a draft"
-    extra = [where for where, _ in drafted if where not in standing and where not in [w for w, _ in wanted]]
-    if extra:
-        yield "a section that was not concluded"
+    wanted = given.conclusion.narratives
+    codes = [(one.section.value, one.section.scheme) for one in wanted]
+    standing = [FINDINGS] if next(stated(given.conclusion, given.profile), None) else []
+    sections = sections_of(ds)
+    if [code_of(section) for section in sections] != [*standing, *codes, CONCLUSIONS]:
+        yield "there are other sections than were concluded, or in another order"
+    for section, one in zip(sections[len(standing) :], wanted, strict=False):
+        said = [(item.ValueType, str(item.get("TextValue") or "").rstrip()) for item in section.ContentSequence]
+        if said != [("TEXT", f"{DRAFT} {one.text}".rstrip())]:
+            yield f"section {code_of(section)[0]} does not hold its text alone, marked as a draft"
+
+
+def _shown_by(item: Dataset, given: Inspection) -> list[int | None]:
+    return [slice_of(child, given) for child in item.get("ContentSequence") or [] if child.ValueType == "IMAGE"]
 
 
 def _images(ds: Dataset, given: Inspection) -> Iterator[str]:
-    conclusion = given.conclusion
-    expected = [index for one in conclusion.classifications for index in one.key_slices]
-    expected += [index for quantity in conclusion.quantifications for index in quantity.key_slices]
-    if not given.profile.report:
-        expected += [region.slice_index for region in conclusion.regions]
-    found = []
+    pairs, _ = _paired(finding_items(ds), given)
+    for one, item in pairs:
+        below = [] if item is None else item.get("ContentSequence") or []
+        if item is not None and _shown_by(item, given) != list(one.key_slices):
+            yield f"{one.what} is shown on other images than concluded"
+        if any((child.ValueType, child.RelationshipType) != ("IMAGE", "INFERRED FROM") for child in below):
+            yield f"below {one.what} is something else than the images that it was inferred from"
+    holders = {id(child) for _, item in pairs if item is not None for child in item.get("ContentSequence") or []}
     for item in content_items(ds):
-        if item.ValueType == "IMAGE":
-            if code_of(item) != ("121080", "DCM"):
-                yield "an image without the name that viewers need"
-            index = slice_of(item, given)
-            if index is None:
-                yield "an image that was not analysed"
-            else:
-                found.append(index)
-    if sorted(found) != sorted(expected):
-        yield "other images than concluded"
+        if item.ValueType != "IMAGE":
+            continue
+        if code_of(item) != _ILLUSTRATION:
+            yield "an image without the name that viewers need"
+        if slice_of(item, given) is None:
+            yield "an image that was not analysed"
+        if id(item) not in holders:
+            yield "an image that belongs to no statement"

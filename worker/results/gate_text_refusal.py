@@ -8,16 +8,26 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
+from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.findings import Refusal
-from worker.domain.profile import Audience, Profile
+from worker.domain.profile import Profile
 from worker.domain.result import Check, ResultContext, ResultKind
-from worker.results.audiences import audiences_of, context_for
 from worker.results.gate_content import evidence_problems, nameless_or_empty
 from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import header_checks
 from worker.results.gate_kos import note_checks, predecessor_check
-from worker.results.gate_reading import EvidenceHeaders, Parsed, checked, children, content_items
-from worker.results.gate_text import finding_items, form_problems
+from worker.results.gate_reading import EvidenceHeaders, Parsed, checked, code_of, content_items
+from worker.results.gate_sentences import concluding
+from worker.results.gate_text import (
+    CONCLUSIONS,
+    FINDINGS,
+    concluding_problems,
+    finding_items,
+    form_problems,
+    sections_of,
+)
+
+_NOT_LOOKED_AT = "Nothing is said about the images: they were not analysed."
 
 
 class Rules(Protocol):
@@ -50,14 +60,12 @@ def refusal_checks(ds: Dataset, refusal: Refusal, evidence: EvidenceHeaders) -> 
 
 
 def _statements(ds: Dataset, refusal: Refusal) -> Iterator[str]:
-    said = [str(item.TextValue) for item in finding_items(ds)]
+    said = [str(item.get("TextValue")) for item in finding_items(ds)]
     if said != [f"Not analysed, because: {refusal.reason}", f"Code: {refusal.code}"]:
         yield "the reason is not stated, or something else is"
-    texts = [str(item.TextValue) for section in children(ds, "121076") for item in section.ContentSequence]
-    if not any(words.startswith("AI DRAFT, not verified") for words in texts):
-        yield "the text does not say that it is an AI draft"
-    if not any(refusal.algorithm.model.digest in words for words in texts):
-        yield "the text does not name the model"
+    yield from concluding_problems(ds, concluding(refusal.algorithm, _NOT_LOOKED_AT))
+    if [code_of(section) for section in sections_of(ds)] != [FINDINGS, CONCLUSIONS]:
+        yield "there are other sections than the reason and who gives it"
     if any(item.ValueType == "IMAGE" for item in content_items(ds)):
         yield "an image, though nothing was analysed"
 
@@ -66,20 +74,20 @@ def set_checks(
     objects: Sequence[Parsed], refusal: Refusal, evidence: EvidenceHeaders, context: ResultContext, rules: Rules
 ) -> Iterator[Check]:
     """Yield the checks of everything that was made of a refusal."""
-    audiences = audiences_of(context.destinations, rules.profiles, standard=rules.standard)
-    wanting = [audience for audience in audiences if audience.profile.refusals]
+    groups = delivery_groups(context.destinations, rules.profiles, standard=rules.standard)
+    wanting = [group for group in groups if group.profile.refusals]
     yield checked(
         "objects",
         "a text for each profile that wants it, then the notes",
-        lambda: _order(objects, wanting, several=len(audiences) > 1, notes=len(context.withdrawals)),
+        lambda: _order(objects, wanting, several=len(groups) > 1, notes=len(context.withdrawals)),
     )
     yield series_number_check([one.dataset for one in objects], context)
     texts = [one for one in objects if one.item.kind is ResultKind.SR]
-    for one, audience in zip(texts, wanting, strict=False):
+    for one, group in zip(texts, wanting, strict=False):
         limit = rules.maximum_object_bytes
-        yield from header_checks(one.item, one.dataset, evidence, audience.profile, name="text", maximum_bytes=limit)
+        yield from header_checks(one.item, one.dataset, evidence, group.profile, name="text", maximum_bytes=limit)
         yield from refusal_checks(one.dataset, refusal, evidence)
-        yield predecessor_check("text", one.dataset, context_for(context, audience))
+        yield predecessor_check("text", one.dataset, context_for(context, group))
     plain = replace(rules.standard, character_set=None)
     notes = [one for one in objects if one.item.kind is ResultKind.KOS]
     for one, withdrawal in zip(notes, context.withdrawals, strict=False):
@@ -88,12 +96,12 @@ def set_checks(
         yield from note_checks(one.dataset, withdrawal, [each.dataset for each in objects], evidence)
 
 
-def _order(objects: Sequence[Parsed], wanting: Sequence[Audience], *, several: bool, notes: int) -> Iterator[str]:
+def _order(objects: Sequence[Parsed], wanting: Sequence[DeliveryGroup], *, several: bool, notes: int) -> Iterator[str]:
     kinds = [one.item.kind for one in objects]
     if kinds != [ResultKind.SR] * len(wanting) + [ResultKind.KOS] * notes:
         yield f"objects {[kind.value for kind in kinds]}, expected {len(wanting)} texts and {notes} notes"
     if len({one.item.sop_instance_uid for one in objects}) != len(objects):
         yield "two objects share a SOP Instance UID"
-    for one, audience in zip(objects, wanting, strict=False):
-        if one.item.destinations != (audience.destinations if several else None):
+    for one, group in zip(objects, wanting, strict=False):
+        if one.item.destinations != (group.destinations if several else None):
             yield "a text is addressed to others than those who want it"

@@ -14,15 +14,15 @@ from pydicom.uid import BasicTextSRStorage
 
 from worker.domain.character_sets import StatedSets
 from worker.domain.codes import Code
+from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Refusal
 from worker.domain.plain_text import in_ascii
-from worker.domain.profile import OHIF, Audience, Profile
+from worker.domain.profile import OHIF, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StoredInstance
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.audiences import audiences_of, context_for
 from worker.results.copies import Copies
 from worker.results.forms import Form, form_for, form_of, needs_ascii
 from worker.results.header import SeriesNames, Stamp, to_object
@@ -77,9 +77,9 @@ class RefusalEncoder:
         series = read_series_header(of_series, self.character_sets)
         if len(of_series) < len(evidence):  # the other inputs of the model: all must be of one patient
             read_series_header(evidence, self.character_sets)
-        audiences = audiences_of(context.destinations, self.profiles, standard=self.standard)
+        groups = delivery_groups(context.destinations, self.profiles, standard=self.standard)
         equipment = self.equipment
-        if needs_ascii(series.copies, [audience.profile for audience in audiences]):
+        if needs_ascii(series.copies, [group.profile for group in groups]):
             refusal, equipment = in_ascii(refusal), equipment.in_ascii()
         given = _Given(
             refusal=refusal,
@@ -104,15 +104,15 @@ class RefusalEncoder:
         )
         base, starts = first_numbers(
             self.series_number,
-            [audience.profile for audience in audiences],
+            [group.profile for group in groups],
             context.series_numbers | series.series_numbers,
         )
         objects = [
             replace(
                 _text(given, one, start, series.copies),
-                destinations=one.destinations if len(audiences) > 1 else None,
+                destinations=one.destinations if len(groups) > 1 else None,
             )
-            for one, start in zip(audiences, starts, strict=True)
+            for one, start in zip(groups, starts, strict=True)
             if one.profile.refusals
         ]
         form = form_of(series.copies)
@@ -138,8 +138,8 @@ class RefusalEncoder:
             )
 
 
-def _text(given: _Given, audience: Audience, start: int, copies: Copies) -> EncodedObject:
-    profile = audience.profile
+def _text(given: _Given, group: DeliveryGroup, start: int, copies: Copies) -> EncodedObject:
+    profile = group.profile
     form = form_for(copies, profile)
     given = _in_form(given, form)
     uids = given.uids.for_profile("" if profile.name == OHIF.name else profile.name)
@@ -161,7 +161,7 @@ def _text(given: _Given, audience: Audience, start: int, copies: Copies) -> Enco
         series_description=description[:64],
         sop_instance_uid=uids.instance("REFUSAL"),
     )
-    finish(ds, given.stamp, names, context_for(given.context, audience))
+    finish(ds, given.stamp, names, context_for(given.context, group))
     return to_object(ds, ResultKind.SR, form.writing)
 
 

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from tests import builders
 from tests.unit.results import given, reading
 from worker.domain.findings import Conclusion
+from worker.domain.profile import PLAIN
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.study import SOPInstanceUID, StoredInstance
 from worker.results.encoder import DicomEncoder
@@ -421,3 +422,33 @@ def test_evidence_that_was_not_analysed_does_not_disturb(good: Good, tmp_path: P
     objects = DicomEncoder().encode(conclusion, good.study.evidence, given.CONTEXT)
     assert gated(objects, conclusion, good.study.evidence).passed
     assert SOPInstanceUID(objects[0].sop_instance_uid) not in {i.sop_instance_uid for i in good.study.evidence}
+
+
+ADDRESSED = {
+    "to another who shares no profile": lambda objects: [
+        replace(objects[0], destinations=("viewer", "old")),
+        *objects[1:],
+    ],
+    "to nobody": lambda objects: [replace(objects[0], destinations=()), *objects[1:]],
+    "to all": lambda objects: [replace(objects[0], destinations=None), *objects[1:]],
+    "to a stranger": lambda objects: [*objects, replace(objects[0], destinations=("elsewhere",))],
+    "turned about": lambda objects: [
+        replace(one, destinations=("old",) if one.destinations == ("viewer",) else ("viewer",)) for one in objects
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ADDRESSED)
+def test_a_destination_gets_the_set_of_its_profile(good: Good, name: str) -> None:
+    profiles = {"old": PLAIN}
+    context = replace(given.CONTEXT, destinations=("viewer", "old"))
+    objects = DicomEncoder(profiles=profiles).encode(good.conclusion, good.study.evidence, context)
+    gate = ResultGate(profiles=profiles)
+    assert gate.check(objects, good.conclusion, good.study.evidence, context).passed
+    wrong = gate.check(ADDRESSED[name](list(objects)), good.conclusion, good.study.evidence, context)
+    assert not wrong.passed
+
+
+def test_results_for_one_profile_are_addressed_to_nobody_in_particular(good: Good) -> None:
+    objects = [replace(good.objects[0], destinations=("elsewhere",)), *good.objects[1:]]
+    assert "destinations" in {check.name for check in gated(objects, good.conclusion, good.study.evidence).failures}
