@@ -107,6 +107,8 @@ class StrictFile(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise TooMuchHeaderError
+        if size == 8 and not data.strip(b"\0"):
+            data = data if len(data) == size else b""  # zeros behind the end fill up a block, and are no element
         looking_ahead = size <= 8 or size == 132
         if len(data) < size and not (not data and looking_ahead) and size != _SEARCH_BLOCK_BYTES:
             raise ShortReadError(f"an element of {size} bytes has {len(data)}")

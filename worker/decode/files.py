@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 
 from worker.decode.attributes import text_of
-from worker.decode.bounded import ReadLimits
+from worker.decode.bounded import ReadLimits, StrictFile
 from worker.decode.outcomes import UnreadableInstanceError
-from worker.decode.parsing import ParsedInstance, parse, reading
+from worker.decode.parsing import PARSE_FAILURES, ParsedInstance, parse, read_meta, reading
 from worker.domain.errors import OverreadError
 from worker.domain.study import (
     Digest,
@@ -31,8 +35,15 @@ from worker.domain.study import (
 Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all files."""
 
+Door = Callable[[Path, int, str], None]
+"""Judges a file by the rules of the listener, and raises what it would answer: the file, where its data set starts, and
+its transfer syntax UID."""
+
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _HASH_BLOCK_BYTES = 2**20
+_META_BYTES = 2**20
+_PREAMBLE_BYTES = 132
+_GROUP_LENGTH = struct.Struct("<HH2sHI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,11 @@ class SkippedFile:
 
 
 def instances_from_folder(
-    folder: Path, on_progress: Progress | None = None, *, limits: ReadLimits | None = None
+    folder: Path,
+    on_progress: Progress | None = None,
+    *,
+    limits: ReadLimits | None = None,
+    door: Door | None = None,
 ) -> tuple[tuple[StoredInstance, ...], tuple[SkippedFile, ...]]:
     """Find the DICOM files of a folder and of its subfolders (symbolic links to folders are not followed).
 
@@ -60,6 +75,8 @@ def instances_from_folder(
         For a progress bar.
     limits:
         What reading one file may cost.
+    door:
+        What the listener would not take is not used here either.
 
     Returns
     -------
@@ -72,7 +89,7 @@ def instances_from_folder(
     skipped: list[SkippedFile] = []
     for number, path in enumerate(paths, start=1):
         try:
-            instance = instance_from_file(path, name=f"in file {number}", limits=limits)
+            instance = instance_from_file(path, name=f"in file {number}", limits=limits, door=door)
         except OverreadError as error:
             skipped.append(SkippedFile(path, error.code, error.message))
         else:
@@ -84,7 +101,9 @@ def instances_from_folder(
     return tuple(found.values()), tuple(skipped)
 
 
-def instance_from_file(path: Path, *, name: str, limits: ReadLimits | None = None) -> StoredInstance:
+def instance_from_file(
+    path: Path, *, name: str, limits: ReadLimits | None = None, door: Door | None = None
+) -> StoredInstance:
     """Read one file. ``name`` is what messages call it.
 
     Raises
@@ -94,6 +113,9 @@ def instance_from_file(path: Path, *, name: str, limits: ReadLimits | None = Non
         system does not give the bytes.
     """
     _require_dicom(path, name=name)
+    stated = _stated_encoding(path, name=name)
+    if door is not None and stated[1]:
+        door(path, *stated)
     parsed = parse(path, name=name, limits=limits or ReadLimits())
     with reading(name):
         header = indexed_header(parsed.dataset)
@@ -116,6 +138,8 @@ def instance_from_file(path: Path, *, name: str, limits: ReadLimits | None = Non
             next_step="Have the sender give the object its identifiers.",
             code="no-uid",
         )
+    if door is not None and not stated[1]:
+        door(path, parsed.data_set_offset, parsed.transfer_syntax_uid)
     digest, size = _digest(parsed)
     return StoredInstance(
         header=header,
@@ -164,6 +188,30 @@ def _require_dicom(path: Path, *, name: str) -> None:
     bare = head[:2] in (b"\x08\x00", b"\x00\x08", b"\x02\x00")  # starts with group 0008 or 0002, in either byte order
     if head[128:] != b"DICM" and not (bare and len(head) > 8):
         raise UnreadableInstanceError(f"The object {name} is not a DICOM file.", code="not-dicom")
+
+
+def _stated_encoding(path: Path, *, name: str) -> tuple[int, str]:
+    """Where the data set starts, and its transfer syntax UID by the file meta information (empty: there is none).
+
+    The length that the meta information states for itself counts where an element begins behind it: group 0002 could
+    also go on in the data set, where it has no business.
+    """
+    with path.open("rb") as file, suppress(OverreadError, *PARSE_FAILURES):
+        start = _PREAMBLE_BYTES if file.read(_PREAMBLE_BYTES)[-4:] == b"DICM" else 0
+        file.seek(start)
+        first = file.read(_GROUP_LENGTH.size).ljust(_GROUP_LENGTH.size, b"\0")
+        group, element, vr, _, length = _GROUP_LENGTH.unpack(first)
+        if (group, element, vr) == (2, 0, b"UL") and length <= _META_BYTES:
+            meta = read_dataset(io.BytesIO(file.read(length)), is_implicit_VR=False, is_little_endian=True)
+            following = file.read(6)
+            if all(tag.group == 2 for tag, _ in meta.items()) and (
+                following[:2] != b"\2\0" or following[4:6].isupper()
+            ):
+                return start + _GROUP_LENGTH.size + length, text_of(meta, 0x00020010)
+        file.seek(0)
+        meta = read_meta(StrictFile(file, limit_bytes=_META_BYTES).binary, name=name)
+        return file.tell(), text_of(meta, 0x00020010)
+    return 0, ""
 
 
 def _digest(parsed: ParsedInstance) -> tuple[Digest, int]:

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,10 +19,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
 
 from worker.decode.bounded import ReadLimits, ShortReadError, StrictFile, TooMuchHeaderError, inflate, truncated
 from worker.decode.outcomes import UnreadableInstanceError
 from worker.domain.errors import TransientError
+from worker.structure.repairs import NONE, Repairs, open_repaired, repairs_of, without_text_for_sequences
 
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
@@ -32,6 +34,8 @@ IMPLICIT = "1.2.840.10008.1.2"
 GE_PRIVATE_IMPLICIT = "1.2.840.113619.5.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+_VRS = frozenset(str(vr) for vr in VR)
 
 PARSE_FAILURES = (
     InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
@@ -45,7 +49,8 @@ class ParsedInstance:
     """An instance without its pixels.
 
     ``pixel_offset`` is where the pixel data *element* starts in the source, None when there is none. The source is
-    the file, or the inflated bytes of a deflated data set (``inflated``).
+    the file, or the inflated bytes of a deflated data set (``inflated``). ``repairs`` are what to read instead of value
+    representations that are none.
     """
 
     name: str
@@ -57,10 +62,11 @@ class ParsedInstance:
     data_set_offset: int
     pixel_offset: int | None
     inflated: bytes | None = None
+    repairs: Repairs = NONE
 
     def open(self) -> BinaryIO:
         """Open the source that ``pixel_offset`` counts in."""
-        return io.BytesIO(self.inflated) if self.inflated is not None else self.path.open("rb")
+        return io.BytesIO(self.inflated) if self.inflated is not None else open_repaired(self.path, self.repairs)
 
 
 def parse(path: Path, *, name: str, limits: ReadLimits, transfer_syntax_uid: str = "") -> ParsedInstance:
@@ -83,8 +89,7 @@ def parse(path: Path, *, name: str, limits: ReadLimits, transfer_syntax_uid: str
         The bytes cannot be parsed; TransientError when the operating system could not give them.
     """
     try:
-        with path.open("rb") as file:
-            return _parse_open(file, path, name=name, limits=limits, given=transfer_syntax_uid)
+        return _parse(path, name=name, limits=limits, given=transfer_syntax_uid)
     except FileNotFoundError as error:
         raise UnreadableInstanceError(
             f"The file of instance {name} is gone.",
@@ -112,13 +117,61 @@ def parse(path: Path, *, name: str, limits: ReadLimits, transfer_syntax_uid: str
         raise _unreadable(name, error) from error
 
 
-def _parse_open(file: BinaryIO, path: Path, *, name: str, limits: ReadLimits, given: str) -> ParsedInstance:
+def _parse(path: Path, *, name: str, limits: ReadLimits, given: str) -> ParsedInstance:
+    """Parse, and once more with repairs when what comes out looks as if they were needed and there are any."""
+    failure: Exception | None = None
+    try:
+        parsed = _parse_with(NONE, path, name=name, limits=limits, given=given)
+    except (ShortReadError, TooMuchHeaderError, *PARSE_FAILURES) as error:
+        failure = error
+    else:
+        if _looks_sound(parsed):
+            return parsed
+    with path.open("rb") as file:
+        source = StrictFile(file, limit_bytes=limits.header_bytes)
+        uid = str(read_meta(source.binary, name=name).get("TransferSyntaxUID", "") or given)
+        start = source.tell()
+    if repairs := repairs_of(path, offset=start, transfer_syntax_uid=uid) if uid else NONE:
+        if uid == DEFLATED:
+            return _parse_with(NONE, path, name=name, limits=limits, given=given, inflated_repairs=repairs)
+        return _parse_with(repairs, path, name=name, limits=limits, given=given)
+    if failure is not None:
+        raise failure
+    return parsed
+
+
+def _looks_sound(parsed: ParsedInstance) -> bool:
+    """Tell whether every element has a VR of the standard, and the encoding is the one that was announced."""
+    if parsed.implicit_vr:
+        return parsed.transfer_syntax_uid in (IMPLICIT, GE_PRIVATE_IMPLICIT)
+    return all(element.VR in _VRS for element in parsed.dataset.values())
+
+
+def _parse_with(
+    repairs: Repairs,
+    path: Path,
+    *,
+    name: str,
+    limits: ReadLimits,
+    given: str,
+    inflated_repairs: Repairs = NONE,
+) -> ParsedInstance:
+    with open_repaired(path, repairs) as file:
+        parsed = _parse_open(file, path, name=name, limits=limits, given=given, inflated_repairs=inflated_repairs)
+    if parsed.implicit_vr:
+        without_text_for_sequences(parsed.dataset)
+    return replace(parsed, repairs=repairs)
+
+
+def _parse_open(
+    file: BinaryIO, path: Path, *, name: str, limits: ReadLimits, given: str, inflated_repairs: Repairs
+) -> ParsedInstance:
     source = StrictFile(file, limit_bytes=limits.header_bytes)
     meta = read_meta(source.binary, name=name)
     uid = str(meta.get("TransferSyntaxUID", "") or given)
     start = source.tell()
     if uid == DEFLATED:
-        inflated = inflate(file, name=name, limits=limits)
+        inflated = _repaired(inflate(file, name=name, limits=limits), inflated_repairs)
         strict = StrictFile(io.BytesIO(inflated), limit_bytes=limits.header_bytes)
         dataset = read_dataset(strict.binary, is_implicit_VR=False, is_little_endian=True, stop_when=_at_pixels)
         offset = strict.offset_of_pixels(len(inflated))
@@ -154,6 +207,15 @@ def _parse_open(file: BinaryIO, path: Path, *, name: str, limits: ReadLimits, gi
         data_set_offset=start,
         pixel_offset=offset,
     )
+
+
+def _repaired(content: bytes, repairs: Repairs) -> bytes:
+    if not repairs:
+        return content
+    changed = bytearray(content)
+    for place, vr in repairs:
+        changed[place : place + 2] = vr
+    return bytes(changed)
 
 
 def read_meta(source: BinaryIO, *, name: str) -> FileMetaDataset:

@@ -13,20 +13,19 @@ from worker.domain.study import Admission, OfferedInstance, RefusedInstance, Tra
 from worker.intake.command import Command
 from worker.intake.counters import Counters
 from worker.intake.header import valid_uid
-from worker.intake.limits import ScanLimits
 from worker.intake.places import where
 from worker.intake.ports import InstanceStore
 from worker.intake.reception import Reception
 from worker.intake.refusal import (
-    CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
-    ScanError,
 )
 from worker.intake.scan import Announced, scan_data_set
+from worker.structure.faults import CANNOT_UNDERSTAND, ScanError
+from worker.structure.limits import ScanLimits
 
 log = logging.getLogger(__name__)
 

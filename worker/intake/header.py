@@ -16,7 +16,7 @@ from worker.domain.study import (
     StudyInstanceUID,
 )
 from worker.intake.charset import decode_text
-from worker.intake.refusal import ScanError
+from worker.structure.faults import ScanError
 
 CHARACTER_SET: Final = 0x00080005
 SOP_CLASS_UID: Final = 0x00080016
@@ -52,10 +52,8 @@ def valid_uid(text: str) -> bool:
 
 
 def trim_uid(value: bytes) -> str:
-    """Remove one trailing NUL or space; nothing else is forgiven."""
-    if value[-1:] in (b"\0", b" "):
-        value = value[:-1]
-    return value.decode("latin-1")
+    """Remove trailing NULs and spaces, as many as some writers put there; nothing else is forgiven."""
+    return value.rstrip(b"\0 ").decode("latin-1")
 
 
 def indexed_header(values: Mapping[int, bytes], stated: StatedSet | None = None) -> IndexedHeader:

@@ -6,12 +6,13 @@ is not.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import Final
 
-from worker.intake.refusal import ScanError
-from worker.intake.walk import PIXEL_DATA
+from worker.structure.faults import ScanError
+from worker.structure.walk import PIXEL_DATA
 
 SAMPLES_PER_PIXEL: Final = 0x00280002
 PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
@@ -26,12 +27,17 @@ PIXEL_TAGS: Final = frozenset(
 )
 _DESCRIPTION: Final = PIXEL_TAGS - {PIXEL_DATA_PROVIDER_URL, NUMBER_OF_FRAMES}
 
+_BINARY: Final = {b"US": "H", b"UL": "I", b"SS": "H", b"SL": "I"}
+_TEXT: Final = frozenset({b"IS", b"DS"})
+_WHOLE: Final = re.compile(rb"[ ]*\+?([0-9]{1,12})(?:\.0*)?[ \0]*\Z")
+
 # PS3.3 C.7.6.3.1.2: chrominance has fewer samples; (numerator, denominator) of the bits of three full planes
 _SUBSAMPLED: Final = {b"YBR_FULL_422": (2, 3), b"YBR_PARTIAL_422": (2, 3), b"YBR_PARTIAL_420": (1, 2)}
 
 
 def check_pixels(
     values: Mapping[int, bytes],
+    vrs: Mapping[int, bytes],
     lengths: Mapping[int, int],
     *,
     fragments: int | None,
@@ -43,8 +49,9 @@ def check_pixels(
 
     Parameters
     ----------
-    values:
-        Raw values of ``PIXEL_TAGS``.
+    values, vrs:
+        Raw values of ``PIXEL_TAGS``, and the value representations that they are declared to have: some writers put
+        numbers as text.
     lengths:
         Length in bytes of native pixel data by tag (integer, float or double float).
     fragments:
@@ -62,11 +69,17 @@ def check_pixels(
     if not {ROWS, COLUMNS, BITS_ALLOCATED} <= values.keys():
         return
     order = ">" if big_endian else "<"
-    rows = _number(values, ROWS, order)
-    columns = _number(values, COLUMNS, order)
-    bits = _number(values, BITS_ALLOCATED, order)
-    samples = _number(values, SAMPLES_PER_PIXEL, order) if SAMPLES_PER_PIXEL in values else 1
-    frames = _frames(values)
+
+    def number(tag: int, vr: bytes = b"US") -> int:
+        said = vrs.get(tag, b"")
+        return _number(values[tag], said if said in _BINARY or said in _TEXT else vr, order)
+
+    rows, columns, bits = number(ROWS), number(COLUMNS), number(BITS_ALLOCATED)
+    samples = number(SAMPLES_PER_PIXEL) if SAMPLES_PER_PIXEL in values else 1
+    # None, or none at all: one image is one frame
+    frames = number(NUMBER_OF_FRAMES, b"IS") or 1 if values.get(NUMBER_OF_FRAMES, b"").strip(b" \0") else 1
+    if not (rows and columns and bits and samples):
+        raise _nonsense()
     if fragments is not None:
         if not is_video and fragments < frames:
             raise ScanError("Fewer fragments than frames.", code="pixel-data-short")
@@ -79,20 +92,16 @@ def check_pixels(
         raise ScanError("The pixel data is shorter than its description.", code="pixel-data-short")
 
 
-def _number(values: Mapping[int, bytes], tag: int, order: str) -> int:
-    """First value of a US element."""
-    raw = values[tag]
-    number = struct.unpack_from(order + "H", raw)[0] if len(raw) >= 2 else 0
-    if number < 1:
-        raise ScanError("The pixel data is described by nonsense.", code="bad-pixel-description")
-    return int(number)
+def _number(raw: bytes, vr: bytes, order: str) -> int:
+    """First value of an element as a whole number, not negative. Raises ScanError."""
+    code = _BINARY.get(vr)
+    if code is not None:
+        return int(struct.unpack_from(order + code, raw)[0]) if len(raw) >= struct.calcsize(code) else 0
+    match = _WHOLE.match(raw)
+    if match is None:
+        raise _nonsense()
+    return int(match[1])
 
 
-def _frames(values: Mapping[int, bytes]) -> int:
-    raw = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0")
-    if not raw:
-        return 1
-    digits = raw.removeprefix(b"+")
-    if not digits.isdigit() or len(digits) > 12 or int(digits) < 1:
-        raise ScanError("Number of Frames is not a number.", code="bad-pixel-description")
-    return int(digits)
+def _nonsense() -> ScanError:
+    return ScanError("The pixel data is described by nonsense.", code="bad-pixel-description")

@@ -10,12 +10,13 @@ from typing import Final
 from worker.domain.character_sets import StatedSet
 from worker.domain.study import IndexedHeader
 from worker.intake.header import INDEX_TAGS, indexed_header
-from worker.intake.limits import ScanLimits
 from worker.intake.pixels import PIXEL_TAGS, check_pixels
-from worker.intake.refusal import DOES_NOT_MATCH, ScanError
+from worker.intake.refusal import DOES_NOT_MATCH
 from worker.intake.syntaxes import DEFLATED, EXPLICIT_BIG, IMAGE_CLASSES, IMPLICIT_LITTLE, NATIVE, VIDEO
-from worker.intake.walk import Walk
-from worker.intake.windows import FileWindow, InflatingWindow, Window
+from worker.structure.faults import ScanError
+from worker.structure.limits import ScanLimits
+from worker.structure.walk import Walk
+from worker.structure.windows import FileWindow, InflatingWindow, Window
 
 _WANTED: Final = INDEX_TAGS | PIXEL_TAGS
 
@@ -78,6 +79,7 @@ def scan_data_set(
         _compare(header, announced)
     check_pixels(
         walk.values,
+        walk.vrs,
         walk.lengths,
         fragments=walk.fragments,
         big_endian=big_endian,

@@ -24,11 +24,12 @@ from worker.intake.association import Services, StorageAssociation
 from worker.intake.counters import Counters, ListenerStats
 from worker.intake.gatekeeper import Gatekeeper, abort_pdu
 from worker.intake.handlers import StorageHandler
-from worker.intake.limits import AccessPolicy, Limits, ScanLimits
+from worker.intake.limits import AccessPolicy, Limits
 from worker.intake.negotiation import ProtocolError, RejectError, parse_request
 from worker.intake.ports import InstanceStore
 from worker.intake.roster import Roster
 from worker.intake.syntaxes import is_storage_class
+from worker.structure.limits import ScanLimits
 
 log = logging.getLogger(__name__)
 

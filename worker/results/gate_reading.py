@@ -17,6 +17,7 @@ from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
 from worker.results.gate_copies import IDENTITY, STUDY_AND_PATIENT, StoredText, stored_text
+from worker.structure.repairs import read_header
 
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
@@ -88,7 +89,7 @@ def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> Evi
     headers, texts = {}, {}
     with config.disable_value_validation():
         for instance in evidence:
-            ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=wanted)
+            ds = read_header(instance.path, wanted)
             texts[str(instance.sop_instance_uid)] = stored_text(ds, stated.of(instance.calling_ae_title))
             ds.decode()
             headers[str(ds.SOPInstanceUID)] = ds

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import dcmread
 
 from worker.domain.character_sets import is_plain
 from worker.domain.errors import PermanentError
@@ -22,6 +21,7 @@ from worker.functional_groups.groups import FunctionalGroups
 from worker.functional_groups.macros import FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION
 from worker.results.copies import copies_of, problem_of, raw_value
 from worker.results.source import SourceFrame
+from worker.structure.repairs import read_header
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _ATTRIBUTES = (
@@ -134,7 +134,7 @@ def read_looks(frames: Iterable[SourceFrame], evidence: Sequence[StoredInstance]
         try:
             with config.disable_value_validation():
                 if uid not in read:
-                    read[uid] = dcmread(paths[uid], stop_before_pixels=True, specific_tags=list(_ATTRIBUTES))
+                    read[uid] = read_header(paths[uid], _ATTRIBUTES)
                 looks.append(_look(read[uid], frame.number))
         except _BROKEN as error:
             raise PermanentError(

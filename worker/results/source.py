@@ -16,7 +16,6 @@ import numpy as np
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import dcmread
 from pydicom.tag import Tag
 from pydicom.valuerep import format_number_as_ds
 
@@ -35,6 +34,7 @@ from worker.functional_groups.macros import PIXEL_MEASURES, PLANE_ORIENTATION, P
 from worker.results.copies import IDENTITY, Copies, copies_of, problem_of, raw_value, reading_of, text_value
 from worker.results.header import COPIED
 from worker.results.moments import MOMENTS, latest_moment
+from worker.structure.repairs import read_header
 
 _SINGLE_VALUED = ("PatientID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -266,7 +266,7 @@ def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, 
         # Odd values are copied as they are; pydicom's warnings would repeat them (and so patients) to the log.
         with config.disable_value_validation():
             try:
-                ds = dcmread(instance.path, stop_before_pixels=True, specific_tags=list(_READ))
+                ds = read_header(instance.path, _READ)
             except (OSError, InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
                 raise PermanentError(
                     f"Evidence {instance.sop_instance_uid} cannot be read back.",

@@ -26,6 +26,8 @@ from worker.inference.session import SessionCache
 from worker.inference.telemetry import Telemetry, telemetry_of
 from worker.inference.variants import bound_entries
 from worker.inference.weights_cache import WeightsCache
+from worker.intake.scan import scan_file
+from worker.intake.syntaxes import TRANSFER_SYNTAXES
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser
 from worker.pipeline.route import BoundRule
@@ -203,7 +205,13 @@ def instances_in(folder: Path) -> tuple[tuple[StoredInstance, ...], tuple[Skippe
     """DICOM files of a folder, and what was left out with the reason."""
     if not folder.exists():
         raise ConfigurationError(f"There is no folder {folder}.", code="folder-missing")
-    return instances_from_folder(folder)
+    return instances_from_folder(folder, door=_door)
+
+
+def _door(path: Path, offset: int, transfer_syntax_uid: str) -> None:
+    """Take from a folder what would be taken from the network, so that both lead to the same result."""
+    if transfer_syntax_uid in TRANSFER_SYNTAXES:
+        scan_file(path, offset=offset, transfer_syntax_uid=transfer_syntax_uid)
 
 
 def one_of_each_series(

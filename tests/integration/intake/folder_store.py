@@ -80,6 +80,13 @@ class FolderStore:
 
     # for the tests
 
+    def forget(self) -> None:
+        """Know no instance any more."""
+        with self._lock:
+            self._known.clear()
+            self.offered.clear()
+            self.refused.clear()
+
     def path_of(self, sha256: str) -> Path:
         return self._root / "objects" / sha256[:1] / sha256[1:2] / sha256
 

@@ -17,6 +17,7 @@ RLE = "1.2.840.10008.1.2.5"
 MPEG2 = "1.2.840.10008.1.2.4.100"
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+SR = "1.2.840.10008.5.1.4.1.1.88.33"
 SOP = "1.2.826.0.1.3680043.2.1143.1"
 STUDY = "1.2.826.0.1.3680043.2.1143.2"
 SERIES = "1.2.826.0.1.3680043.2.1143.3"
@@ -166,13 +167,18 @@ def bomb(inflated_bytes: int) -> bytes:
 
 @dataclass(frozen=True)
 class Case:
-    """``code`` is the expected refusal, "" for acceptance; ``status`` its DIMSE status."""
+    """``code`` is the expected refusal, "" for acceptance; ``status`` its DIMSE status.
+
+    ``decodes``: the image is one that can be analysed, and its pixels are those of ``a_ct``.
+    """
 
     name: str
     make: Callable[[], bytes]
     code: str
     syntax: str = EXPLICIT
     status: int = 0xC000
+    sop_class: str = CT
+    decodes: bool = False
 
 
 def _ct(syntax: str = EXPLICIT, /, **changes: Part | None) -> Callable[[], bytes]:
@@ -220,7 +226,7 @@ def _sound() -> list[Case]:
             JPEG,
         ),
         Case("pixel data longer than described", _ct(x7FE00010=_e(0x7FE00010, "OW", bytes(512))), ""),
-        Case("an object that is no image", _no_image, ""),
+        Case("an object that is no image", _no_image, "", sop_class=SR),
         Case("private bytes that look like an item", _ct(x00091010=_e(0x00091010, "UN", item(b"abc", 9999))), ""),
         Case("private implicit bytes that look like an item", _implicit_lookalike, "", IMPLICIT),
         Case("un of undefined length", _ct(x00091010=Raw(_un_sequence())), ""),
@@ -262,6 +268,127 @@ def _implicit_lookalike() -> bytes:
     return encode(parts, IMPLICIT)
 
 
+def odd(tag: int, vr: bytes, value: bytes, syntax: str = EXPLICIT) -> Raw:
+    """An element with 16 bits of length behind a VR of the writer's own."""
+    order = ">" if syntax == BIG else "<"
+    return Raw(struct.pack(order + "HH", tag >> 16, tag & 0xFFFF) + vr + struct.pack(order + "H", len(value)) + value)
+
+
+def odd_long(tag: int, vr: bytes, value: bytes) -> Raw:
+    """The same with the long form."""
+    return Raw(struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr + struct.pack("<xxI", len(value)) + value)
+
+
+def _harmless() -> list[Case]:
+    """What real writers get wrong, and what means one thing only."""
+
+    def ok(name: str, make: Callable[[], bytes], syntax: str = EXPLICIT, *, sop_class: str = CT) -> Case:
+        return Case(name, make, "", syntax, sop_class=sop_class, decodes=sop_class == CT)
+
+    def with_tail(syntax: str, tail: bytes) -> Callable[[], bytes]:
+        return lambda: encode(a_ct(syntax), syntax) + tail
+
+    def text_for_sequence(tag: int, value: bytes) -> Callable[[], bytes]:
+        return lambda: encode(a_ct(IMPLICIT, change={tag: Element(tag, b"LO", value)}), IMPLICIT)
+
+    def in_sequence(body: bytes) -> Raw:
+        return Raw(_sequence(body))
+
+    def twice(tag: int, vr: str, *values: bytes | str) -> Raw:
+        return Raw(encode([_e(tag, vr, value) for value in values]))
+
+    cases = [
+        ok(f"text where the dictionary has a sequence: {tag:08X} {value!r}", text_for_sequence(tag, value), IMPLICIT)
+        for tag in (0x00081032, 0x00082112, 0x00400275, 0x00082218, 0x52009229)
+        for value in (b"CHEST ROUTINE ", b"NO", b"1234567890", b"")
+    ]
+    cases += [
+        ok(f"number of frames {value!r}", _ct(x00280008=_e(0x00280008, "IS", value)))
+        for value in ("1.0", " 1", "+1", "1 ", "1.", "01", "")
+    ]
+    # Stored; that such an image is not decoded is said by the decoder.
+    cases.append(Case("number of frames '0'", _ct(x00280008=_e(0x00280008, "IS", "0")), ""))
+    cases.append(ok("number of frames in binary", _ct(x00280008=_e(0x00280008, "US", us(1)))))
+    for vr in (b"  ", b"\0\0", b"??", b"RE", b"ZZ"):
+        cases += [
+            ok(f"short form with VR {vr!r}", _ct(x00081030=odd(0x00081030, vr, b"CHEST "))),
+            ok(f"short form, empty, with VR {vr!r}", _ct(x00081030=odd(0x00081030, vr, b""))),
+            ok(f"long form with VR {vr!r}", _ct(x00081030=odd_long(0x00081030, vr, b"CHEST "))),
+            ok(f"private, with VR {vr!r}", _ct(x00091001=odd(0x00091001, vr, b"\1\2\3\4"))),
+            ok(f"patient id with VR {vr!r}", _ct(x00100020=odd(0x00100020, vr, b"PID1"))),
+            ok(
+                f"two in a row with VR {vr!r}",
+                _ct(x00081030=odd(0x00081030, vr, b"AB"), x0008103E=odd(0x0008103E, vr, b"CD")),
+            ),
+            ok(f"rows with VR {vr!r}", _ct(x00280010=odd(0x00280010, vr, us(8)))),
+            ok(f"last in an item, VR {vr!r}", _ct(x00081140=in_sequence(odd(0x00081155, vr, b"1.2\0").data))),
+            ok(f"last before zeros, VR {vr!r}", lambda vr=vr: encode([*a_ct(), odd(0x7FE10010, vr, b"A ")]) + bytes(9)),
+            ok(
+                f"big endian with VR {vr!r}",
+                lambda vr=vr: encode(a_ct(BIG, change={0x00081030: odd(0x00081030, vr, b"CHEST ", BIG)}), BIG),
+                BIG,
+            ),
+            ok(
+                f"deflated with VR {vr!r}",
+                lambda vr=vr: encode(a_ct(change={0x00081030: odd(0x00081030, vr, b"CHEST ")}), DEFLATED),
+                DEFLATED,
+            ),
+        ]  # fmt: skip
+    cases += [
+        ok("first of all with VR ??", lambda: encode([odd(0x00080001, b"??", b"AB"), *a_ct()])),
+        ok("an equal duplicate", _ct(x00081030=twice(0x00081030, "LO", "CHEST", "CHEST"))),
+        ok("an equal duplicate of the patient id", _ct(x00100020=twice(0x00100020, "LO", "PID1", "PID1"))),
+        ok("an equal duplicate of the study uid", _ct(x0020000D=twice(0x0020000D, "UI", STUDY, STUDY))),
+        ok("three equal rows", _ct(x00280010=twice(0x00280010, "US", us(8), us(8), us(8)))),
+        ok("an equal sequence twice", _ct(x00081140=Raw(2 * _sequence(encode([_e(0x00081155, "UI", "1.2")]))))),
+        ok("an equal duplicate, far", lambda: encode([*a_ct(), _e(0x00100020, "LO", "PID1")])),
+        ok("a private duplicate", _ct(x00091001=twice(0x00091001, "LO", "A", "B"))),
+        ok("a private creator twice", _ct(x00090010=twice(0x00090010, "LO", "MAKER", "OTHER"))),
+        ok("an equal duplicate, deflated", _ct(DEFLATED, x00081030=twice(0x00081030, "LO", "A", "A")), DEFLATED),
+        ok("pixel data twice and equal", lambda: encode([*a_ct(), a_ct()[-1]])),
+        ok("group 0000 at the beginning", lambda: header(0, "UL", 4) + bytes(4) + encode(a_ct())),
+        ok("command group", lambda: encode([_e(0x00000002, "UI", CT), _e(0x00000100, "US", us(1)), *a_ct()])),
+        ok("group 0000, implicit", lambda: b"\0\0\0\0\4\0\0\0abcd" + encode(a_ct(IMPLICIT), IMPLICIT), IMPLICIT),
+        ok("group 0000 in the middle", lambda: encode([*a_ct()[:9], _e(0x00000002, "UI", CT), *a_ct()[9:]])),
+        ok("directory group", _ct(x00041130=_e(0x00041130, "CS", "SET"))),
+        ok("rows as text", _ct(x00280010=_e(0x00280010, "IS", "8"), x00280011=_e(0x00280011, "DS", "8.0"))),
+        ok("bits as text", _ct(x00280100=_e(0x00280100, "IS", "16"))),
+        ok("rows in 32 bits", _ct(x00280010=_e(0x00280010, "UL", struct.pack("<I", 8)))),
+        ok("excess padding behind the pixels", _ct(x7FE00010=_e(0x7FE00010, "OW", a_ct()[-1].value + bytes(130)))),
+        ok("zeros behind the deflated", lambda: encode(a_ct(), DEFLATED) + bytes(64), DEFLATED),
+        ok("zeros inside of the deflated", _zeros_inside, DEFLATED),
+        ok("zeros behind a report", lambda: _no_image() + bytes(11), sop_class=SR),
+    ]  # fmt: skip
+    for syntax in (EXPLICIT, IMPLICIT, BIG):
+        cases += [ok(f"{n} zeros behind {syntax}", with_tail(syntax, bytes(n)), syntax) for n in (1, 2, 7, 8, 9, 4096)]
+    for tag in (0x00080016, 0x00080018, 0x0020000D, 0x0020000E):
+        uid = {0x00080016: CT, 0x00080018: SOP, 0x0020000D: STUDY, 0x0020000E: SERIES}[tag]
+        for pad in ("   ", " ", "\0\0", "\0 ", "  \0"):
+            cases.append(ok(f"{tag:08X} padded with {pad!r}", _ct(**{f"x{tag:08X}": _e(tag, "UI", uid + pad)})))
+    return cases
+
+
+def _zeros_inside() -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflater.compress(encode(a_ct()) + bytes(513)) + deflater.flush()
+
+
+def _ambiguous() -> list[Case]:
+    """What looks like the harmless, and could be read in two ways."""
+    twice = encode([_e(0x00281053, "DS", "1"), _e(0x00281053, "DS", "2")])
+    padded = encode([_e(0x00100020, "LO", "PID1"), _e(0x00100020, "LO", "PID1  ")])
+    return [
+        Case("two slopes", _ct(x00281053=Raw(twice)), "duplicate-element"),
+        Case("two patient ids that differ in padding", _ct(x00100020=Raw(padded)), "duplicate-element"),
+        Case("duplicates, deflated", _ct(DEFLATED, x00281053=Raw(twice)), "duplicate-element", DEFLATED),
+        Case("not only zeros behind the end", lambda: encode(a_ct()) + bytes(63) + b"\1", "bad-vr"),
+        Case("patient id of a VR that is none, cut", _ct(x00100020=Raw(b"\x10\0\x20\0??\xff\0PID1")), "bad-vr"),
+        Case("file meta inside", _ct(x00020010=_e(0x00020010, "UI", "1.2.840.10008.1.2")), "bad-group"),
+        Case("rows of letters", _ct(x00280010=_e(0x00280010, "IS", "EIGHT")), "bad-pixel-description"),
+        Case("one frame and a half", _ct(x00280008=_e(0x00280008, "IS", "1.5")), "bad-pixel-description"),
+    ]
+
+
 def _identity() -> list[Case]:
     cases = []
     for tag, name in (
@@ -281,7 +408,6 @@ def _identity() -> list[Case]:
             ("double dot", "1..2", f"invalid-{name}"),
             ("trailing dot", "1.2.", f"invalid-{name}"),
             ("leading space", " 1.2", f"invalid-{name}"),
-            ("two pads", "1.2\0\0", f"invalid-{name}"),
             ("null inside", "1.2\0.3", f"invalid-{name}"),
             ("newline", "1.2\nforged", f"invalid-{name}"),
             ("high bytes", "1.2\xb9", f"invalid-{name}"),
@@ -325,7 +451,7 @@ def _lengths() -> list[Case]:
         Case("deflated cut", lambda: deflated[:-20], "truncated", DEFLATED),
         Case("deflated garbage", lambda: b"\xff" * 100, "bad-deflate", DEFLATED),
         Case("deflated is not deflated", lambda: whole, "", DEFLATED),
-        Case("bytes behind the deflated", lambda: deflated + bytes(64), "bytes-after-data-set", DEFLATED),
+        Case("bytes behind the deflated", lambda: deflated + b"\1" * 64, "bytes-after-data-set", DEFLATED),
         Case("length almost undefined", _ct(x00104000=Raw(header(0x00104000, "UT", 0xFFFFFFFE))), "truncated"),
         Case("text of undefined length", _ct(x00104000=Raw(header(0x00104000, "UT", UNDEFINED))), "undefined-length"),
         Case("sequence beyond the data set", lambda: encode(a_ct()) + lying, "truncated"),
@@ -339,14 +465,13 @@ def _lengths() -> list[Case]:
         Case("item at top level", lambda: item(b"") + whole, "bad-item"),
         Case("delimiter at top level", lambda: whole + ITEM_END, "bad-item"),
         Case("file meta in the data set", lambda: header(0x00020010, "UI", 4) + b"1.2\0" + whole, "bad-group"),
-        Case("command group in the data set", lambda: header(0, "UL", 4) + bytes(4) + whole, "bad-group"),
-        Case("a whole file with preamble", lambda: bytes(128) + b"DICM" + whole, "bad-group"),
+        Case("a whole file with preamble", lambda: bytes(128) + b"DICM" + whole, "bad-vr"),
         Case("vr of digits", _ct(x00090010=Raw(b"\x09\0\x10\x0012\x02\0ab")), "bad-vr"),
         Case("implicit bytes declared explicit", lambda: implicit, "bad-vr"),
         Case("explicit bytes declared implicit", lambda: whole, "truncated", IMPLICIT),
         Case("little endian declared big", lambda: whole, "truncated", BIG),
         Case("text", lambda: b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "bad-vr"),
-        Case("zeros", lambda: bytes(4096), "bad-group"),
+        Case("zeros", lambda: bytes(4096), "missing-sop-class-uid"),
         Case("ones", lambda: b"\xff" * 4096, "bad-vr"),
     ]
     return [case for case in cases if case.name != "deflated is not deflated"]
@@ -397,7 +522,6 @@ def _pixels() -> list[Case]:
         Case("rows and columns lie", _ct(x00280010=rows, x00280011=columns), short),
         Case("two frames, one there", _ct(x00280008=frames[0]), short),
         Case("10^12 frames", _ct(x00280008=frames[1]), short),
-        Case("no frames", _ct(x00280008=frames[2]), bad),
         Case("minus one frame", _ct(x00280008=frames[3]), bad),
         Case("half a frame", _ct(x00280008=frames[4]), bad),
         Case("10^40 frames", _ct(x00280008=frames[5]), bad),
@@ -409,9 +533,9 @@ def _pixels() -> list[Case]:
         Case("pixel data empty", _ct(x7FE00010=_e(0x7FE00010, "OW", b"")), short),
         Case("pixel data missing", _ct(x7FE00010=None), "pixel-data-missing"),
         Case("pixel data and its description missing", _no_description, "pixel-data-missing"),
-        Case("described pixel data missing", _ct(x00080016=report, x7FE00010=None), "pixel-data-missing"),
+        Case("described pixel data missing", _ct(x00080016=report, x7FE00010=None), "pixel-data-missing", sop_class=SR),
         Case("pixel data length lies", _ct(x7FE00010=_e(0x7FE00010, "OW", bytes(128), 1 << 31)), "truncated"),
-        Case("pixel data twice", lambda: encode([*a_ct(), a_ct()[-1]]), "duplicate-element"),
+        Case("pixel data twice", lambda: encode([*a_ct(), _e(0x7FE00010, "OW", bytes(128))]), "duplicate-element"),
         Case("encapsulated in native", _ct(x7FE00010=encapsulated(b"\xff\xd8")), "pixel-data-encapsulated"),
         Case("native in jpeg", _ct(JPEG), "pixel-data-not-encapsulated", JPEG),
         Case("jpeg without delimiter", _ct(JPEG, x7FE00010=encapsulated(b"\xff\xd8", end=b"")), "truncated", JPEG),
@@ -443,4 +567,12 @@ def _garbage_fragment() -> Raw:
     return Raw(header(0x7FE00010, "OB", UNDEFINED) + item(b"") + b"\xff" * 64)
 
 
-CORPUS: tuple[Case, ...] = (*_sound(), *_identity(), *_lengths(), *_resources(), *_pixels())
+CORPUS: tuple[Case, ...] = (
+    *_sound(),
+    *_harmless(),
+    *_ambiguous(),
+    *_identity(),
+    *_lengths(),
+    *_resources(),
+    *_pixels(),
+)

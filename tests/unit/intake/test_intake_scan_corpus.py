@@ -26,8 +26,8 @@ from tests.unit.intake.corpus import (
     encode,
 )
 from worker.domain.study import IndexedHeader
-from worker.intake.refusal import ScanError
 from worker.intake.scan import Announced, scan_data_set, scan_file
+from worker.structure.faults import ScanError
 
 
 def scan(data: bytes, syntax: str = EXPLICIT, announced: Announced | None = None) -> IndexedHeader:
@@ -121,7 +121,6 @@ _KNOWN_REFUSALS = {
     "chrJapMulti.dcm": "pixel-data-missing",
     "chrJapMultiExplicitIR6.dcm": "pixel-data-missing",
     "chrKoreanMulti.dcm": "pixel-data-missing",
-    "winter.dcm": "duplicate-element",
 }
 
 

@@ -26,11 +26,11 @@ from tests.unit.intake.corpus import Raw as RawPart
 from worker.domain.study import IndexedHeader
 from worker.intake.charset import decode_text
 from worker.intake.command import parse_command
-from worker.intake.limits import ScanLimits
 from worker.intake.negotiation import ProtocolError, RejectError, parse_request
-from worker.intake.refusal import ScanError
 from worker.intake.scan import scan_data_set
 from worker.intake.syntaxes import TRANSFER_SYNTAXES
+from worker.structure.faults import ScanError
+from worker.structure.limits import ScanLimits
 
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
 LIMITS = ScanLimits(inflated_free_bytes=1 << 20)

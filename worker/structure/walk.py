@@ -2,6 +2,9 @@
 
 Every length is checked against what is left of its parent, at every level; depth, elements and fragments are counted.
 Values are skipped, except the few top-level ones that the caller wants. Pixel data is never read.
+
+What writers are known to get wrong, and what can be read in one way only, is let pass: a value representation that is
+none, text where the dictionary has a sequence, an element that stands twice with one value, zeros behind the end.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
 
-from worker.intake.limits import ScanLimits
-from worker.intake.refusal import ScanError
-from worker.intake.windows import Window
+from worker.structure.faults import ScanError
+from worker.structure.limits import ScanLimits
+from worker.structure.repeats import refuse_ambiguous_repeats
+from worker.structure.windows import Window
 
 PIXEL_DATA: Final = 0x7FE00010
 _ITEM: Final = 0xFFFEE000
@@ -23,6 +27,9 @@ _SEQUENCE_END: Final = 0xFFFEE0DD
 _UNDEFINED: Final = 0xFFFFFFFF
 _SHORT_VR: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG_VR: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_NO_VR: Final = frozenset({b"  ", b"\0\0", b"??"})
+"""What stands in place of a value representation in the files of writers that do not know it."""
+_LOOK_AHEAD_BYTES: Final = 1 << 20
 _SEQUENCES: Final = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 
 
@@ -57,12 +64,15 @@ class Walk:
 
     Attributes
     ----------
-    values:
-        Raw value by tag.
+    values, vrs:
+        Raw value by tag, and the value representation that it is declared to have (empty in implicit VR).
     lengths:
         Value length in bytes by tag, of native top-level pixel data.
     fragments:
         How many fragments the top-level pixel data has (without the Basic Offset Table), or None if it is native.
+    repairs:
+        Where a value representation stands that is none, and which one of the same form says what was meant: a reader
+        that is given these two bytes instead finds the same elements.
     """
 
     def __init__(
@@ -76,6 +86,8 @@ class Walk:
         limits: ScanLimits,
     ) -> None:
         self.values: dict[int, bytes] = {}
+        self.vrs: dict[int, bytes] = {}
+        self.repairs: dict[int, bytes] = {}
         self.lengths: dict[int, int] = {}
         self.fragments: int | None = None
         self._window = window
@@ -85,7 +97,8 @@ class Walk:
         self._elements = 0
         self._fragments = 0
         self._depth = 0
-        self._seen: set[int] = set()
+        self._tops: list[tuple[int, int, int]] = []
+        self._not_fill_before = 0
         order = ">" if big_endian else "<"
         self._tag_length = struct.Struct(order + "HHI")
         self._short = struct.Struct(order + "H")
@@ -105,6 +118,7 @@ class Walk:
                     position = self._run_of_elements(frame, position)
             except ScanError as error:
                 position = self._drop_guess(error)
+        refuse_ambiguous_repeats(self._window, self._tops, position)
 
     def _drop_guess(self, error: ScanError) -> int:
         """Return to the element that was only guessed to be a sequence, and skip it as opaque bytes."""
@@ -147,13 +161,25 @@ class Walk:
         stack = self._stack
         top = len(stack) == 1
         while stack and stack[-1] is frame:
-            if position >= frame.limit or (top and self._window.ended(position)):
+            if position >= frame.limit or (top and (self._window.ended(position) or self._is_fill(position))):
                 if frame.delimited:
                     raise ScanError("An item is not delimited.", code="truncated")
                 stack.pop()
                 return position
             position = self._element(frame, position, top=top)
         return position
+
+    def _is_fill(self, position: int) -> bool:
+        """Tell whether zeros to the end follow: fillers of a block, not elements."""
+        index = position - self._window.base
+        if not 0 <= index <= len(self._window.data) - 8:
+            self._window.look(position, 8)
+            index = position - self._window.base
+        if position < self._not_fill_before or self._window.data[index : index + 8].strip(b"\0"):
+            return False
+        past = self._window.past_zeros(position)
+        self._not_fill_before = past or 0
+        return past is None
 
     def _element(self, frame: _Frame, position: int, *, top: bool) -> int:
         """Take one element: skip its value, or enter it, or leave the item; return where to go on."""
@@ -164,14 +190,14 @@ class Walk:
         tag = (group << 16) | number
         if group == 0xFFFE:
             return self._end_of_item(frame, tag, length, position)
-        if group < 0x0008:
-            raise ScanError("A command, file meta or directory element stands in the data set.", code="bad-group")
+        if group == 0x0002:  # readers take it for the file's own, which says how everything else is encoded
+            raise ScanError("File meta information stands in the data set.", code="bad-group")
         self._count()
         vr, value_at = b"", position + 8
         if not frame.implicit:
-            vr, length, value_at = self._explicit(position, limit)
+            vr, length, value_at = self._explicit(frame, tag, position)
         if top:
-            self._note_top(tag, length, value_at)
+            self._note_top(tag, length, position, value_at)
         if length == _UNDEFINED:
             return self._undefined(frame, tag, vr, value_at)
         if length > limit - value_at:
@@ -179,28 +205,73 @@ class Walk:
         if self._is_sequence(frame, tag, vr, value_at, length):
             return value_at
         if top and tag in self._wanted:
-            self._keep(tag, value_at, length)
+            self._keep(tag, vr, value_at, length)
         return value_at + length
 
-    def _explicit(self, position: int, limit: int) -> tuple[bytes, int, int]:
-        """VR, length and place of the value (PS3.5 7.1.2). A VR that is not known has the long form (PS3.5 6.2)."""
+    def _explicit(self, frame: _Frame, tag: int, position: int) -> tuple[bytes, int, int]:
+        """VR, length and place of the value (PS3.5 7.1.2)."""
         data = self._window.data
         index = position - self._window.base
         vr = data[index + 4 : index + 6]
         if vr in _SHORT_VR:
             return vr, int(self._short.unpack_from(data, index + 6)[0]), position + 8
-        if not (vr.isalpha() and vr.isupper()):
-            raise ScanError("A value representation is not one.", code="bad-vr")
-        if limit - position < 12:
+        if vr not in _LONG_VR:
+            return self._unknown(frame, tag, vr, position)
+        if frame.limit - position < 12:
             raise ScanError("An element does not fit into its parent.", code="truncated")
         index = self._look(position, 12)
         return vr, int(self._long.unpack_from(self._window.data, index + 8)[0]), position + 12
 
-    def _note_top(self, tag: int, length: int, value_at: int) -> None:
-        """Two elements with one tag say two things: readers differ on which counts."""
-        if tag in self._seen:
-            raise ScanError("An element stands in the data set twice.", code="duplicate-element")
-        self._seen.add(tag)
+    def _unknown(self, frame: _Frame, tag: int, vr: bytes, position: int) -> tuple[bytes, int, int]:
+        """Find out which form an element with an unknown VR has: a later edition's has the long one (PS3.5 6.2).
+
+        Writers that know no better put spaces, NUL or question marks there, or two letters, before a length of 16 bits.
+        Which of the two it is shows in what follows the value.
+        """
+        is_later_edition = vr.isalpha() and vr.isupper()
+        if not is_later_edition and vr not in _NO_VR:
+            raise ScanError("A value representation is not one.", code="bad-vr")
+        available = min(12, frame.limit - position)
+        index = self._look(position, 8)
+        short = int(self._short.unpack_from(self._window.data, index + 6)[0])
+        forms = [(b"UN" if is_later_edition else b"", short, position + 8)]
+        if not short and available == 12 and self._has(position, 12):
+            index = position - self._window.base
+            forms.append((b"UN", int(self._long.unpack_from(self._window.data, index + 8)[0]), position + 12))
+        likely = [form for form in forms if self._fits(frame, tag, position, form[2] + form[1])]
+        if not likely or (len(likely) > 1 and tag in self._wanted):
+            raise ScanError("A value representation is not one.", code="bad-vr")
+        self._look(position, 8)
+        _, length, value_at = likely[-1] if is_later_edition else likely[0]
+        is_long = value_at == position + 12
+        self.repairs[position + 4] = b"UN" if is_long else _short_vr_of(tag)
+        return vr, length, value_at
+
+    def _has(self, position: int, count: int) -> bool:
+        """Tell whether ``count`` bytes follow ``position``, and have them in the window."""
+        self._window.look(position, count)
+        return position - self._window.base + count <= len(self._window.data)
+
+    def _fits(self, frame: _Frame, tag: int, position: int, end: int) -> bool:
+        """Tell whether a value may end there: with its parent, or before something that can be the next element."""
+        if end > frame.limit or end - position > _LOOK_AHEAD_BYTES:
+            return False
+        span = end - position
+        self._window.look(position, span + 8)
+        start = position - self._window.base
+        following = self._window.data[start + span : start + span + 8]
+        if end == frame.limit or (len(self._stack) == 1 and not following.strip(b"\0")):
+            return len(self._window.data) >= start + span
+        if len(following) < 8:
+            return False
+        group, number, _ = self._tag_length.unpack(following)
+        if group == 0xFFFE:
+            return frame.delimited
+        vr = following[4:6]
+        return (group << 16 | number) > tag and (vr in _SHORT_VR or vr in _LONG_VR or vr in _NO_VR or vr.isupper())
+
+    def _note_top(self, tag: int, length: int, position: int, value_at: int) -> None:
+        self._tops.append((tag, position, value_at))
         if tag in _PIXEL_TAGS and length != _UNDEFINED:
             self.lengths[tag] = length
             if self._encapsulated and tag == PIXEL_DATA and length:
@@ -210,10 +281,11 @@ class Walk:
             if value_at + length > self._window.end:
                 raise ScanError("The pixel data is cut off.", code="truncated")
 
-    def _keep(self, tag: int, value_at: int, length: int) -> None:
+    def _keep(self, tag: int, vr: bytes, value_at: int, length: int) -> None:
         if length > self._limits.text_bytes:
             raise ScanError("An identifying value is longer than the limit.", code="value-too-long")
         index = self._look(value_at, length) if length else 0
+        self.vrs[tag] = vr
         self.values[tag] = bytes(self._window.data[index : index + length]) if length else b""
 
     def _end_of_item(self, frame: _Frame, tag: int, length: int, position: int) -> int:
@@ -249,9 +321,9 @@ class Walk:
             if length < 8 or not (tag in _SEQUENCES or tag & 0x10000):
                 return False
             first = self._header(value_at)[:2]
+            if (first[0] << 16) | first[1] != _ITEM:
+                return False  # also where the dictionary has a sequence: old and private uses of a tag are text
             certain = frame.implicit and tag in _SEQUENCES
-            if not certain and (first[0] << 16) | first[1] != _ITEM:
-                return False
         else:
             return False
         if tag in self._wanted:
@@ -333,3 +405,9 @@ class Walk:
 
 
 _PIXEL_TAGS: Final = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+
+
+def _short_vr_of(tag: int) -> bytes:
+    """The dictionary's VR of a tag where it has the short form; text where it has none."""
+    vr = DicomDictionary[tag][0].encode()[:2] if tag in DicomDictionary else b""
+    return vr if vr in _SHORT_VR else b"LO"

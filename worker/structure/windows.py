@@ -6,12 +6,13 @@ import os
 import zlib
 from typing import Final, Protocol
 
-from worker.intake.limits import ScanLimits
-from worker.intake.refusal import ScanError
+from worker.structure.faults import ScanError
+from worker.structure.limits import ScanLimits
 
 UNKNOWN_END: Final = 1 << 62
 """End of a data set whose length is only known once it is inflated."""
 _CHUNK: Final = 16384
+_BLOCK: Final = 1 << 20
 _TAIL: Final = 9
 """What may follow a deflate stream: a NUL to make the length even (PS3.5 A.5), and the eight bytes of a gzip trailer
 that some writers leave there."""
@@ -29,6 +30,12 @@ class Window(Protocol):
 
     def ended(self, position: int) -> bool:
         """Tell whether the data set ends at ``position``; ScanError when it ended before."""
+
+    def past_zeros(self, position: int) -> int | None:
+        """Return where the zeros that begin at ``position`` end; None when the data set ends with them."""
+
+    def again(self) -> Window:
+        """Return a view of the same data set that stands at its beginning."""
 
 
 class FileWindow:
@@ -57,14 +64,30 @@ class FileWindow:
         """Compare with the length of the file."""
         return position >= self.end
 
+    def past_zeros(self, position: int) -> int | None:
+        """Read on as long as there are zeros."""
+        while position < self.end:
+            piece = os.pread(self._descriptor, min(_BLOCK, self.end - position), self._offset + position)
+            zeros = len(piece) - len(piece.lstrip(b"\0"))
+            position += zeros
+            if not piece or zeros < len(piece):
+                return position
+        return None
+
+    def again(self) -> Window:
+        """Return another view of the file."""
+        return FileWindow(self._descriptor, offset=self._offset, length_bytes=self.end)
+
 
 class InflatingWindow:
     """Inflates as far as it is asked to, keeps one piece, and counts: a bomb is refused while it is small."""
 
     def __init__(self, descriptor: int, *, offset: int, length_bytes: int, limits: ScanLimits) -> None:
         self._descriptor = descriptor
+        self._offset = offset
         self._read_at = offset
         self._stop = offset + length_bytes
+        self._limits = limits
         self._limit = min(limits.inflated_bytes, max(limits.inflated_free_bytes, limits.inflated_ratio * length_bytes))
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._input = b""
@@ -90,10 +113,28 @@ class InflatingWindow:
             return False
         if reached < position or not self._inflater.eof:
             raise ScanError("The deflated data set ends early.", code="truncated")
-        padding = len(self._inflater.unused_data) + (self._stop - self._read_at)
-        if padding > _TAIL:
+        unused = self._inflater.unused_data
+        padding = len(unused) + (self._stop - self._read_at)
+        if padding > _TAIL and not (unused.count(0) == len(unused) and self._rest.past_zeros(0) is None):
             raise ScanError("Something follows the deflated data set.", code="bytes-after-data-set")
         return True
+
+    def past_zeros(self, position: int) -> int | None:
+        """Inflate at most a block: who fills up more than that has made something else."""
+        self.look(position, _BLOCK)
+        ahead = self.data[position - self.base :]
+        past = position + len(ahead) - len(ahead.lstrip(b"\0"))
+        whole = len(ahead) < _BLOCK and past == position + len(ahead) and self.ended(past)
+        return None if whole else past
+
+    def again(self) -> Window:
+        """Begin to inflate anew."""
+        length = self._stop - self._offset
+        return InflatingWindow(self._descriptor, offset=self._offset, length_bytes=length, limits=self._limits)
+
+    @property
+    def _rest(self) -> FileWindow:
+        return FileWindow(self._descriptor, offset=self._read_at, length_bytes=self._stop - self._read_at)
 
     def _drop_before(self, position: int) -> None:
         gone = min(position - self.base, len(self.data))
