@@ -70,6 +70,11 @@ TELLS_APART: Final = ("StackID", *INCOMPARABLE, *ADMINISTRATIVE, *TIMES, *OTHER_
 ALMOST: Final = 0.01
 """Physical quantities that differ by no more than this part are one setting."""
 
+_OF_EXPORT: Final = frozenset(
+    {"ContentTime", "SeriesNumber", "SeriesDescription", "SeriesTime", "ProtocolName", "DerivationDescription"}
+)
+"""What may change when an image is exported once more."""
+
 _DIRECTION: Final = "DiffusionGradientOrientation"
 
 _ALMOST_EQUAL: Final = frozenset(
@@ -158,14 +163,28 @@ def settings_of(keyword: str, values: Sequence[tuple[str, ...]]) -> list[int]:
     return numbers
 
 
+def are_alike(one: Marks, other: Marks) -> bool:
+    """Whether two images may be one that was sent twice: they differ in nothing but what an export writes."""
+    for keyword in TELLS_APART:
+        if keyword in _OF_EXPORT:
+            continue
+        first = 1 if keyword in TYPES else 0
+        a, b = settings_of(keyword, [one.get(keyword, ())[first:], other.get(keyword, ())[first:]])
+        if a != b:
+            return False
+    return True
+
+
 def _comparable(keyword: str, values: tuple[str, ...]) -> tuple[str, ...] | tuple[float, ...]:
     if keyword not in TIMES and keyword != "SeriesDescription":
         try:
             return tuple(float(value) for value in values)
         except ValueError:
             pass
-    words = tuple(value.strip().casefold() for value in values)
-    return words if any(words) else ()
+    words = [value.strip().casefold() for value in values]
+    while words and not words[-1]:
+        words.pop()
+    return tuple(sorted(words) if keyword == "CorrectedImage" else words)
 
 
 def _alike(keyword: str, one: Sequence[str | float], other: Sequence[str | float]) -> bool:

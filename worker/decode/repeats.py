@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.decode.geometry import SAME_POSITION_MM, Axes, groups_of_position
-from worker.decode.marks import ADMINISTRATIVE, INCOMPARABLE, OTHER_TIMES, TIMES, settings_of
+from worker.decode.marks import ADMINISTRATIVE, INCOMPARABLE, OTHER_TIMES, TIMES, are_alike, settings_of
 from worker.decode.outcomes import VolumeError
 from worker.decode.planes import Plane
 
@@ -41,7 +41,12 @@ def one_per_position(
     if repeated:
         _require_same_place(repeated, planes, positions, series)
         different = [
-            group for group in repeated if not all(same_pixels(planes[group[0]], planes[other]) for other in group[1:])
+            group
+            for group in repeated
+            if not all(
+                are_alike(planes[group[0]].marks, planes[other].marks) and same_pixels(planes[group[0]], planes[other])
+                for other in group[1:]
+            )
         ]
         if different:
             raise _several_images(different, planes, positions, axes, series)

@@ -157,6 +157,8 @@ GOOD: list[tuple[str, Callable[[int], Attributes]]] = [
     ("CT", lambda k: {"ImageType": [["ORIGINAL", "DERIVED"][k // 4], "PRIMARY", "AXIAL"]}),
     ("CT", lambda k: {"ContrastBolusAgent": "IOMERON", "ContrastBolusVolume": 90}),
     ("CT", lambda k: {"TemporalPositionIdentifier": k + 1}),
+    ("CT", lambda k: {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", *["", ""][: k % 2]]}),
+    ("PT", lambda k: {"CorrectedImage": [["DECY", "ATTN"], ["ATTN", "DECY"]][k % 2]}),
     ("CT", lambda k: {"ConvolutionKernel": None if k == 0 else "STD"}),
     ("MR", lambda k: {"AcquisitionNumber": k % 2 + 1, "AcquisitionTime": f"1015{30 * (k % 2) + k:02d}"}),
     ("MR", lambda k: {"TriggerTime": [12.0, 430.0][k % 2], "RepetitionTime": [910.0, 955.0][k % 2]}),
@@ -239,6 +241,37 @@ def test_images_at_one_place_are_named_by_what_differs(
         return {**place, **{keyword: value[k % 2] for keyword, value in values.items()}}
 
     assert f"differ in {named}" in refused(a_series(tmp_path, plane, modality=modality))
+
+
+@pytest.mark.parametrize(("modality", "values", "named"), SAME_PLACE, ids=lambda one: str(one)[:30])
+def test_equal_pixels_of_another_kind_are_no_repeat(
+    tmp_path: Path, modality: str, values: Mapping[str, Sequence[Value]], named: str
+) -> None:
+    """The same pixels twice: a phantom, or slices beyond the body."""
+    paths = []
+    for k in range(PLANES):
+        attributes = {keyword: value[k % 2] for keyword, value in values.items()}
+        ds = MODALITIES[modality](position=(0, 0, 2.5 * (k // 2)), instance=k, attributes=attributes)
+        ds.Modality = modality
+        paths.append(write(ds, tmp_path / f"{k}.dcm"))
+    assert f"differ in {named}" in refused(paths)
+
+
+def test_what_an_export_changes_makes_a_repeat_no_other_image(tmp_path: Path) -> None:
+    def plane(k: int) -> Attributes:
+        return {
+            "ContentTime": f"1015{k:02d}",
+            "ProtocolName": str(k),
+            "ImageType": [["ORIGINAL", "DERIVED"][k % 2], "A"],
+        }
+
+    paths = []
+    for k in range(PLANES):
+        ds = a_ct_slice(hu=HU[k // 2], position=(0, 0, 2.5 * (k // 2)), instance=k, attributes=plane(k))
+        paths.append(write(ds, tmp_path / f"{k}.dcm"))
+    volume = volume_of(paths)
+    assert len(volume.slices) == PLANES // 2
+    assert "4 planes repeat others" in volume.notes[0]
 
 
 def an_energy(k_ev: float) -> Dataset:
