@@ -202,6 +202,11 @@ class SendOutcome:
     detail: str
     not_taken: bool = False
 
+    @property
+    def answered(self) -> bool:
+        """False when the destination gave no answer, so that the object is in doubt; every refusal is an answer."""
+        return self.status is not None or not self.transient
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryClaim:

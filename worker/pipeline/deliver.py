@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.errors import LeaseLostError, OverreadError, TransientError
@@ -12,7 +11,6 @@ from worker.domain.profile import BUILT_IN, Profile, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
 from worker.pipeline.attempt import Backoff, Heartbeat
-from worker.pipeline.breaker import Breakers
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
@@ -22,78 +20,82 @@ DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
 """A PACS that is down for days costs time, not results: nothing expires, the pause grows to half an hour."""
 
 
+def left_to_the_sweeper(destination: str) -> None:
+    """For a delivery whose end rings for nothing."""
+    del destination
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverResults:
     """The use-case behind a delivery.
 
     ``profiles`` are those of the destinations, by name; ``further_profiles`` are all that a destination could have.
+    ``ring_next`` is told the destination whenever a delivery has ended, and so has made place for another.
     """
 
     outbox: Outbox
     sender: Sender
     destinations: Mapping[str, Destination]
     backoff: Backoff = field(default=DELIVERY_BACKOFF)
-    breakers: Breakers = field(default_factory=Breakers)
     heartbeat_s: float = 15.0
     deadline_s: float = 3600.0
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     further_profiles: Sequence[Profile] = BUILT_IN
+    ring_next: Callable[[str], None] = left_to_the_sweeper
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
         """Claim the delivery and send; None when there was nothing to claim or the lease was lost."""
         claim = self.outbox.claim(delivery_id, worker=worker)
         if claim is None:
             return None
-        away_s = self.breakers.wait_s(claim.delivery.destination)
-        if away_s > 0:
-            return self._put_back(claim, away_s)
+        try:
+            return self._carry_out(claim)
+        finally:
+            self.ring_next(claim.delivery.destination)
+
+    def _carry_out(self, claim: DeliveryClaim) -> DeliveryState | None:
+        ids = {"delivery_id": claim.delivery.delivery_id}
         try:
             # A PACS may take its time with one object: the heartbeat tells that from a worker that is dead.
             with Heartbeat(self.outbox, claim, every_s=self.heartbeat_s, deadline_s=self.deadline_s):
-                state, reason, retry_in_s = self._send(claim)
-            self.outbox.settle(claim, state, reason=reason, retry_in_s=retry_in_s)
+                end = self._send(claim)
+            self.outbox.settle(
+                claim, end.state, reason=end.reason, retry_in_s=end.retry_in_s, unanswered=end.unanswered
+            )
         except LeaseLostError:
-            log.warning("delivery-superseded", extra={"delivery_id": delivery_id})
+            log.warning("delivery-superseded", extra=ids)
             return None
-        log.info("delivery-attempted", extra={"delivery_id": delivery_id, "state": state.value, "reason": reason})
-        return state
+        log.info("delivery-attempted", extra={**ids, "state": end.state.value, "reason": end.reason})
+        return end.state
 
-    def _put_back(self, claim: DeliveryClaim, away_s: float) -> DeliveryState | None:
-        """Wait with the others. Not an attempt: else the pauses would go on growing when the PACS is back."""
-        name = claim.delivery.destination
-        reason = f"circuit-open: {name} could not be reached a moment ago; one delivery at a time tries it."
-        again_in_s = random.uniform(away_s, 1.25 * away_s)  # noqa: S311 - jitter
-        try:
-            self.outbox.put_back(claim, reason=reason, again_in_s=again_in_s)
-        except LeaseLostError:
-            return None
-        return DeliveryState.PENDING
-
-    def _send(self, claim: DeliveryClaim) -> tuple[DeliveryState, str, float | None]:
+    def _send(self, claim: DeliveryClaim) -> _End:
         name = claim.delivery.destination
         destination = self.destinations.get(name)
         if destination is None:
-            return DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.", None
-        waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
-        left: list[ResultObject] = []
+            return _End(DeliveryState.PARKED, f"unknown-destination: no destination {name!r} is configured.")
         try:
-            for outcome in self.sender.send(destination, waiting):
-                self.breakers.answered(name)
-                self.outbox.note(claim, outcome)
-                if outcome.not_taken:
-                    left += [one for one in waiting if one.sop_instance_uid == outcome.sop_instance_uid]
-                elif not outcome.stored:
-                    return self._refused(claim, outcome)
-        except TransientError as error:
-            self.breakers.failed(name)
-            return DeliveryState.PENDING, f"{error.code}: {error}", self.backoff.delay_s(claim.failures + 1)
+            return self._transfer(claim, destination)
+        except _AwayError as away:
+            return self._again(claim, away.reason, unanswered=True)
+        except TransientError as error:  # of our own side: the database
+            return self._again(claim, f"{error.code}: {error}")
         except LeaseLostError:
             raise
         except OverreadError as error:
-            return DeliveryState.PARKED, f"{error.code}: {error}", None
+            return _End(DeliveryState.PARKED, f"{error.code}: {error}")
+
+    def _transfer(self, claim: DeliveryClaim, destination: Destination) -> _End:
+        waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
+        left: list[ResultObject] = []
+        for outcome in _heard(self.sender.send(destination, waiting)):
+            self.outbox.note(claim, outcome)
+            if outcome.not_taken:
+                left += [one for one in waiting if one.sop_instance_uid == outcome.sop_instance_uid]
+            elif not outcome.stored:
+                return self._refused(claim, outcome)
         if left:
-            return DeliveryState.PARKED, self._not_taken(claim, left), None
-        return DeliveryState.SENT, f"{len(claim.delivery.items)} object(s) stored at {name}", None
+            return _End(DeliveryState.PARKED, self._not_taken(claim, left))
+        return _End(DeliveryState.SENT, f"{len(claim.delivery.items)} object(s) stored at {destination.name}")
 
     def _not_taken(self, claim: DeliveryClaim, left: Sequence[ResultObject]) -> str:
         """Which kinds of objects the destination does not take, and what would fit it."""
@@ -111,7 +113,37 @@ class DeliverResults:
             "destination's profile and `overread rerun`."
         )
 
-    def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> tuple[DeliveryState, str, float | None]:
+    def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> _End:
         if outcome.transient:
-            return DeliveryState.PENDING, outcome.detail, self.backoff.delay_s(claim.failures + 1)
-        return DeliveryState.PARKED, outcome.detail, None
+            return self._again(claim, outcome.detail, unanswered=not outcome.answered)
+        return _End(DeliveryState.PARKED, outcome.detail)
+
+    def _again(self, claim: DeliveryClaim, reason: str, *, unanswered: bool = False) -> _End:
+        pause_s = self.backoff.delay_s(claim.failures + 1)
+        return _End(DeliveryState.PENDING, reason, retry_in_s=pause_s, unanswered=unanswered)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How an attempt ended, as ``Outbox.settle`` wants it."""
+
+    state: DeliveryState
+    reason: str
+    retry_in_s: float | None = None
+    unanswered: bool = False
+
+
+class _AwayError(Exception):
+    """The destination could not be reached."""
+
+    def __init__(self, error: TransientError) -> None:
+        self.reason = f"{error.code}: {error}"
+        super().__init__(self.reason)
+
+
+def _heard(outcomes: Iterator[SendOutcome]) -> Iterator[SendOutcome]:
+    """Tell a destination that is away from a ledger that is, which raises in the loop over these."""
+    try:
+        yield from outcomes
+    except TransientError as error:
+        raise _AwayError(error) from error

@@ -145,7 +145,7 @@ class Outbox(Protocol):
     """Deliveries: leased like jobs."""
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
-        """Take a due delivery; None when there is nothing to take."""
+        """Take a due delivery; None when there is nothing to take, or its destination has no place for it now."""
 
     def extend(self, claim: DeliveryClaim) -> None:
         """Heartbeat. Raises LeaseLostError when another attempt holds the delivery."""
@@ -154,9 +154,18 @@ class Outbox(Protocol):
         """Record one object's DIMSE status at once (what was stored is not sent again), and extend the lease."""
 
     def settle(
-        self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, retry_in_s: float | None = None
+        self,
+        claim: DeliveryClaim,
+        state: DeliveryState,
+        *,
+        reason: str,
+        retry_in_s: float | None = None,
+        unanswered: bool = False,
     ) -> None:
-        """End the attempt; the job follows (DELIVERING, DELIVERED, FAILED) in the same transaction."""
+        """End the attempt; the job follows (DELIVERING, DELIVERED, FAILED) in the same transaction.
+
+        ``unanswered`` counts for the destination's circuit: while that is open, nothing is claimed for it.
+        """
 
     def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
         """Not tried, or broken off in good order: due again later, and no failure. LeaseLostError as above."""
@@ -179,6 +188,9 @@ class Sweepable(Protocol):
 
     def take_back_from(self, worker: str) -> int:
         """What a worker held that is known to be dead: due again at once, or quarantined. Returns how many."""
+
+    def due_to(self, destination: str) -> tuple[Due, ...]:
+        """The same for deliveries to one destination, where one has just ended."""
 
     def unring(self, due: Sequence[Due]) -> None:
         """Forget that these were rung: the broker was away, and they are due again at once."""

@@ -111,6 +111,22 @@ class Sweeper:
         return most_patient(own) if own else self.timing
 
 
+@dataclass(frozen=True, slots=True)
+class RingNext:
+    """When a delivery has ended, its place is free: ring for the next to the same destination without a sweep."""
+
+    ledger: Sweepable
+    doorbell: Doorbell
+
+    def __call__(self, destination: str) -> None:
+        """Ring. What cannot be rung now is left to the sweeper."""
+        try:
+            for due in self.ledger.due_to(destination):
+                self.doorbell.ring(due)
+        except TransientError as error:
+            log.info("next-not-rung", extra={"destination": destination, "code": error.code})
+
+
 def _possible(rule: Rule, modalities: Sequence[str]) -> bool:
     """Any of the inputs may be among them: the others may still be on their way."""
     wanted = (rule.conditions, *(one.conditions for one in rule.further))

@@ -126,6 +126,12 @@ class Work(Section):
     """Workers and leases."""
 
     concurrency: int = Field(1, ge=1, le=256, description="Jobs at the same time in one `overread work`.")
+    delivery_slots: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Deliveries at the same time to one destination; `deliver` has as many children for each.",
+    )
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts after which a job is quarantined.")
     lease_s: float = Field(60.0, ge=2, description="Seconds without a heartbeat after which a job is taken back.")
     deadline_s: float = Field(3600.0, ge=1, description="Longest time of one attempt.")

@@ -18,11 +18,14 @@ from worker.store.transitions import find, held, lease_lost, move
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long leases last without a sign of life, and how many attempts a job has."""
+    """How long leases last without a sign of life, how many attempts a job has, and how many deliveries are sent at
+    the same time to one destination.
+    """  # noqa: D205
 
     lease_s: float = 60.0
     max_attempts: int = 3
     delivery_lease_s: float = 60.0
+    delivery_slots: int = 2
 
 
 class LedgerJobs:

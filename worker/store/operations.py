@@ -9,6 +9,7 @@ from worker.domain.job import UNFINISHED, JobId, JobState, may_follow
 from worker.domain.result import DeliveryState
 from worker.domain.study import StudyInstanceUID
 from worker.store.arrivals import latest_route, next_revision
+from worker.store.circuits import closed
 from worker.store.database import Database
 from worker.store.jobs import Limits, due_in, end_attempt
 from worker.store.outbox import end_dead_delivery, find_delivery, step
@@ -58,6 +59,7 @@ class Operations:
                 select(deliveries).where(deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.PARKED)
             ).all()
             if row.state is JobState.FAILED and parked:
+                closed(connection, (one.destination for one in parked))
                 for one in parked:
                     changes = {"died": 0, **due_in(0.0, now)}
                     step(connection, one, DeliveryState.PENDING, reason=reason, now=now, changes=changes)

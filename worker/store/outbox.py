@@ -18,6 +18,7 @@ from worker.domain.result import (
     DeliveryState,
     SendOutcome,
 )
+from worker.store.circuits import closed, failed, free_places
 from worker.store.database import Database
 from worker.store.faults import reach
 from worker.store.jobs import Limits, due_in
@@ -73,7 +74,11 @@ class LedgerOutbox:
         self._committing = committing
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
-        """Take a due delivery, counting the attempt first; None when there is nothing to take."""
+        """Take a due delivery, counting the attempt first; None when there is nothing to take.
+
+        Nor is there while the destination's circuit is open, or as many as may are being sent there. Then the ring is
+        forgotten, so that the delivery is rung for again as soon as there is a place.
+        """
         with self._database.write() as connection:
             now = self._database.now(connection)
             row = find_delivery(connection, delivery_id)
@@ -82,6 +87,12 @@ class LedgerOutbox:
             if not is_due(not_before=row.not_before, scheduled_at=row.scheduled_at, now=now) or waits_for_earlier(
                 connection, row
             ):
+                return None
+            if not free_places(connection, row.destination, slots=self._limits.delivery_slots, now=now):
+                forgotten = {"rung_at": None, "ring_at": now}
+                connection.execute(
+                    update(deliveries).where(deliveries.c.delivery_id == delivery_id).values(**forgotten)
+                )
                 return None
             job = find(connection, row.job_id)
             if job is None or job.state not in _MAY_DELIVER:
@@ -110,6 +121,8 @@ class LedgerOutbox:
     def note(self, claim: DeliveryClaim, outcome: SendOutcome) -> None:
         """Record one object's answer at once, so that what was stored is not sent again; extends the lease.
 
+        An answer, whatever it says, closes the destination's circuit.
+
         Raises LeaseLostError when another attempt holds the delivery.
         """
         with self._database.write() as connection:
@@ -123,18 +136,28 @@ class LedgerOutbox:
                 .where(delivery_items.c.delivery_id == claim.delivery.delivery_id, same)
                 .values(status=outcome.status, stored=outcome.stored, detail=outcome.detail, at=now)
             )
+            if outcome.answered:
+                closed(connection, [claim.delivery.destination])
         reach("deliver.noted")
 
     def settle(
-        self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, retry_in_s: float | None = None
+        self,
+        claim: DeliveryClaim,
+        state: DeliveryState,
+        *,
+        reason: str,
+        retry_in_s: float | None = None,
+        unanswered: bool = False,
     ) -> None:
         """End it: SENT, PARKED, or PENDING again after ``retry_in_s``. The job follows in the same transaction.
+
+        ``unanswered``: the destination could not be reached, or gave no answer; it counts for its circuit.
 
         Raises LeaseLostError when another attempt holds the delivery.
         """
         failures = claim.failures + 1 if state is DeliveryState.PENDING else 0
         changes = {"died": 0, "failures": failures}
-        self._end(claim, state, reason=reason, retry_in_s=retry_in_s or 0.0, changes=changes)
+        self._end(claim, state, reason=reason, retry_in_s=retry_in_s or 0.0, changes=changes, unanswered=unanswered)
 
     def put_back(self, claim: DeliveryClaim, *, reason: str, again_in_s: float) -> None:
         """It was not tried, or was broken off in good order: due again later, and no failure.
@@ -153,6 +176,7 @@ class LedgerOutbox:
         reason: str,
         retry_in_s: float,
         changes: Mapping[str, Any],
+        unanswered: bool = False,
     ) -> None:
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -163,6 +187,8 @@ class LedgerOutbox:
             due: Mapping[str, Any] = due_in(retry_in_s, now) if state is DeliveryState.PENDING else {}
             if not step(connection, row, state, reason=reason, now=now, changes={**due, **changes}):
                 raise lease_lost()
+            if unanswered:
+                failed(connection, row.destination, reason=reason, now=now)
             follow(connection, row.job_id, self._committing, now=now)
             reach("deliver.before-commit")
 

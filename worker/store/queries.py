@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from worker.domain.job import UNFINISHED, Job, JobId, JobState, StageTime, Transition
-from worker.domain.result import Check, Delivery, GateReport, ResultObject
+from worker.domain.result import Check, Delivery, DeliveryState, GateReport, ResultObject
 from worker.domain.routing import Decision
 from worker.domain.study import SeriesInstanceUID, SOPInstanceUID, StudyInstanceUID
+from worker.store.circuits import why_waiting
 from worker.store.database import Database
 from worker.store.operations import resolve
 from worker.store.outbox import delivery_of
@@ -143,7 +145,8 @@ class Queries:
             rows = connection.execute(
                 select(deliveries).where(deliveries.c.job_id == job_id).order_by(deliveries.c.destination)
             ).all()
-            return tuple(delivery_of(connection, row, self._spool) for row in rows)
+            now = self._database.now(connection)
+            return tuple(_explained(connection, delivery_of(connection, row, self._spool), now) for row in rows)
 
     def commitments(self, job_id: JobId) -> tuple[Commitment, ...]:
         """How often the destinations of a job were asked whether they keep its results, in order."""
@@ -244,6 +247,13 @@ class Queries:
     def _all(self, query: Select[Any]) -> Sequence[Row[Any]]:
         with self._database.read() as connection:
             return connection.execute(query).all()
+
+
+def _explained(connection: Connection, delivery: Delivery, now: datetime) -> Delivery:
+    """Say so when a delivery waits for nothing but its destination."""
+    if delivery.state is not DeliveryState.PENDING:
+        return delivery
+    return replace(delivery, reason=why_waiting(connection, delivery.destination, now) or delivery.reason)
 
 
 def _waiting() -> list[JobState]:

@@ -13,6 +13,7 @@ from worker.domain.job import JobId, JobKind, JobState
 from worker.domain.result import DeliveryId, DeliveryState
 from worker.domain.study import StudyInstanceUID
 from worker.store import arrivals as arriving
+from worker.store.circuits import free_places, waited_for
 from worker.store.database import Database
 from worker.store.jobs import Limits, end_attempt
 from worker.store.leases import Held, LeaseWatch
@@ -139,7 +140,8 @@ class LedgerSweep(Generic[A, D]):
     def due(self, *, limit: int) -> tuple[D, ...]:
         """Mark due jobs QUEUED, and name them and the due deliveries; what was rung and not claimed is named again.
 
-        The most urgent first; deliveries get up to half of the places, because they end what was begun.
+        The most urgent first; deliveries get up to half of the places, because they end what was begun. Of those to one
+        destination no more are named than may be sent there now: one that hangs fills no queue before the others.
         """
         with self._database.read() as connection:
             now = self._database.now(connection)
@@ -153,6 +155,13 @@ class LedgerSweep(Generic[A, D]):
             ringing = [self._ring_delivery(connection, row, now) for row in found_deliveries[:places]]
             ringing += [self._ring_job(connection, row, now) for row in found_jobs[: limit - len(ringing)]]
             return tuple(ringing)
+
+    def due_to(self, destination: str) -> tuple[D, ...]:
+        """The same for deliveries to one destination, where one has just ended."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            found = self._due_deliveries(connection, now, self._limits.delivery_slots, destination)
+            return tuple(self._ring_delivery(connection, row, now) for row in found)
 
     def unring(self, due: Sequence[Rung]) -> None:
         """Forget that these were rung: the broker was away. They are due again at once."""
@@ -261,20 +270,26 @@ class LedgerSweep(Generic[A, D]):
         found.sort(key=lambda row: (-row.priority, row.created_at, row.job_id))
         return found[:limit]
 
-    def _due_deliveries(self, connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
-        return list(
-            connection.execute(
-                select(deliveries)
-                .where(
-                    deliveries.c.state == DeliveryState.PENDING,
-                    _scheduled(deliveries, now),
-                    _to_be_rung(deliveries, now),
-                    ~earlier_is_open(),
+    def _due_deliveries(
+        self, connection: Connection, now: datetime, limit: int, destination: str | None = None
+    ) -> list[Row[Any]]:
+        found: list[Row[Any]] = []
+        for name in [destination] if destination is not None else waited_for(connection):
+            if free := free_places(connection, name, slots=self._limits.delivery_slots, now=now):
+                due = (
+                    select(deliveries)
+                    .where(
+                        deliveries.c.state == DeliveryState.PENDING,
+                        deliveries.c.destination == name,
+                        _scheduled(deliveries, now),
+                        _to_be_rung(deliveries, now),
+                        ~earlier_is_open(),
+                    )
+                    .order_by(deliveries.c.priority.desc(), deliveries.c.created_at, deliveries.c.delivery_id)
                 )
-                .order_by(deliveries.c.priority.desc(), deliveries.c.created_at, deliveries.c.delivery_id)
-                .limit(min(limit, self._window))
-            )
-        )
+                found.extend(connection.execute(due.limit(min(limit, free))))
+        found.sort(key=lambda row: (-row.priority, row.created_at, row.delivery_id))
+        return found[:limit]
 
     def _rung(self, waiting_since: datetime, now: datetime) -> Mapping[str, Any]:
         """Columns of what is rung now: if nobody claims it in so long a time, the broker may have forgotten it."""

@@ -363,9 +363,29 @@ deliveries = Table(
     Column("worker", Text),
     Column("lease_until", Instant),
     Column("heartbeat", Integer, nullable=False),
-    Index("ix_deliveries_state", "state"),
     Index("ix_deliveries_study_instance_uid_destination", "study_instance_uid", "destination"),
     UniqueConstraint("job_id", "destination"),
+)
+
+# What is due at a destination, in its order.
+Index(
+    "ix_deliveries_due",
+    deliveries.c.state,
+    deliveries.c.destination,
+    deliveries.c.priority.desc(),
+    deliveries.c.created_at,
+    deliveries.c.delivery_id,
+)
+
+circuits = Table(
+    "circuits",
+    METADATA,
+    Column("destination", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    # Nobody tries before; changed_at tells when that was decided, so that a clock set back freezes nothing.
+    Column("open_until", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 delivery_items = Table(

@@ -46,7 +46,12 @@ class Ledger:
     def limits(self) -> Limits:
         """Leases and attempts."""
         work = self.settings.work
-        return Limits(lease_s=work.lease_s, max_attempts=work.max_attempts, delivery_lease_s=work.lease_s)
+        return Limits(
+            lease_s=work.lease_s,
+            max_attempts=work.max_attempts,
+            delivery_lease_s=work.lease_s,
+            delivery_slots=work.delivery_slots,
+        )
 
     @cached_property
     def committing(self) -> frozenset[str]:

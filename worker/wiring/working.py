@@ -19,8 +19,11 @@ from worker.pipeline.analyse import AnalyseSeries, Illustrator
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
+from worker.pipeline.sweep import RingNext
 from worker.settings import Settings
 from worker.tasks import program
+from worker.tasks.app import make_app
+from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.lanes import Lane
 from worker.tasks.work import at_child_start, before_first_task, register
 from worker.wiring import brokers, offline, stores
@@ -100,6 +103,8 @@ class UseCases:
         settings = self._settings
         sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
         destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
+        options = brokers.options(settings)
+        doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
         return DeliverResults(
             self._ledger.outbox,
             sender,
@@ -107,6 +112,7 @@ class UseCases:
             heartbeat_s=self._heartbeat_s,
             profiles=settings.profile_of,
             further_profiles=[settings.profile(name) for name in settings.profile_names],
+            ring_next=RingNext(self._ledger.sweepable, doorbell),
         )
 
 
@@ -151,5 +157,16 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
         before_first_task(offer_to_be_killed_first)
     if Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
-    concurrency = settings.work.concurrency if Lane.ANALYSE in lanes else 2 if Lane.DELIVER in lanes else 1
-    program.run(app, lanes, concurrency=concurrency)
+    program.run(app, lanes, concurrency=children(settings, lanes))
+
+
+def children(settings: Settings, lanes: Sequence[Lane]) -> int:
+    """How many child processes a worker of these lanes has.
+
+    For deliveries, as many as may be sent at a time to all destinations together: however many of those hang, there is
+    a child for one that answers, and in a worker of several lanes as many as ever for the rest.
+    """
+    work = settings.work
+    deliveries = work.delivery_slots * max(1, len(settings.destinations)) if Lane.DELIVER in lanes else 0
+    others = work.concurrency if Lane.ANALYSE in lanes else int(Lane.ROUTE in lanes)
+    return deliveries + others

@@ -93,6 +93,10 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger: for a site that was never entered."""
         if self._kit is not None:
             self._kit.close()
         self.ledger.database.close()  # the cluster of the tests has few places

@@ -150,6 +150,7 @@ class FakeOutbox:
     settled: list[tuple[DeliveryState, str, float | None]] = field(default_factory=list)
     attempt: int = 0
     failures: int = 0
+    unanswered: list[bool] = field(default_factory=list)
     beats: int = 0
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
@@ -170,8 +171,15 @@ class FakeOutbox:
         self.delivery = replace(self.delivery, items=items)
 
     def settle(
-        self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, retry_in_s: float | None = None
+        self,
+        claim: DeliveryClaim,
+        state: DeliveryState,
+        *,
+        reason: str,
+        retry_in_s: float | None = None,
+        unanswered: bool = False,
     ) -> None:
+        self.unanswered.append(unanswered)
         self.failures = self.failures + 1 if state is DeliveryState.PENDING else 0
         self._end(state, reason, retry_in_s)
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
+from worker.domain.errors import TransientError
 from worker.domain.profile import OHIF, PLAIN, sop_classes
-from worker.domain.result import DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
+from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import Backoff
-from worker.pipeline.breaker import Breakers
 from worker.pipeline.deliver import DeliverResults
 
 PACS = Destination("PACS", "PACS", "127.0.0.1", 104)
@@ -79,50 +78,40 @@ def test_a_dead_pacs_costs_time_only() -> None:
     assert deliver(outbox, [0, 0])[0] is DeliveryState.SENT
 
 
-def test_an_open_circuit_asks_nobody_until_its_pause_is_over() -> None:
-    now = [0.0]
-    breakers = Breakers(failures=2, backoff=Backoff(first_s=10, factor=2, cap_s=100), clock=lambda: now[0])
+def test_only_silence_counts_for_the_circuit() -> None:
+    """Every refusal is an answer, and a database that is away is no fault of the destination."""
+
+    class Away(FakeOutbox):
+        def note(self, claim: DeliveryClaim, outcome: SendOutcome) -> None:
+            raise TransientError("The database is busy.", code="database-unavailable")
+
+    class Silent(FakePacs):
+        def send(self, destination: Destination, results: Sequence[ResultObject]) -> Iterator[SendOutcome]:
+            yield SendOutcome(
+                results[0].sop_instance_uid, None, stored=False, transient=True, detail="No valid answer."
+            )
+
+    for outbox, pacs, state, unanswered in (
+        (FakeOutbox(a_delivery()), FakePacs([None]), DeliveryState.PENDING, True),
+        (FakeOutbox(a_delivery()), Silent([]), DeliveryState.PENDING, True),
+        (FakeOutbox(a_delivery()), FakePacs([0xA700]), DeliveryState.PENDING, False),
+        (FakeOutbox(a_delivery()), FakePacs([0xC000]), DeliveryState.PARKED, False),
+        (FakeOutbox(a_delivery()), FakePacs([0x0122, 0x0122]), DeliveryState.PARKED, False),
+        (FakeOutbox(a_delivery()), FakePacs([0, 0]), DeliveryState.SENT, False),
+        (Away(a_delivery()), FakePacs([0, 0]), DeliveryState.PENDING, False),
+    ):
+        assert DeliverResults(outbox, pacs, {"PACS": PACS}).run(DeliveryId("delivery-1"), worker="w") is state
+        assert outbox.unanswered == [unanswered]
+
+
+@pytest.mark.parametrize("answers", [[0, 0], [0xA700], [0xC000], [None]])
+def test_each_end_makes_place_for_the_next(answers: list[int | None]) -> None:
+    told: list[str] = []
     outbox = FakeOutbox(a_delivery())
-    pacs = FakePacs([None, None, None, 0, 0])
-    use_case = DeliverResults(outbox, pacs, {"PACS": PACS}, breakers=breakers)
-
-    def attempt() -> tuple[str, float]:
-        use_case.run(DeliveryId("delivery-1"), worker="w")
-        _, reason, retry_in_s = outbox.settled[-1]
-        return reason, retry_in_s or 0.0
-
-    attempt()
-    attempt()
-    assert len(pacs.offered) == 2
-    reason, retry_in_s = attempt()
-    assert reason.startswith("circuit-open")
-    assert 0 < retry_in_s <= 12.5
-    assert len(pacs.offered) == 2
-    now[0] += 10
-    attempt()  # the pause is over: one tries, and fails
-    assert len(pacs.offered) == 3
-    assert breakers.wait_s("PACS") >= 10
-    assert breakers.wait_s("OTHER") == 0
-    now[0] += 100
-    attempt()
-    assert outbox.delivery.state is DeliveryState.SENT
-    assert breakers.wait_s("PACS") == 0
-
-
-def test_waiting_behind_an_open_circuit_does_not_lengthen_the_pauses() -> None:
-    now = [0.0]
-    breakers = Breakers(failures=1, backoff=Backoff(first_s=10, factor=2, cap_s=100), clock=lambda: now[0])
-    outbox = FakeOutbox(a_delivery())
-    use_case = DeliverResults(outbox, FakePacs([0xA700]), {"PACS": PACS}, breakers=breakers)
-    breakers.failed("PACS")
-    for _ in range(20):
-        use_case.run(DeliveryId("delivery-1"), worker="w")
-    now[0] += 10
+    use_case = DeliverResults(outbox, FakePacs(answers), {"PACS": PACS}, ring_next=told.append)
     use_case.run(DeliveryId("delivery-1"), worker="w")
-    _, reason, retry_in_s = outbox.settled[-1]
-    assert "A700" in reason
-    assert retry_in_s is not None
-    assert retry_in_s <= 5.0, "the pause after a first failure"
+    use_case.run(DeliveryId("another"), worker="w")  # nothing was claimed, so nothing ended
+    assert told == ["PACS"]
 
 
 def test_a_destination_that_is_not_configured_parks_with_the_reason() -> None:
