@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
 
+from worker.domain.character_sets import StatedSet
 from worker.functional_groups.groups import items_of
 
 Attributes = dict[str, tuple[str, ...]]
@@ -70,6 +71,14 @@ def encodings_of(dataset: Dataset, inherited: list[str] | None = None) -> list[s
     if not terms or any(term not in python_encoding for term in terms):
         return ["iso8859"]
     return convert_encodings(terms)
+
+
+def declare(dataset: Dataset, stated: StatedSet | None) -> None:
+    """Put what the site states of a sender in the place of Specific Character Set, for rules on text."""
+    if stated is None or stated.term not in python_encoding:
+        return
+    if stated.always or not text_of(dataset, _SPECIFIC_CHARACTER_SET):
+        dataset.add(DataElement(_SPECIFIC_CHARACTER_SET, "CS", stated.term))
 
 
 def values_of(element: RawDataElement | DataElement, *, encodings: list[str], signed: bool) -> tuple[str, ...]:

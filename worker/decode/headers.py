@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from statistics import median
 
 from worker.decode.aside import set_aside
-from worker.decode.attributes import Attributes, floats, integer
+from worker.decode.attributes import Attributes, declare, floats, integer
 from worker.decode.bounded import ReadLimits
 from worker.decode.frame_attributes import attributes_of
 from worker.decode.geometry import axes_of, groups_of_orientation, median_spacing_mm, name_of_orientation
 from worker.decode.kinds import intent_of
 from worker.decode.outcomes import UnreadableInstanceError
 from worker.decode.parsing import parse, reading
+from worker.domain.character_sets import StatedSets
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader, SeriesSummary, StoredInstance
 
 
@@ -24,10 +25,13 @@ class HeaderReader:
     ----------
     limits:
         What reading one instance may cost.
+    character_sets:
+        What the site says of the text of its senders.
     """
 
-    def __init__(self, *, limits: ReadLimits | None = None) -> None:
+    def __init__(self, *, limits: ReadLimits | None = None, character_sets: StatedSets | None = None) -> None:
         self._limits = limits or ReadLimits()
+        self._stated = character_sets or StatedSets()
 
     def headers(self, instances: Sequence[StoredInstance]) -> tuple[InstanceHeader, ...]:
         """Parse each instance once.
@@ -44,6 +48,7 @@ class HeaderReader:
         name = instance.sop_instance_uid
         parsed = parse(instance.path, name=name, limits=self._limits, transfer_syntax_uid=instance.transfer_syntax_uid)
         with reading(name):
+            declare(parsed.dataset, self._stated.of(instance.calling_ae_title))
             attributes = attributes_of(parsed.dataset)
         if attributes.get("SOPInstanceUID", ("",))[0] != name:
             raise wrong_instance(name)

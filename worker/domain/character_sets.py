@@ -201,7 +201,7 @@ def _defined_term(term: str) -> str:
     found = _MISSPELT.match(term.upper())
     if found:
         return f"ISO 2022 IR {found[2]}" if found[1] else f"ISO_IR {found[2]}"
-    return term
+    return term.upper() if term.upper() in _SINGLE else term
 
 
 def _decode_extended(value: bytes, initial: str, declared: frozenset[str]) -> Decoded:

@@ -10,6 +10,17 @@ from __future__ import annotations
 from worker.domain.character_sets import Reading, StatedSet, UndecodableTextError
 
 
+def has_several_values(value: bytes, character_set: bytes, stated: StatedSet | None = None) -> bool:
+    """Tell whether a text has several values: a backslash that is none in its set is half of a letter.
+
+    Of text that nobody can read it is not known: that is said of the study, and nothing is refused at the door.
+    """
+    try:
+        return "\\" in Reading.of(character_set, stated).decode(value).text
+    except UndecodableTextError:
+        return False
+
+
 def decode_text(value: bytes, character_set: bytes, stated: StatedSet | None = None) -> str:
     """Decode a text value by the raw value of (0008,0005), or by what the site states of its sender.
 

@@ -15,7 +15,7 @@ from worker.domain.study import (
     SOPInstanceUID,
     StudyInstanceUID,
 )
-from worker.intake.charset import decode_text
+from worker.intake.charset import decode_text, has_several_values
 from worker.structure.faults import ScanError
 
 CHARACTER_SET: Final = 0x00080005
@@ -64,10 +64,9 @@ def indexed_header(values: Mapping[int, bytes], stated: StatedSet | None = None)
         return decode_text(values.get(tag, b"").strip(b" \0"), character_set, stated)
 
     def single(tag: int, name: str) -> str:
-        value = text(tag)
-        if "\\" in value:
+        if has_several_values(values.get(tag, b"").strip(b" \0"), character_set, stated):
             raise ScanError(f"{name} has several values.", code="ambiguous-identity")
-        return value
+        return text(tag)
 
     return IndexedHeader(
         sop_class_uid=SOPClassUID(_required_uid(values, SOP_CLASS_UID, "sop-class-uid")),

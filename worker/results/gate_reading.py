@@ -44,6 +44,11 @@ class EvidenceHeaders:
     texts: Mapping[str, StoredText] = field(default_factory=dict)
 
     @property
+    def any_text(self) -> StoredText:
+        """What one of them says of patient and study."""
+        return next(iter(self.texts.values()))
+
+    @property
     def any_one(self) -> Dataset:
         """One of them, for what is the same in all."""
         return next(iter(self.by_instance.values()))
@@ -90,21 +95,11 @@ def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> Evi
     with config.disable_value_validation():
         for instance in evidence:
             ds = read_header(instance.path, wanted)
-            texts[str(instance.sop_instance_uid)] = stored_text(ds, stated.of(instance.calling_ae_title))
-            ds.decode()
+            # No text is converted: pydicom takes any codec of Python for a character set.
+            texts[str(ds.SOPInstanceUID)] = stored_text(ds, stated.of(instance.calling_ae_title))
             headers[str(ds.SOPInstanceUID)] = ds
     lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
     return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest(), texts)
-
-
-def text_of(ds: Dataset, keyword: str) -> str:
-    """Value as text without padding; absent and empty are the same."""
-    value = ds.get(keyword)
-    if value is None:
-        return ""
-    if keyword.endswith("Name"):
-        return "=".join(group.strip(" ").rstrip("^") for group in str(value).split("=")).rstrip("=")
-    return str(value).strip(" \0")
 
 
 def checked(name: str, good: str, problems: Callable[[], Iterable[str]]) -> Check:

@@ -14,7 +14,7 @@ from worker.domain.result import Check
 from worker.results.gate_header import CAPTURE_CLASS, FRAMES_CLASS
 from worker.results.gate_key_slices import Edge, edges_on, key_of, slices_by_key, unshown
 from worker.results.gate_pm import expected_maps
-from worker.results.gate_reading import Inspection, checked, code_of, text_of
+from worker.results.gate_reading import Inspection, checked, code_of
 from worker.results.gate_seg_reading import plane_of
 
 _Problems = Callable[[Dataset, Inspection], Iterator[str]]
@@ -143,9 +143,9 @@ def _draft(ds: Dataset, given: Inspection) -> Iterator[str]:
     if given.conclusion.algorithm.model.version not in str(ds.ImageComments) and not _is_page(ds):
         yield "the model's version is not written"
     words = f" {_plain(str(ds.ImageComments))} ".casefold()
-    patient = given.evidence.any_one
-    name = " ".join(part for part in text_of(patient, "PatientName").replace("^", " ").split() if part)
-    for what, text in (("name", name), ("ID", text_of(patient, "PatientID"))):
+    patient = given.evidence.any_text
+    name = " ".join(part for part in patient.text("PatientName").replace("^", " ").split() if part)
+    for what, text in (("name", name), ("ID", patient.text("PatientID"))):
         # Short ones may be parts of ordinary words.
         if len(text) > 4 and f" {text.casefold()} " in words:
             yield f"the patient's {what} is written"

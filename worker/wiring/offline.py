@@ -148,8 +148,7 @@ def _contract(package: Package, destinations: tuple[str, ...]) -> Rule:
 
 def reader(settings: Settings) -> ports.SeriesReader:
     """Headers from stored bytes."""
-    del settings
-    return HeaderReader()
+    return HeaderReader(character_sets=settings.stated_sets)
 
 
 def memory_limit_bytes(settings: Settings) -> int:

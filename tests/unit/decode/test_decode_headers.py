@@ -27,6 +27,7 @@ from tests.picture_builders import FOR_PROCESSING, a_computed_radiograph, a_mamm
 from tests.unit.decode.reading import series_of
 from worker.decode.headers import HeaderReader
 from worker.decode.outcomes import UnreadableInstanceError
+from worker.domain.character_sets import StatedSet, StatedSets
 from worker.domain.study import InstanceHeader, StoredInstance
 
 
@@ -89,6 +90,19 @@ def test_codecs_of_python_are_no_character_sets(tmp_path: Path) -> None:
 def test_character_sets(tmp_path: Path, charset: str | list[str], name: str) -> None:
     ds = a_ct_slice(attributes={"SpecificCharacterSet": charset, "PatientName": name})
     assert header_of(write(ds, tmp_path / "a.dcm")).first("PatientName") == name
+
+
+def test_text_is_read_in_the_set_that_the_site_states(tmp_path: Path) -> None:
+    ds = a_ct_slice(attributes={"SpecificCharacterSet": "GB18030", "StudyDescription": "胸部"})
+    path = write(ds, tmp_path / "a.dcm")
+    instance = stored_instance(path)
+    path.write_bytes(path.read_bytes().replace(b"GB18030 ", b"ISO_IR 6"))
+    for sets, found in (
+        (StatedSets(None, {"MODALITY": StatedSet("GB18030", always=True)}), "胸部"),
+        (StatedSets(StatedSet("GB18030")), "胸部".encode("gb18030").decode("latin-1")),  # for what declares nothing
+    ):
+        (header,) = HeaderReader(character_sets=sets).headers((instance,))
+        assert header.first("StudyDescription") == found
 
 
 def test_codes_become_attributes(tmp_path: Path) -> None:

@@ -148,6 +148,16 @@ def test_a_statement_on_somebody_else_changes_nothing(tmp_path, stated) -> None:
         results(study, stated=stated)
 
 
+@pytest.mark.parametrize("declared", [b"hex", b"rot13", b"undefined", b"utf_7", b"ISO 2022 IR 999", b"\xff\xfe"])
+def test_codecs_of_python_and_nonsense_are_no_character_sets(tmp_path, declared) -> None:
+    stand_in = "X" * (len(declared) + len(declared) % 2)
+    study = named(tmp_path, b"Example^Ada", stand_in)
+    for path in study.paths:
+        path.write_bytes(path.read_bytes().replace(stand_in.encode(), declared + b" " * (len(declared) % 2), 1))
+    for item in results(study, EVERYTHING):
+        assert (raw(item, "PatientName"), declared_by(item)) == (b"Example^Ada", "ISO_IR 192")
+
+
 def test_escape_sequences_leave_no_doubt(tmp_path) -> None:
     declared = ["", "ISO 2022 IR 87"]
     study = given.a_study(
