@@ -170,19 +170,20 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
             next_step="Run the job again; if it stays, report it with the job's timeline.",
             code="evidence-missing",
         )
+    used = [kept[uid] for uid in dict.fromkeys(ref.sop_instance_uid for ref in volume.slices)]
+    # Copied before anything is converted, and of the instance that ``read_series_header`` takes.
+    first = min((one for one in evidence if one.sop_instance_uid in kept), key=lambda one: one.sop_instance_uid)
+    copies = _with_loss_of_any(_copies(first, kept[first.sop_instance_uid], stated), used)
+    made_at = latest_moment(used)
     read = _frame if volume.in_patient_space else _frame_in_its_plane
     with config.disable_value_validation():
         frames = tuple(read(kept[ref.sop_instance_uid], ref, volume) for ref in volume.slices)
     _ensure_one_stack(frames)
-    used = [kept[uid] for uid in dict.fromkeys(ref.sop_instance_uid for ref in volume.slices)]
-    # As in ``read_series_header``, whatever the order of the slices is.
-    first = min((one for one in evidence if one.sop_instance_uid in kept), key=lambda one: one.sop_instance_uid)
-    copies = _with_loss_of_any(_copies(first, kept[first.sop_instance_uid], stated), used)
     reference = _shared(used, "FrameOfReferenceUID")
     return Source(
         header=copies.text,
         copies=copies,
-        made_at=latest_moment(used),
+        made_at=made_at,
         frames=frames,
         instances=tuple(dict.fromkeys((frame.sop_class_uid, frame.sop_instance_uid) for frame in frames)),
         frame_of_reference_uid=FrameOfReferenceUID(reference[0]) if reference else None,
