@@ -24,6 +24,8 @@ from worker.domain.study import SOPInstanceUID
 
 log = logging.getLogger(__name__)
 
+_UID_CHARACTERS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
@@ -126,6 +128,10 @@ def _sendable(path: Path) -> StoredFile:
     file = look_at(path)
     if UID(file.sop_class_uid) == MediaStorageDirectoryStorage:
         raise PermanentError("A DICOMDIR: a table of contents, not an object.", code="dicomdir")
+    if max(len(file.sop_class_uid), len(file.sop_instance_uid)) > _UID_CHARACTERS:
+        raise PermanentError(
+            "A UID of the object is longer than 64 characters (PS3.5 9.1): no request can name it.", code="invalid-uid"
+        )
     return file
 
 

@@ -11,11 +11,25 @@ from worker.intake.negotiation import ProtocolError
 
 C_STORE_RQ: Final = 0x0001
 C_ECHO_RQ: Final = 0x0030
+N_EVENT_REPORT_RQ: Final = 0x0100
 C_CANCEL_RQ: Final = 0x0FFF
 _RESPONSE: Final = 0x8000
 _NO_DATA_SET: Final = 0x0101
 _KNOWN_REQUESTS: Final = frozenset(
-    {C_STORE_RQ, 0x0010, 0x0020, 0x0021, C_ECHO_RQ, 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150, C_CANCEL_RQ}
+    {
+        C_STORE_RQ,
+        0x0010,
+        0x0020,
+        0x0021,
+        C_ECHO_RQ,
+        N_EVENT_REPORT_RQ,
+        0x0110,
+        0x0120,
+        0x0130,
+        0x0140,
+        0x0150,
+        C_CANCEL_RQ,
+    }
 )
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 
-from worker.intake.command import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, Command, command_pdus, parse_command, response_set
+from worker.intake.command import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    N_EVENT_REPORT_RQ,
+    Command,
+    command_pdus,
+    parse_command,
+    response_set,
+)
 from worker.intake.handlers import Answer, Caller, Drained, Incoming
 from worker.intake.negotiation import ProtocolError
 from worker.intake.refusal import SOP_CLASS_NOT_SUPPORTED, SUCCESS, UNRECOGNIZED_OPERATION
@@ -195,6 +204,7 @@ class _ExtraService:
         self._association = association
         self._context_id = context_id
         self._command_set = command_set
+        self._field = command.field
         self._has_data_set = command.has_data_set
         self._limit = services.limits.extra_message_bytes
         self._data = bytearray()
@@ -208,6 +218,7 @@ class _ExtraService:
     def complete(self) -> Answer:
         """Let pynetdicom decode the message, call the service class, and send its own answers."""
         association = self._association
+        sent_before = association.wire.bytes_sent
         fragments = [(_COMMAND | _LAST, self._command_set)]
         if self._has_data_set:
             fragments.append((_LAST, bytes(self._data)))
@@ -219,6 +230,13 @@ class _ExtraService:
         context_id, request = association.dimse.get_msg(block=False)
         if request is not None:
             association._serve_request(request, context_id)  # noqa: SLF001 - pynetdicom's name
+        # pynetdicom drops what it cannot convert (a UID of 66 characters) or takes for no request, keeps its bytes
+        # before the next message, and says nothing: the peer would wait for this answer and for every later one.
+        understood = association.dimse.message is None
+        on_its_own_thread = understood and self._field == N_EVENT_REPORT_RQ
+        needs_no_answer = understood and self._field == C_CANCEL_RQ
+        if association.wire.bytes_sent == sent_before and not (on_its_own_thread or needs_no_answer):
+            raise ProtocolError("request-not-answerable")
         return Answer(SUCCESS)
 
     def drop(self) -> None:

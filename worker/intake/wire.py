@@ -42,6 +42,7 @@ class DeadlineSocket(AssociationSocket):
         self.reason_of_deadline = "idle-timeout"
         self.deadline = time.monotonic() + send_s
         self.bytes_received = 0
+        self.bytes_sent = 0
 
     def wait_for_pdu(self, *, idle_s: float, pdu_s: float) -> bytes:
         """Return the six bytes of a PDU header: ``idle_s`` for the first to come, ``pdu_s`` for the whole PDU."""
@@ -104,7 +105,9 @@ class DeadlineSocket(AssociationSocket):
         try:
             while view:
                 try:
-                    view = view[self._client.send(view) :]
+                    sent = self._client.send(view)
+                    self.bytes_sent += sent
+                    view = view[sent:]
                 except BlockingIOError:
                     poll = select.poll()
                     poll.register(self._client, select.POLLOUT)

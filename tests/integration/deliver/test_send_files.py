@@ -47,6 +47,17 @@ def test_every_transfer_syntax_is_sent_as_it_is(tmp_path: Path) -> None:
     assert [content for _, _, content in pacs.offered] == [data_set_of(file) for file in files]
 
 
+def test_an_object_that_no_request_can_name_is_reported_and_the_rest_is_sent(tmp_path: Path) -> None:
+    files = builders.a_ct_series(tmp_path, slices=3)
+    odd = dcmread(files[1])
+    odd.SOPInstanceUID = odd.file_meta.MediaStorageSOPInstanceUID = "1." + "7" * 64
+    odd.save_as(files[1])
+    with Pacs() as pacs:
+        report = send_files(files, at(pacs.port), calling_ae_title="MODALITY")
+    assert report.stored == len(pacs.offered) == 2
+    assert [(failure.path, failure.code) for failure in report.failures] == [(files[1], "invalid-uid")]
+
+
 def test_folders_and_what_is_no_dicom(tmp_path: Path) -> None:
     good = builders.a_ct_series(tmp_path / "study", slices=3)
     (tmp_path / "study" / "README").write_text("not an image")

@@ -22,7 +22,14 @@ from pynetdicom.sop_class import (
 )
 
 from tests.integration.intake.folder_store import FolderStore
-from tests.integration.intake.raw_peer import RawPeer, association_request, c_store
+from tests.integration.intake.raw_peer import (
+    ClosedError,
+    RawPeer,
+    association_request,
+    c_store,
+    command_set,
+    us,
+)
 from tests.integration.intake.waiting import until
 from tests.unit.intake.corpus import CT, EXPLICIT, SOP, Element, a_ct, encapsulated, encode
 from tests.unit.intake.corpus import DEFLATED as LITTLE_DEFLATED
@@ -319,6 +326,9 @@ def test_an_address_that_is_not_allowed_is_closed_at_once(store: FolderStore) ->
     assert listener.stats().requests_refused == {"address-not-allowed": 1}
 
 
+_COMMITMENT = b"1.2.840.10008.1.20.1"
+
+
 @pytest.fixture
 def commitment() -> tuple[PresentationContext, list[tuple[object, ...]], list[Dataset]]:
     asked: list[Dataset] = []
@@ -349,6 +359,39 @@ def test_further_services_can_be_added(
     association.release()
     listener.stop(2.0)
     assert [q.TransactionUID for q in asked] == ["1.2.3"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [(0x0003, _COMMITMENT), (0x0100, us(0x0130)), (0x1001, b"1." + b"7" * 64), (0x1008, us(1))],
+        [(0x0003, b"1." + b"7" * 64), (0x0100, us(0x0130)), (0x1001, _COMMITMENT + b".1"), (0x1008, us(1))],
+        [(0x0100, us(0x0130)), (0x1008, us(1))],
+        [(0x0003, _COMMITMENT), (0x0100, us(0x0110)), (0x1001, _COMMITMENT + b".1")],
+        [(0x0002, _COMMITMENT), (0x0100, us(0x0001)), (0x0700, us(0)), (0x1000, b"1." + b"7" * 64)],
+        [(0x0002, _COMMITMENT), (0x0100, us(0x0100)), (0x1000, b"1." + b"7" * 64), (0x1002, us(1))],
+        [(0x0003, b"1.2.3"), (0x0100, us(0x0130)), (0x1001, b"1.2.3.4"), (0x1008, us(1))],
+    ],
+    ids=["long instance", "long class", "neither", "another operation", "c-store", "event report", "another class"],
+)
+def test_a_request_of_a_further_service_that_cannot_be_answered_ends_the_association(
+    store: FolderStore,
+    commitment: tuple[PresentationContext, list[tuple[object, ...]], list[Dataset]],
+    wrong: list[tuple[int, bytes]],
+) -> None:
+    context, handlers, asked = commitment
+    listener = Listener(store, ae_title="OVERREAD", port=0, extra_contexts=[context], event_handlers=handlers)
+    listener.start()
+    command = command_set(*sorted([*wrong, (0x0110, us(1)), (0x0800, us(1))]))
+    with RawPeer(listener.port) as peer:
+        peer.open(association_request(((1, _COMMITMENT.decode(), (EXPLICIT,)),)))
+        peer.message(command, b"")
+        try:
+            assert 0x0900 in peer.answer()  # an answer would do as well
+        except ClosedError:
+            assert peer.closed_within(5.0)
+    assert asked == []
+    listener.stop(2.0)
 
 
 def test_a_large_object_does_not_grow_the_process(listener: Listener, store: FolderStore) -> None:
