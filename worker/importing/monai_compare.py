@@ -84,7 +84,7 @@ def compare_case(work: Work, case: Volume, folder: Path, parity: Parity) -> Pari
         parity,
         case_shape=case.geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case.geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, labels_of(conclusion, numbers), labels=numbers)),
+        classes=tuple(compare_labels(theirs, labels_of(conclusion), labels=numbers)),
         framework_cost=framework_cost,
         package_cost=package_cost,
     )
@@ -123,7 +123,7 @@ def compare_made_up(
     )
     numbers = work.stated.numbers
     theirs = label_map(answer, work.stated.channels, one_hot=work.mapped.one_hot)
-    ours = labels_of(work.runtime.conclude(copy, case), numbers)
+    ours = labels_of(work.runtime.conclude(copy, case))
     return replace(
         parity,
         nets=worst(parity.nets, nets),

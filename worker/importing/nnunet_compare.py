@@ -18,7 +18,7 @@ from worker.importing import nnunet_manifest, package_folder
 from worker.importing.cost import measured
 from worker.importing.frameworks import need
 from worker.importing.images import to_itk
-from worker.importing.labels import labels_of
+from worker.importing.labels import labels_of, title_of
 from worker.importing.made_up import made_up_volumes, stand_in, window_of
 from worker.importing.nnunet_folder import TrainedModel
 from worker.importing.nnunet_run import by_segment, nnunet_labels, prepared
@@ -47,7 +47,9 @@ class Work:
     @property
     def numbers(self) -> dict[int, str]:
         """The segments: numbered from 1 in the order of the channels."""
-        return {number: label for number, (_, label) in enumerate(sorted(self.model.channels.items()), start=1)}
+        model = self.model
+        titles = [title_of(channel, model.channels, model.inner) for channel in sorted(model.channels)]
+        return dict(enumerate(titles, start=1))
 
     def runnable(self) -> Path:
         """The package with provisional codes."""
@@ -95,7 +97,7 @@ def compare_case(work: Work, case: Sequence[Volume], parity: Parity) -> Parity:
         parity,
         case_shape=case[0].geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case[0].geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, labels_of(conclusion, numbers), labels=numbers)),
+        classes=tuple(compare_labels(theirs, labels_of(conclusion), labels=numbers)),
         framework_cost=framework_cost,
         package_cost=package_cost,
     )
@@ -132,7 +134,7 @@ def compare_made_up(work: Work, parity: Parity) -> Parity:
         work.folder, work.scratch / "stand-in", work.manifest, work.entries, _named(work, acting)
     )
     numbers = work.numbers
-    ours = labels_of(work.runtime.conclude(copy, *case), numbers)
+    ours = labels_of(work.runtime.conclude(copy, *case))
     return replace(
         parity,
         nets=worst(parity.nets, nets),

@@ -11,13 +11,13 @@ from typing import Any
 from worker.domain.errors import ConfigurationError
 from worker.importing.checkpoints import load_checkpoint
 from worker.importing.frameworks import need, quiet
+from worker.importing.nnunet_checks import check_plans, unsupported
+from worker.importing.nnunet_network import build_network
 
 _READERS = {
     "SimpleITKIO": None, "NibabelIO": None, "SimpleITKIOWithReorient": "SAR", "NibabelIOWithReorient": "SAR",
 }  # fmt: skip
 """Reader to the axes of its arrays; None: as the training files were stored, which nothing says."""
-_RESAMPLING = ("resample_data_or_seg_to_shape",)
-_OURS = ("dynamic_network_architectures.", "torch.nn.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,25 @@ class TrainedModel:
     inputs: tuple[str, ...]
     shown: tuple[int, ...] = ()
     previous: TrainedModel | None = None
+
+    @property
+    def inner(self) -> dict[int, tuple[int, ...]]:
+        """Of regions that hold others, which are segments of their own: channel to the channels of those.
+
+        nnU-Net gives each region its label of ``regions_class_order``, and a later one overwrites.
+        """
+        if not self.has_regions:
+            return {}
+        order = [int(one) for one in self.dataset["regions_class_order"]]
+        found = {}
+        for channel, name in self.channels.items():
+            held = self.dataset["labels"][name]
+            parts = tuple(
+                other for other, value in enumerate(order)
+                if other > channel and value in (held if isinstance(held, list) else [held])
+            )  # fmt: skip
+            found.update({channel: parts} if parts else {})
+        return found
 
     @property
     def planes(self) -> int:
@@ -99,17 +118,13 @@ def read_results(
         raise _incomplete(folder, f"a checkpoint without {error}") from error
     mirror = contents[0].get("inference_allowed_mirroring_axes") or ()
 
-    (handler,) = need("nnunetv2.utilities.plans_handling.plans_handler")
-    with quiet():
-        plans = handler.PlansManager(plans_json)
-        settings = plans.get_configuration(configuration)
-        labels = plans.get_label_manager(dataset)
-    _check(plans, settings, dataset)
+    plans, settings, labels = _managers(folder, plans_json, dataset, configuration)
+    check_plans(settings.configuration, dataset, readers=tuple(_READERS), cascade=bool(settings.previous_stage_name))
     reader = str(plans_json.get("image_reader_writer", "SimpleITKIO"))
     if reader not in _READERS:
-        raise _unsupported("image_reader_writer", reader, f"supported are {', '.join(_READERS)}")
+        raise unsupported("image_reader_writer", reader, f"supported are {', '.join(_READERS)}")
     file_axes = _READERS[reader] or axes
-    inputs = tuple(str(name) for name in dataset["channel_names"].values())
+    inputs = _inputs(dataset)
     channels = _channels(dataset, labels)
     before: TrainedModel | None = None
     shown: tuple[int, ...] = ()
@@ -118,7 +133,7 @@ def read_results(
         before = read_results(place, folds=folds, checkpoint=checkpoint, axes=axes, trust=trust)
         shown = _shown(before, settings, labels, channels)
     planes = len(inputs) + len(shown)
-    network = _network(settings, trainer, inputs=planes, heads=labels.num_segmentation_heads, trust=trust)
+    network = build_network(plans, settings, trainer, inputs=planes, heads=labels.num_segmentation_heads, trust=trust)
     try:
         for one in parameters:
             network.load_state_dict(one)
@@ -152,6 +167,20 @@ def read_results(
     )
 
 
+def _managers(
+    folder: Path, plans_json: dict[str, Any], dataset: dict[str, Any], configuration: str
+) -> tuple[Any, Any, Any]:
+    """nnU-Net's own readers of the plans, of a configuration, and of the labels."""
+    (handler,) = need("nnunetv2.utilities.plans_handling.plans_handler")
+    try:
+        with quiet():
+            plans = handler.PlansManager(plans_json)
+            return plans, plans.get_configuration(configuration), plans.get_label_manager(dataset)
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise _incomplete(folder, f"nnU-Net does not take its plans.json or dataset.json: {said}") from error
+
+
 def _beside(folder: Path, configuration: str, previous: str) -> Path:
     """The results folder of another configuration of the same training."""
     here = folder.resolve()
@@ -176,31 +205,24 @@ def _shown(before: TrainedModel, settings: Any, labels: Any, channels: Mapping[i
         )
     numbers = list(before.dataset["regions_class_order"]) if before.has_regions else None
     if numbers is not None and sorted(numbers) != sorted(labels.foreground_labels):
-        raise _unsupported("regions_class_order", numbers, f"a cascade needs one of each of {labels.foreground_labels}")
+        raise unsupported("regions_class_order", numbers, f"a cascade needs one of each of {labels.foreground_labels}")
     return tuple(int(value) if numbers is None else numbers.index(value) for value in labels.foreground_labels)
 
 
-def _check(plans: Any, settings: Any, dataset: Mapping[str, Any]) -> None:
-    """Refuse what would have to be left out."""
-    segmentation = settings.configuration["resampling_fn_seg_kwargs"]
-    if settings.previous_stage_name is not None and (
-        settings.configuration["resampling_fn_seg"] not in _RESAMPLING
-        or segmentation.get("order", 3) not in (0, 1)
-        or segmentation.get("order_z", 0) != 0
-    ):
-        raise _unsupported("resampling_fn_seg_kwargs", segmentation, "supported are orders 0 and 1, with order_z 0")
-    stated = settings.configuration
-    for key in ("resampling_fn_data", "resampling_fn_probabilities"):
-        if stated[key] not in _RESAMPLING:
-            raise _unsupported(key, stated[key], f"supported is {_RESAMPLING[0]}")
-    if settings.preprocessor_name != "DefaultPreprocessor":
-        raise _unsupported("preprocessor_name", settings.preprocessor_name, "supported is DefaultPreprocessor")
-    back = stated["resampling_fn_probabilities_kwargs"]
-    if back.get("order", 3) != 1 or back.get("order_z", 0) not in (0, 1) or back.get("force_separate_z") is True:
-        raise _unsupported("resampling_fn_probabilities_kwargs", back, "supported is order 1 with order_z 0 or 1")
-    if dataset.get("overwrite_image_reader_writer", "") not in ("", None, *_READERS):
-        raise _unsupported("overwrite_image_reader_writer", dataset["overwrite_image_reader_writer"], "a volume reader")
-    del plans
+def _inputs(dataset: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the image's channels in the order of their numbers, which are those of the files (_0000, _0001).
+
+    Older data sets call them ``modality``.
+    """
+    key = "channel_names" if "channel_names" in dataset else "modality"
+    stated = dataset.get(key)
+    numbered = stated if isinstance(stated, Mapping) else {}
+    if sorted(numbered, key=str) != sorted(map(str, range(len(numbered)))) or not numbered:
+        raise unsupported(key, stated, "each channel needs its number, from 0, and a name")
+    other = dataset.get("modality")
+    if isinstance(other, Mapping) and len(other) != len(numbered):  # nnU-Net counts these
+        raise unsupported("modality", other, f"there are {len(numbered)} channel_names")
+    return tuple(str(numbered[str(channel)]) for channel in range(len(numbered)))
 
 
 def _channels(dataset: Mapping[str, Any], labels: Any) -> dict[int, str]:
@@ -210,42 +232,10 @@ def _channels(dataset: Mapping[str, Any], labels: Any) -> dict[int, str]:
     ]
     if labels.has_regions:
         return {head: name for head, (name, _) in enumerate(names)}
-    single = [(name, value[0] if isinstance(value, list) else value) for name, value in names]
-    return {int(value): name for name, value in single}
-
-
-def _network(settings: Any, trainer: str, *, inputs: int, heads: int, trust: bool) -> Any:
-    """The network in eval mode, by nnU-Net's own builder; plans may name classes of torch and of nnU-Net only."""
-    kwargs = settings.network_arch_init_kwargs
-    named = [settings.network_arch_class_name]
-    named += [kwargs[key] for key in settings.network_arch_init_kwargs_req_import if kwargs.get(key) is not None]
-    foreign = [name for name in named if not str(name).startswith(_OURS)]
-    if foreign and not trust:
-        raise ConfigurationError(
-            f"plans.json names classes that are neither torch's nor nnU-Net's: {', '.join(map(str, foreign))}.",
-            next_step="Building them runs their code. If you trust who made it, say so with --trust.",
-            code="architecture-needs-trust",
-        )
-    builder, find = need("nnunetv2.utilities.get_network_from_plans", "nnunetv2.utilities.find_objects")
-    with quiet():
-        own = trainer != "nnUNetTrainer"
-        found = find.recursive_find_trainer_class_by_name(trainer) if own and trust else None
-        if own and found is None and not trust and not trainer.startswith("nnUNetTrainer_"):
-            raise ConfigurationError(
-                f"The model was trained by {trainer}, which may have built another network than its plans say.",
-                next_step="If plans.json describes the network, say --trust.",
-                code="architecture-needs-trust",
-            )
-        network = builder.get_network_from_plans(
-            settings.network_arch_class_name,
-            kwargs,
-            settings.network_arch_init_kwargs_req_import,
-            inputs,
-            heads,
-            allow_init=False,
-            deep_supervision=False,
-        )
-    return network.eval()
+    single = {int(value[0] if isinstance(value, list) else value): name for name, value in names}
+    if sorted(single) != list(range(1, len(names) + 1)):  # the highest channel is the label, so none may be left out
+        raise unsupported("labels", dataset["labels"], "each label needs its own number, from 1 without a gap")
+    return single
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -263,12 +253,4 @@ def _incomplete(folder: Path, detail: str) -> ConfigurationError:
         f"{folder.name} is no trained results folder of nnU-Net v2: {detail}.",
         next_step="Name the folder that holds plans.json, dataset.json and fold_0 (Trainer__Plans__Configuration).",
         code="results-incomplete",
-    )
-
-
-def _unsupported(key: str, found: object, wanted: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"This model cannot be carried over exactly: {key} is {found}; {wanted}.",
-        next_step="Nothing was written: a package that leaves a step out would give other results.",
-        code="nnunet-unsupported",
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.domain.errors import ConfigurationError
+from worker.importing.nnunet_checks import ANISOTROPY_THRESHOLD, resampling
 from worker.importing.nnunet_folder import TrainedModel
 from worker.importing.onnx_export import INPUT, OUTPUT
 
@@ -33,7 +34,7 @@ def inference(model: TrainedModel, weights: Sequence[Sequence[str]]) -> dict[str
     """
     if model.previous is None:
         return _windows(model, weights[0])
-    how = model.settings.configuration["resampling_fn_seg_kwargs"]
+    how = resampling(model.settings.configuration, "seg")
     return {
         "mode": "nnunet_cascade",
         "first": {
@@ -47,8 +48,8 @@ def inference(model: TrainedModel, weights: Sequence[Sequence[str]]) -> dict[str
             "inference": _windows(model, weights[1]),
             "labels": {
                 "spacing_mm": _spacing_mm(model),
-                "order": int(how.get("order", 3)),
-                "separate": _SEPARATE[how.get("force_separate_z")],
+                "order": int(how["order"]),
+                "separate": _SEPARATE[how["force_separate_z"]],
             },
         },
     }
@@ -86,8 +87,8 @@ def input_shape(model: TrainedModel) -> list[int | str]:
 
 def decision(model: TrainedModel) -> dict[str, Any]:
     """From logits to labels on the source (``convert_predicted_logits_to_segmentation_with_correct_shape``)."""
-    how = model.settings.configuration["resampling_fn_probabilities_kwargs"]
-    apart = how.get("force_separate_z") is None and how.get("order_z", 0) == 0
+    how = resampling(model.settings.configuration, "probabilities")
+    apart = how["force_separate_z"] is None and how["order_z"] == 0
     nearest = {"nearest_axis": _spacing_mm(model)} if apart else {}
     if model.has_regions:  # a probability of one half is a logit of 0
         return {"step": "last_above", "value": 0.0, "interpolation": "linear", **nearest}
@@ -205,13 +206,15 @@ def _by_scheme(model: TrainedModel, channel: int) -> list[dict[str, Any]]:
 
 
 def _resampling(model: TrainedModel) -> dict[str, Any]:
-    how = model.settings.configuration["resampling_fn_data_kwargs"]
+    how = resampling(model.settings.configuration, "data")
+    threshold = float(how["separate_z_anisotropy_threshold"])
     return {
         "step": "resample_nnunet",
         "spacing_mm": _spacing_mm(model),
-        "order": int(how.get("order", 3)),
-        "order_z": int(how.get("order_z", 0)),
-        "separate": _SEPARATE[how.get("force_separate_z")],
+        "order": int(how["order"]),
+        "order_z": int(how["order_z"]),
+        "separate": _SEPARATE[how["force_separate_z"]],
+        **({} if threshold == ANISOTROPY_THRESHOLD else {"anisotropy_threshold": threshold}),
     }
 
 

@@ -121,5 +121,28 @@ class VolumeRatioEntry(_About):
         return self._concluded((self.value.measured(above / below if below else np.inf, label=self.label),))
 
 
-QuantificationEntry = Annotated[ChannelEntry | VolumeRatioEntry, Field(discriminator="by")]
+class VolumeEntry(_About):
+    """The volume of some segments together, in mL: of a structure that others lie in, which are segments themselves."""
+
+    by: Literal["volume"]
+    segments_of: Annotated[tuple[str, ...], Field(min_length=1)]
+    value: Quantity
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels that it reads: none."""
+        return ()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Labels of segments that it needs."""
+        return self.segments_of
+
+    def conclude(self, case: Case) -> Quantification:
+        """Add. Raises NotApplicableError (``quantity-implausible``)."""
+        together = sum(case.volumes_ml[label] for label in self.segments_of)
+        return self._concluded((self.value.measured(together, label=self.label),))
+
+
+QuantificationEntry = Annotated[ChannelEntry | VolumeRatioEntry | VolumeEntry, Field(discriminator="by")]
 """How a quantification is read."""
