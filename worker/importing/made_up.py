@@ -63,7 +63,7 @@ def made_up_volumes(
     geometry = Geometry(shape=(shape[0], shape[1], shape[2]), affine_lps=_affine(spacing))
     return tuple(
         Volume(
-            voxels=_voxels(geometry.shape, modality, seed),
+            voxels=made_up_values(geometry.shape, modality, seed),
             geometry=geometry,
             slices=tuple(SliceRef(SOPInstanceUID(f"{_UID}.{seed + 1}.{k + 1}")) for k in range(shape[0])),
             modality=modality,
@@ -148,7 +148,7 @@ def _affine(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     return affine
 
 
-def _voxels(shape: tuple[int, int, int], modality: str, seed: int) -> Float:
+def made_up_values(shape: tuple[int, int, int], modality: str, seed: int) -> Float:
     """A body without any symmetry: a gradient, organs of several values, a hole; noise everywhere inside."""
     rng = np.random.default_rng(seed)
     k, i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")

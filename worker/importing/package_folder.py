@@ -140,6 +140,13 @@ def _open(contract: Mapping[str, Any]) -> dict[str, Any]:
     return {**contract, "slices": {"minimum": 1}, "slice_spacing_mm": {"maximum": 1000.0}}
 
 
+def add_report(folder: Path, parity: Parity) -> None:
+    """The comparison of weights alone: ``parity.json``, and at the end of the README that the skeleton has."""
+    write_report(parity, folder)
+    path = folder / "README.md"
+    path.write_text(f"{path.read_text(encoding='utf-8').rstrip()}\n\n{as_markdown(parity)}", encoding="utf-8")
+
+
 def write_card(folder: Path, naming: Naming, *, origin: str, parity: Parity | None, todo: Sequence[str]) -> None:
     """README.md, and ``parity.json`` beside it."""
     parts = [f"# {naming.shown}", "", origin, ""]

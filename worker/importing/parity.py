@@ -17,6 +17,7 @@ from worker.importing.cost import Cost
 TARGET_DICE = 0.999
 TARGET_DIFFERENCE = 1e-3
 """Of scores, and of values that a net is shown: of the largest of them, if that is above 1."""
+TARGET_DIFFERENCE_HALF = 2e-2
 FILE = "parity.json"
 NOTHING_FOUND = "Neither finds anything in the case that was given: compare again on another one."
 
@@ -26,12 +27,20 @@ class NetParity:
     """One ONNX file against the framework's net, on the same input.
 
     ``largest_difference`` is that of any score of the channel; ``largest_score`` is the framework's, to compare with.
+    ``half``: the net answers in half precision.
     """
 
     weights: str
     channel: int
     largest_difference: float
     largest_score: float
+    half: bool = False
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is what the order of arithmetic explains."""
+        target = TARGET_DIFFERENCE_HALF if self.half else TARGET_DIFFERENCE
+        return self.largest_difference <= target * max(1.0, self.largest_score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +110,18 @@ class Parity:
         return None if found is None else found >= TARGET_DICE
 
     @property
+    def problem_of_nets(self) -> str:
+        """Which score differs; empty where none does."""
+        for net in self.nets:
+            if not net.agrees:
+                return f"a score of {net.weights}, channel {net.channel}, differs by {net.largest_difference:.2e}"
+        return ""
+
+    @property
     def problem(self) -> str:
         """Why the package is not proven to say what the framework says; empty when it is."""
-        for net in self.nets:
-            if not net.largest_difference <= TARGET_DIFFERENCE * max(1.0, net.largest_score):
-                return f"a score of {net.weights}, channel {net.channel}, differs by {net.largest_difference:.2e}"
+        if self.problem_of_nets:
+            return self.problem_of_nets
         if self.prepared_difference is not None and not self.prepared_difference <= TARGET_DIFFERENCE:
             how = "are others in number" if np.isinf(self.prepared_difference) else f"differ by {self._percent} %"
             return f"the values that the net is shown {how}"
@@ -126,9 +142,18 @@ class Parity:
 
 def require(parity: Parity) -> None:
     """Raise ConfigurationError (``parity-missed``) when a package is not proven to say what the framework says."""
-    if parity.problem:
+    _refuse(parity, parity.problem)
+
+
+def require_nets(parity: Parity) -> None:
+    """The same of weights alone: nobody has said what must happen before and after them."""
+    _refuse(parity, parity.problem_of_nets)
+
+
+def _refuse(parity: Parity, problem: str) -> None:
+    if problem:
         raise ConfigurationError(
-            f"The package and {parity.framework} differ on {parity.where}: {parity.problem}.",
+            f"The package and {parity.framework} differ on {parity.where}: {problem}.",
             next_step="Nothing was written. This is a defect of the import: report it with the model's configuration.",
             code="parity-missed",
         )
@@ -199,6 +224,10 @@ _STAND_IN = {
 }
 
 
+_ALONE = (
+    "Of weights alone nobody has said what must happen before and after the net: the way from an image to a finding "
+    "could not be compared, and is yours to test."
+)
 _WHOSE = {False: "every class", True: "all classes together"}
 
 
@@ -211,7 +240,8 @@ def as_markdown(parity: Parity) -> str:
         [(n.weights, n.channel, f"{n.largest_difference:.2e}", f"{n.largest_score:.3g}") for n in parity.nets],
     )
     if not parity.classes:
-        return "\n".join([*lines, "", "No case was compared: run the import with `--case`.", ""])
+        shape = " x ".join(map(str, parity.case_shape))
+        return "\n".join([*lines, "", f"Compared on a part of a made-up volume, as a tensor of {shape}. {_ALONE}", ""])
     shape = " x ".join(map(str, parity.case_shape))
     spacing = " x ".join(f"{one:g}" for one in parity.case_spacing_mm)
     lines += ["", f"On {_CASE[parity.made_up]} of {shape} voxels of {spacing} mm{_STAND_IN[parity.made_up]}", ""]

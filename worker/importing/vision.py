@@ -21,8 +21,8 @@ _declared: list[Any] = []
 """Declarations live as long as this object does."""
 
 
-def vision_to_onnx(name: str, to: Path, *, weights: Path, classes: int, shape: Shape, trust: bool) -> None:
-    """Write a net of torchvision (classification or segmentation) with weights of one's own as ONNX.
+def vision_to_onnx(name: str, to: Path, *, weights: Path, classes: int, shape: Shape, trust: bool) -> Any:
+    """Write a net of torchvision (classification or segmentation) with weights of one's own as ONNX, and return it.
 
     Raises
     ------
@@ -55,7 +55,9 @@ def vision_to_onnx(name: str, to: Path, *, weights: Path, classes: int, shape: S
             next_step="Correct the name of the net, or --classes.",
             code="checkpoint-does-not-fit",
         ) from error
-    export(_one_answer(net), to, shape=shape)
+    answering = _one_answer(net)
+    export(answering, to, shape=shape)
+    return answering
 
 
 def vision_models() -> ModuleType:

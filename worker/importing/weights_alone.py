@@ -45,8 +45,11 @@ def tensors_of(path: Path) -> Tensors:
     return Tensors(inputs[0].name, _shape(inputs[0]), graph.output[0].name, _shape(graph.output[0]))
 
 
-def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> None:
-    """Write a TorchScript file as ONNX. Raises ConfigurationError (``checkpoint-unreadable``, ``not-exportable``)."""
+def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> Any:
+    """Write a TorchScript file as ONNX, and return the net of torch.
+
+    Raises ConfigurationError (``checkpoint-unreadable``, ``not-exportable``).
+    """
     (torch,) = need("torch")
     try:
         with quiet():
@@ -57,6 +60,7 @@ def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> None:
             code="checkpoint-unreadable",
         ) from error  # fmt: skip
     export(net, to, shape=shape)
+    return net
 
 
 def guided(manifest: str, tensors: Tensors) -> str:

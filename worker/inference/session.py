@@ -6,9 +6,11 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _ERRORS_ONLY = 3
 _SAME_AS_REQUESTED = 1
+_NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 Key = tuple[Digest, AnyNet]
 
@@ -184,6 +187,24 @@ class SessionCache:
         check_tensors(net, inputs=session.get_inputs(), outputs=session.get_outputs(), file=weights.path.name)
         log.info("session-loaded", extra={"net": net.weights, "sha256": weights.sha256, "provider": provider})
         return NetSession(session, net, provider=provider)
+
+
+def run_file(path: Path, batch: Float, *, optimised: bool = True) -> dict[str, NDArray[Any]]:
+    """Every output of an ONNX file with one input, on the CPU: as sessions here run it, or with its graph unchanged.
+
+    Raises whatever ONNX Runtime raises for a file that it cannot load, or a batch that the net does not take.
+    """
+    ort = runtime()
+    options = _session_options(SessionSettings())
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), sess_options=options, providers=[CPU])
+    (taken,) = session.get_inputs()
+    if taken.type not in _NUMBERS:
+        raise TypeError(f"its input is {taken.type}, which is no image")
+    fed = batch.astype(_NUMBERS[taken.type])
+    names = [output.name for output in session.get_outputs()]
+    return {name: np.asarray(one) for name, one in zip(names, session.run(names, {taken.name: fed}), strict=True)}
 
 
 def _size_of(weights: Weights) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,10 @@ from worker.decode.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
+from worker.importing import package_folder
 from worker.importing.images import read_nifti
-from worker.importing.package_folder import Imported, Naming
+from worker.importing.net_parity import answers_of_torch, compare_weights
+from worker.importing.package_folder import Imported, Naming, add_report
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
 from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of
@@ -26,10 +30,13 @@ from worker.inference.predictor import PackagePredictor
 from worker.inference.registration import register_rigidly
 from worker.inference.registry import Registry
 from worker.inference.scaffold import Family, write_package_skeleton
-from worker.inference.session import SessionCache
+from worker.inference.session import SessionCache, run_file
 from worker.inference.steps import preprocess
 from worker.settings import Settings
 from worker.wiring import offline
+
+Answering = Callable[[NDArray[np.float32]], Sequence[NDArray[Any]]]
+"""What a framework says of a batch: every output."""
 
 
 class PackageRuntime:
@@ -66,26 +73,45 @@ def runtime() -> Runtime:
     return PackageRuntime()
 
 
-def package_of_onnx(file: Path, target: Path, naming: Naming, family: Family) -> Imported:
-    """A package of a family with these weights; names and shapes of the net are those of the file."""
+def package_of_onnx(
+    file: Path, target: Path, naming: Naming, family: Family, *, framework: str = "", theirs: Answering | None = None
+) -> Imported:
+    """A package of a family with these weights; names and shapes of the net are those of the file.
+
+    They are compared with the ``framework`` that they were written by (``theirs`` is what it says of a batch), else
+    with what ONNX Runtime says when it changes nothing of the graph.
+
+    Raises ConfigurationError: what ``tensors_of`` and ``compare_weights`` raise, ``folder-exists``.
+    """
     tensors = tensors_of(file)
-    folder = write_package_skeleton(target / naming.name, family, name=naming.name, weights=file)
-    path = folder / MANIFEST
-    path.write_text(guided(path.read_text(encoding="utf-8"), tensors), encoding="utf-8")
+    folder = target / naming.name
+    with package_folder.building(target, naming) as made:
+        parity = compare_weights(
+            framework or "ONNX Runtime without optimisation",
+            theirs or (lambda batch: [*run_file(file, batch, optimised=False).values()]),
+            lambda batch: run_file(file, batch),
+            shape=tensors.input_shape,
+            libraries=("onnxruntime", *(("torch",) if theirs else ())),
+        )
+        made.rmdir()  # the skeleton makes its folder itself
+        write_package_skeleton(made, family, name=naming.name, weights=file)
+        path = made / MANIFEST
+        path.write_text(guided(path.read_text(encoding="utf-8"), tensors), encoding="utf-8")
+        add_report(made, parity)
     todo = (
         "Everything in CAPITALS in manifest.toml.",
         "Preprocessing, as in training; what the outputs mean, with their codes; the input contract and the guards.",
         "A parity test and a golden case of your own: weights alone say nothing about what must happen before them.",
     )
-    return Imported(folder, PackageRuntime().problem(folder), todo)
+    return Imported(folder, PackageRuntime().problem(folder), todo, parity)
 
 
 def package_of_script(file: Path, target: Path, naming: Naming, family: Family, *, shape: str) -> Imported:
     """The same of a TorchScript file; ``shape`` is that of its input ("N,1,96,96,96")."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
-        script_to_onnx(file, path, shape=parse_shape(shape))
-        return package_of_onnx(path, target, naming, family)
+        net = script_to_onnx(file, path, shape=parse_shape(shape))
+        return package_of_onnx(path, target, naming, family, framework="TorchScript", theirs=answers_of_torch(net))
 
 
 def package_of_vision(
@@ -102,8 +128,8 @@ def package_of_vision(
     """The same of a net of torchvision with weights of one's own."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
-        vision_to_onnx(net, path, weights=weights, classes=classes, shape=parse_shape(shape), trust=trust)
-        return package_of_onnx(path, target, naming, family)
+        built = vision_to_onnx(net, path, weights=weights, classes=classes, shape=parse_shape(shape), trust=trust)
+        return package_of_onnx(path, target, naming, family, framework="torchvision", theirs=answers_of_torch(built))
 
 
 def read_case(path: Path, *, modality: str) -> Volume:

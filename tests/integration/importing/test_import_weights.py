@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from worker.domain.errors import ConfigurationError
-from worker.importing.package_folder import Naming
+from worker.importing.package_folder import Imported, Naming
 from worker.importing.vision import vision_models, vision_to_onnx
 from worker.inference.package import MANIFEST
 from worker.inference.scaffold import Family
@@ -26,6 +30,54 @@ def a_script(path: Path) -> Path:
     return path
 
 
+def require_compared(made: Imported, framework: str) -> None:
+    """The net, on a part of a made-up volume: more is not known of weights alone."""
+    assert made.parity is not None
+    assert made.parity.framework == framework
+    assert made.parity.made_up
+    assert made.parity.nets
+    assert all(net.agrees and net.largest_score > 0 for net in made.parity.nets)
+    assert "Compared on a part of a made-up volume" in (made.folder / "README.md").read_text()
+    assert json.loads((made.folder / "parity.json").read_text())["made_up"] is True
+
+
+def an_onnx_file(path: Path, *, shape: list[int | str], operator: str = "Relu", kind: int = TensorProto.FLOAT) -> Path:
+    """One node on an image."""
+    infos = [helper.make_tensor_value_info(name, kind, shape) for name in ("image", "scores")]
+    graph = helper.make_graph([helper.make_node(operator, ["image"], ["scores"])], "one", infos[:1], infos[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16])
+@pytest.mark.parametrize("shape", [["N", 1, "a", "b", "c"], [2, 3, 40, 56]])
+def test_an_onnx_file_is_compared_with_its_graph_unchanged(tmp_path: Path, shape: list[int | str], kind: int) -> None:
+    family = Family.SEGMENTATION if len(shape) == 5 else Family.SEGMENTATION_2D
+    file = an_onnx_file(tmp_path / "net.onnx", shape=shape, kind=kind)
+    require_compared(
+        importing.package_of_onnx(file, tmp_path, Naming("mine"), family), "ONNX Runtime without optimisation"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({"operator": "Log"}, "parity-missed", "scores, channel"),  # of 0 and less: no numbers
+        ({"kind": TensorProto.INT64, "operator": "Neg"}, "comparison-failed", "tensor(int64)"),
+    ],
+)
+def test_weights_that_are_not_proven_are_not_written(
+    tmp_path: Path, options: dict[str, Any], code: str, words: str
+) -> None:
+    file = an_onnx_file(tmp_path / "net.onnx", shape=[1, 1, 16, 16, 16], **options)
+    with pytest.raises(ConfigurationError) as refused:
+        importing.package_of_onnx(file, tmp_path / "packages", Naming("mine"), Family.SEGMENTATION)
+    assert refused.value.code == code
+    assert words in refused.value.message
+    assert not list((tmp_path / "packages").iterdir())
+
+
 def test_a_torchscript_file_becomes_a_package_with_its_own_shapes(tmp_path: Path) -> None:
     made = importing.package_of_script(
         a_script(tmp_path / "net.ts"), tmp_path, Naming("mine"), Family.SEGMENTATION, shape="1,1,32,48,48"
@@ -34,6 +86,7 @@ def test_a_torchscript_file_becomes_a_package_with_its_own_shapes(tmp_path: Path
     assert 'input = { name = "image", shape = [1, 1, 32, 48, 48] }' in manifest
     assert "window = [32, 48, 48]" in manifest
     assert made.todo
+    require_compared(made, "TorchScript")
 
 
 def test_without_torchvision_the_command_says_what_to_install(tmp_path: Path) -> None:
@@ -71,6 +124,7 @@ def test_a_net_of_torchvision_says_in_the_package_what_it_says_in_torch(
     expected = expected["out"] if isinstance(expected, dict) else expected
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
     assert "3, 64, 64]" in (made.folder / MANIFEST).read_text()
+    require_compared(made, "torchvision")
 
 
 @pytest.mark.parametrize(
