@@ -48,7 +48,10 @@ class Work:
     def numbers(self) -> dict[int, str]:
         """The segments: numbered from 1 in the order of the channels."""
         model = self.model
-        titles = [title_of(channel, model.channels, model.inner) for channel in sorted(model.channels)]
+        titles = [
+            title_of(channel, model.channels, model.inner) if channel in model.inner else label
+            for channel, label in sorted(model.channels.items())
+        ]
         return dict(enumerate(titles, start=1))
 
     def runnable(self) -> Path:
