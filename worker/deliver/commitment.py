@@ -44,6 +44,8 @@ FAILURE_REASONS: Mapping[int, str] = {
 """PS3.3 C.14.1.1."""
 
 _TRANSIENT_REFUSALS = frozenset({0x0110, 0x0210, 0x0213})
+_OF_THE_OBJECTS = frozenset({0x0110, 0x0112, 0x0115, 0x0119, 0x0131})
+"""Refusals that may mean this request alone: another one may well be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class CommitmentRequester:
         TransientError
             No association, no answer, or a refusal that time can cure.
         PermanentError
-            ``commitment-not-offered`` (no presentation context) or ``commitment-refused``.
+            ``commitment-not-offered`` (no presentation context), ``commitment-refused``, or
+            ``commitment-objects-refused`` when that may mean this request alone.
         """
         came = threading.Event()
         information = _request(results, transaction_uid)
@@ -192,7 +195,7 @@ def _judge(status: int | None, destination: Destination) -> None:
     raise kind(
         f"Destination {destination.name} refused the commitment request: 0x{status:04X} {reason}.",
         next_step="Look into the log of the destination.",
-        code="commitment-refused",
+        code="commitment-objects-refused" if status in _OF_THE_OBJECTS else "commitment-refused",
     )
 
 

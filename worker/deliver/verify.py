@@ -44,7 +44,7 @@ class ReadBack:
         Raises
         ------
         TransientError
-            No association, or the query failed.
+            No association; ``read-back-failed``: no answer; ``read-back-refused``: it failed at this query.
         PermanentError
             ``no-presentation-context``: the destination cannot be queried.
         """
@@ -79,12 +79,25 @@ class ReadBack:
                     if status in _PENDING and identifier is not None:
                         there.add(SOPInstanceUID(str(identifier.get("SOPInstanceUID", ""))))
                     elif status != 0x0000:
-                        raise _failed("no answer" if status is None else f"status 0x{status:04X}")
+                        raise _refused(status)
         except RuntimeError as error:
             if association.alive:
                 raise
             raise _failed("the association had ended") from error
         return there
+
+
+def _refused(status: int | None) -> TransientError:
+    """It was there, and could not answer this question; out of resources, it could answer none (PS3.4 C.4.1.1.4)."""
+    if status is None:
+        return _failed("no answer")
+    if status >> 8 == 0xA7:
+        return _failed(f"status 0x{status:04X}")
+    return TransientError(
+        f"The destination answered the query for stored results with 0x{status:04X}.",
+        next_step="Look into the log of the destination.",
+        code="read-back-refused",
+    )
 
 
 def _failed(why: str) -> TransientError:

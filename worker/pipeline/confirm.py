@@ -24,6 +24,9 @@ AWAY_BACKOFF = Backoff(first_s=10.0, factor=2.0, cap_s=1800.0)
 REFUSED_BACKOFF = Backoff(first_s=900.0, factor=2.0, cap_s=86400.0)
 """It says that it does not do this: a person has to look, and it is asked again in case one did."""
 
+OF_THE_OBJECTS = frozenset({"commitment-objects-refused", "read-back-refused", "result-unreadable"})
+"""Errors that say nothing of the destination, only of what it was asked about."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConfirmDeliveries:
@@ -53,6 +56,8 @@ class ConfirmDeliveries:
             try:
                 asked += self._ask(destination, waiting)
             except _NotAskedError as error:
+                if error.code in OF_THE_OBJECTS:
+                    continue  # it waits alone: the others must not wait behind it for ever
                 # The others would meet the same: let them wait as well, and say why.
                 self.ledger.postpone(name, reason=error.reason, again_in_s=error.again_in_s)
                 break
@@ -104,16 +109,17 @@ class ConfirmDeliveries:
             "delivery-not-confirmed",
             extra={"delivery_id": waiting.delivery_id, "code": error.code, "seconds": round(again_in_s)},
         )
-        return _NotAskedError(f"{error.code}: {error}", again_in_s)
+        return _NotAskedError(error, again_in_s)
 
 
 class _NotAskedError(Exception):
     """The destination could not be asked; ``reason`` is for people."""
 
-    def __init__(self, reason: str, again_in_s: float) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, error: OverreadError, again_in_s: float) -> None:
+        self.code = error.code
+        self.reason = f"{error.code}: {error}"
         self.again_in_s = again_in_s
+        super().__init__(self.reason)
 
 
 def take_report(

@@ -209,14 +209,20 @@ def test_we_promise_nothing_to_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(0x0213, TransientError), (0x0110, TransientError), (0x0124, PermanentError)]
+    ("status", "kind", "code"),
+    [
+        (0x0213, TransientError, "commitment-refused"),
+        (0x0124, PermanentError, "commitment-refused"),
+        (0x0110, TransientError, "commitment-objects-refused"),
+        (0x0119, PermanentError, "commitment-objects-refused"),
+    ],
 )
-def test_a_refused_request(tmp_path: Path, status: int, kind: type[Exception]) -> None:
+def test_a_refused_request(tmp_path: Path, status: int, kind: type[Exception], code: str) -> None:
     with a_committing_pacs(lambda _: (status, None)) as pacs, pytest.raises(kind) as caught:
         CommitmentRequester(ae_title="OVERREAD").request(
             pacs, a_result_set(tmp_path), transaction_uid="2.25.7", on_report=Reports()
         )
-    assert getattr(caught.value, "code", "") == "commitment-refused"
+    assert getattr(caught.value, "code", "") == code
 
 
 def test_no_answer_is_transient(tmp_path: Path) -> None:

@@ -46,13 +46,16 @@ def test_a_liar_is_found_out(tmp_path: Path) -> None:
         assert ReadBack(ae_title="OVERREAD").found(pacs, [seg, sr]) == {seg.sop_instance_uid}
 
 
-def test_a_failed_query_is_no_empty_answer(tmp_path: Path) -> None:
-    def out_of_resources(_: Any) -> Iterator[tuple[int, Dataset | None]]:
-        yield 0xA700, None
+@pytest.mark.parametrize(
+    ("status", "code"), [(0xA700, "read-back-failed"), (0xA900, "read-back-refused"), (0xC001, "read-back-refused")]
+)
+def test_a_failed_query_is_no_empty_answer(tmp_path: Path, status: int, code: str) -> None:
+    def fails(_: Any) -> Iterator[tuple[int, Dataset | None]]:
+        yield status, None
 
-    with a_queryable_pacs(out_of_resources) as pacs, pytest.raises(TransientError) as caught:
+    with a_queryable_pacs(fails) as pacs, pytest.raises(TransientError) as caught:
         ReadBack(ae_title="OVERREAD").found(pacs, a_result_set(tmp_path))
-    assert caught.value.code == "read-back-failed"
+    assert caught.value.code == code
 
 
 def test_an_abort_is_no_empty_answer(tmp_path: Path) -> None:

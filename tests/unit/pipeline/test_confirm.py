@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.unit.pipeline.fakes import a_result
 from worker.domain.errors import OverreadError, PermanentError, TransientError
 from worker.domain.result import DeliveryId, Destination, ResultKind, ResultObject
 from worker.domain.study import SOPInstanceUID
-from worker.pipeline.confirm import ConfirmDeliveries
+from worker.pipeline.confirm import OF_THE_OBJECTS, ConfirmDeliveries
 from worker.pipeline.ports import OnReport
 
 SEG, SR = a_result(1, ResultKind.SEG), a_result(2, ResultKind.SR)
@@ -182,6 +183,33 @@ def test_who_cannot_be_reached_is_left_alone_for_longer_and_longer() -> None:
     assert 5 <= ledger.pauses[0] <= 10
     assert all(900 <= one <= 1800 for one in ledger.pauses[-3:])
     assert ledger.postponed[-1][:2] == ("PACS", "destination-unreachable: nobody there")
+
+
+@pytest.mark.parametrize("code", sorted(OF_THE_OBJECTS))
+@pytest.mark.parametrize("read_back", [False, True])
+def test_what_fails_for_its_own_reasons_holds_up_no_other(code: str, read_back: bool) -> None:
+    """The oldest of many can never be asked about: a result that is gone from the disk, a request that is refused."""
+
+    class Poisoned(FakePromiser, FakeFinder):
+        asked = 0
+
+        def request(self, destination: Destination, results: Sequence[ResultObject], **more: Any) -> bool:
+            self.asked += 1
+            if self.asked == 1:
+                raise PermanentError("not these", code=code)
+            return super().request(destination, results, **more)
+
+        def found(self, destination: Destination, results: Sequence[ResultObject]) -> frozenset[SOPInstanceUID]:
+            self.request(destination, results, transaction_uid="", on_report=lambda *_: None)
+            return UIDS
+
+    ledger, poisoned = FakeConfirmations({f"d{n}": "sent" for n in range(4)}), Poisoned(committed=UIDS)
+    assert (
+        use_case(ledger, poisoned, poisoned, storage_commitment=not read_back, read_back=read_back).confirm("PACS") == 3
+    )
+    assert ledger.waiting == {"d0": "sent", "d1": "committed", "d2": "committed", "d3": "committed"}
+    assert ledger.postponed == []
+    assert len(ledger.pauses) == 1
 
 
 def test_who_does_not_offer_it_is_asked_rarely() -> None:
