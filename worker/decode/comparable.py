@@ -57,6 +57,25 @@ def require_comparable(planes: Sequence[Plane], *, spacing_mm: float, series: st
         raise _several(woven, planes, series, "they are interleaved")
 
 
+def require_apart(planes: Sequence[Plane], *, series: str) -> None:
+    """Say of planes with irregular distances that they are passes which overlap, where their attributes show it.
+
+    Raises
+    ------
+    VolumeError
+        ``several-acquisitions``, naming the attributes in which the passes differ.
+    """
+    passes = [name for name in ADMINISTRATIVE if _overlap_in_part(_settings(name, planes))]
+    if passes:
+        raise _several(passes, planes, series, "they overlap, with other distances where they do")
+
+
+def _overlap_in_part(settings: Sequence[int]) -> bool:
+    """Whether a set goes on behind the start of another one."""
+    sets = [count for count in Counter(settings).values() if count > 1]
+    return len(sets) > 1 and sum(1 for _ in groupby(settings)) > len(set(settings))
+
+
 def is_interleaved(settings: Sequence[int]) -> bool:
     """Whether planes of several settings lie between one another, and are not parts that continue each other."""
     sets = [count for count in Counter(settings).values() if count > 1]
@@ -103,7 +122,7 @@ def _several(names: Sequence[str], planes: Sequence[Plane], series: str, why: st
     sets = f"in {len(counts)} sets ({' and '.join(map(str, counts[:NAMED_ATTRIBUTES]))}{more} planes) "
     return VolumeError(
         f"Series {series} has {len(planes)} planes {sets if len(counts) < len(planes) else ''}that differ in "
-        f"{', '.join(names[:NAMED_ATTRIBUTES])}: {why}, and are no one volume, though their positions would fit.",
+        f"{', '.join(names[:NAMED_ATTRIBUTES])}: {why}, and are no one volume.",
         next_step="Have the acquisitions or reconstructions sent as separate series.",
         code="several-acquisitions",
     )

@@ -82,7 +82,8 @@ _ALMOST_EQUAL: Final = frozenset(
         _DIRECTION,
         "EffectiveEchoTime", "EchoTime", "DiffusionBValue", "InversionTime", "InversionTimes", "KVP",
         "MonoenergeticEnergyEquivalent", "FlipAngle", "RepetitionTime", "SliceThickness", "TriggerTime",
-        "NominalCardiacTriggerDelayTime", "ReconstructionDiameter",
+        "NominalCardiacTriggerDelayTime", "ReconstructionDiameter", "NominalPercentageOfCardiacPhase",
+        "NominalPercentageOfRespiratoryPhase",
     }
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.comparable import require_comparable
+from worker.decode.comparable import require_apart, require_comparable
 from worker.decode.geometry import (
     MANY_GAPS,
     TILT_LIMIT_DEG,
@@ -76,7 +76,7 @@ def stack(planes: Sequence[Plane], *, series: str, same_pixels: SamePixels) -> S
         step = axes.normal * _thickness_of_single(chosen[0], series)
         notes.append("one slice: its thickness stands in for the slice spacing")
     else:
-        _require_regular(positions, axes, series, notes)
+        _require_regular(chosen, axes, series, notes)
         step = step_of(positions)
         _note_thickness(chosen, float(step @ axes.normal), notes)
     affine = affine_of(origin=positions[0], step=step, axes=axes, row_spacing_mm=row_mm, column_spacing_mm=column_mm)
@@ -168,11 +168,13 @@ def _require_one_stack(planes: Sequence[Plane], series: str) -> None:
         )
 
 
-def _require_regular(positions: NDArray[np.float64], axes: Axes, series: str, notes: list[str]) -> None:
+def _require_regular(planes: Sequence[Plane], axes: Axes, series: str, notes: list[str]) -> None:
+    positions = positions_of(planes)
     gaps = gaps_of(positions, axes.normal)
     if gaps.missing_after and len(gaps.missing_after) <= MANY_GAPS * (len(positions) - 1):
         raise _missing(gaps, positions, axes, series)
     if gaps.irregular_mm > gaps.tolerance_mm:
+        require_apart(planes, series=series)
         raise VolumeError(
             f"Series {series} has slices between {gaps.smallest_mm:.3f} and {gaps.largest_mm:.3f} mm apart (median "
             f"{gaps.spacing_mm:.3f}); a plane is {gaps.irregular_mm:.3f} mm off a regular grid, and "

@@ -143,6 +143,25 @@ def test_two_passes_of_a_spiral_with_a_time_of_each_plane(tmp_path: Path) -> Non
     assert "8 planes that differ in AcquisitionTime" in message
 
 
+@pytest.mark.parametrize("keyword", ["AcquisitionNumber", "IrradiationEventUID", "ProtocolName"])
+def test_passes_that_overlap_in_part_are_named(tmp_path: Path, keyword: str) -> None:
+    """The second pass starts before the end of the first one, between its planes."""
+    depths = [0.0, 2.5, 5.0, 7.5, 6.25, 8.75, 11.25, 13.75]
+
+    def plane(k: int) -> Attributes:
+        return {"ImagePositionPatient": [0, 0, depths[k]], keyword: f"{k // 4 + 1}"}
+
+    message = refused(a_series(tmp_path, plane))
+    assert f"differ in {keyword}" in message
+    assert "overlap" in message
+
+
+def test_irregular_distances_of_one_pass_are_just_that(tmp_path: Path) -> None:
+    depths = [0.0, 2.5, 5.0, 7.5, 8.75, 10.0, 11.25, 12.5]
+    paths = a_series(tmp_path, lambda k: {"ImagePositionPatient": [0, 0, depths[k]], "AcquisitionNumber": k // 4})
+    assert "is 2.143 mm off" in refused(paths, "varying-spacing")
+
+
 GOOD: list[tuple[str, Callable[[int], Attributes]]] = [
     ("CT", lambda k: {"AcquisitionNumber": k // 3 + 1}),
     ("CT", lambda k: {"AcquisitionNumber": k + 1}),
