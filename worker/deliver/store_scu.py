@@ -90,10 +90,11 @@ class StoreSender:
         except PermanentError as error:
             if error.code != "no-presentation-context":
                 raise
-            # The destination was there and refused: an outcome of the first object, not a missing association.
-            outcome = _not_stored(prepared[0], str(error), transient=False)
-            _note(destination, outcome)
-            yield outcome
+            # The destination was there and takes nothing: an outcome of each object, not a missing association.
+            for item in prepared:
+                outcome = _not_stored(item, str(error), transient=False, not_taken=True)
+                _note(destination, outcome)
+                yield outcome
 
     def _store(self, association: OpenAssociation, item: _Prepared, message_id: int) -> SendOutcome:
         file = item.file

@@ -1,9 +1,9 @@
 """Text from its bytes: Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 6.1), read strictly and by its defined terms.
 
 Devices declare one set and write another, or declare none. So every reading says whether it is ``certain``: ASCII,
-well-formed UTF-8 that is declared as such, text behind escape sequences that name its set, and what the site itself
-states. A single-byte set takes almost any bytes, and GB18030 takes those of many others: what is declared so may be
-right, but its bytes do not prove it.
+well-formed UTF-8 that is declared as such, text behind escape sequences that name a set of several bytes, and what the
+site itself states. A single-byte set takes almost any bytes, and GB18030 takes those of many others: what is declared
+so may be right, but its bytes do not prove it.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ _ESCAPES: Final = {
     b"\x1b$)A": ("58", "gb2312", False),
 }
 _ESCAPE: Final = re.compile(b"(" + b"|".join(re.escape(e) for e in sorted(_ESCAPES, key=len, reverse=True)) + b")")
+_MULTI_BYTE: Final = b"\x1b$"
+"""How the escape sequences of sets of several bytes begin."""
 _RESET: Final = re.compile(rb"([\r\n\f\t\\^=])")
 
 
@@ -173,6 +175,8 @@ def decode(value: bytes, terms: Sequence[str]) -> Decoded:
     try:
         if b"\x1b" in value and any(_ISO_2022.match(term) for term in terms):
             return _decode_extended(value, codec, _numbers(terms))
+        if b"\x1b" in value and codec == _ASCII:
+            raise UndecodableTextError("there are escape sequences, and no code extensions are declared")
         return Decoded(value.decode(codec, "strict"), certain=first == UTF_8)
     except (UnicodeDecodeError, LookupError):
         raise UndecodableTextError(f"the bytes are no text in {first or 'ASCII'}") from None
@@ -212,8 +216,9 @@ def _decode_extended(value: bytes, initial: str, declared: frozenset[str]) -> De
     for piece in _ESCAPE.split(value):
         if piece in _ESCAPES:
             number, codec, keep = _ESCAPES[piece]
-            escape, designated = piece, number in declared
-            certain = certain and designated
+            # A single-byte set proves nothing here either: any bytes fit it.
+            escape, designated = piece, piece.startswith(_MULTI_BYTE)
+            certain = certain and number in declared
             continue
         if keep:  # the codec knows the whole language of escapes and returns to ASCII by itself
             text.append((escape + piece).decode(codec, "strict"))

@@ -107,10 +107,12 @@ class DeliverResults:
         advice = (
             f"{', '.join(fitting)} would not" if fitting else "no known profile does without, so make one of your own"
         )
+        count = len(claim.delivery.items)
+        rest = ", the rest is" if len(left) < count else ""
         return (
-            f"{NOT_TAKEN}: {name} takes no {kinds}: {len(left)} of {len(claim.delivery.items)} object(s) are "
-            f"not there, the rest is. {profile}; {advice}. Enable the class there and `overread retry`, or change the "
-            "destination's profile and `overread rerun`."
+            f"{NOT_TAKEN}: {name} takes no {kinds}: {len(left)} of {count} object(s) are not there{rest}. {profile}; "
+            f"{advice}. Enable the class there and `overread retry`, or change the destination's profile and "
+            "`overread rerun`."
         )
 
     def _refused(self, claim: DeliveryClaim, outcome: SendOutcome) -> _End:

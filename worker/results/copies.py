@@ -40,6 +40,15 @@ _CHARACTER_SET: Final = Tag("SpecificCharacterSet")
 _AS_IT_STANDS: Final = frozenset(
     Tag(keyword) for keyword in (*IDENTITY, "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID")
 )
+_MEANING: Final = frozenset(
+    Tag(keyword)
+    for keyword in (
+        "CodeValue", "LongCodeValue", "URNCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning",
+        "PatientID",
+    )
+)  # fmt: skip
+"""What an item of a sequence is about: without one of these, or with another UID, it would be another one."""
+_UNREADABLE: Final = "cannot be read in the character set of the images"
 _DEEPEST: Final = 8
 
 
@@ -117,7 +126,7 @@ class _Copier:
             self.kept.add(DataElement(tag, vr, raw.decode("ascii", "surrogateescape") or None))
 
     def _copy_items(self, ds: Dataset, tag: BaseTag, depth: int) -> None:
-        """Copy a sequence, without the items that hold something invalid: half a code is another code."""
+        """Copy a sequence, without the items that would mean something else: half a code is another code."""
         items = _converted(ds, tag).value
         if not isinstance(items, DicomSequence) or depth == _DEEPEST:
             raise _InvalidError("is no sequence that can be copied")
@@ -126,11 +135,10 @@ class _Copier:
             inner = _Copier(self.reading)
             try:
                 inner.copy_item(item, depth=depth + 1)
-            except UndecodableTextError:
-                problem = "cannot be read in the character set of the images"
             except _InvalidError as error:
-                problem = f"holds a value that {error}"
+                problem = str(error)
             else:
+                self.notes += inner.notes
                 self.certain = self.certain and inner.certain
                 texts.append(inner.text)
                 bare.append(inner.kept)
@@ -142,7 +150,7 @@ class _Copier:
         self.kept.add(DataElement(tag, "SQ", DicomSequence(bare)))
 
     def copy_item(self, item: Dataset, *, depth: int) -> None:
-        """Copy everything in an item that the standard knows."""
+        """Copy everything in an item that the standard knows; raises for what makes the item mean something."""
         own = _declared(item) if _CHARACTER_SET in item else None
         another = own is not None and self.reading.within(own) != self.reading
         for tag in sorted(item.keys()):
@@ -150,7 +158,17 @@ class _Copier:
                 continue
             if another and not is_plain(raw_value(item, tag)):
                 raise _InvalidError("is in another character set than the rest")
-            self.copy(item, tag, depth=depth)
+            try:
+                self.copy(item, tag, depth=depth)
+            except UndecodableTextError:
+                self._miss(tag, _UNREADABLE)
+            except _InvalidError as error:
+                self._miss(tag, str(error))
+
+    def _miss(self, tag: BaseTag, why: str) -> None:
+        if tag in _MEANING or dictionary_VR(tag) == "UI":
+            raise _InvalidError(f"holds a value that {why}")
+        self.notes.append(_left_out(tag, why))
 
 
 def copies_of(ds: Dataset, keywords: Iterable[str], *, stated: StatedSet | None = None) -> Copies:
@@ -168,7 +186,7 @@ def copies_of(ds: Dataset, keywords: Iterable[str], *, stated: StatedSet | None 
         except UndecodableTextError:
             if tag in _AS_IT_STANDS:
                 raise
-            copier.notes.append(_left_out(tag, "cannot be read in the character set of the images"))
+            copier.notes.append(_left_out(tag, _UNREADABLE))
         except _InvalidError as error:
             copier.notes.append(_left_out(tag, str(error)))
     terms = (UTF_8,) if copier.certain else copier.reading.terms

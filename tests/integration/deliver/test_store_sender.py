@@ -167,9 +167,11 @@ def test_a_busy_pacs(tmp_path: Path) -> None:
 
 def test_a_pacs_that_takes_none_of_our_classes_is_permanent_and_named(tmp_path: Path) -> None:
     with Pacs(classes=["1.2.840.10008.5.1.4.1.1.2"]) as pacs:
-        (outcome,) = sender().send(at(pacs.port), a_result_set(tmp_path))
-    assert (outcome.status, outcome.stored, outcome.transient) == (None, False, False)
-    assert "Segmentation Storage" in outcome.detail
+        outcomes = list(sender().send(at(pacs.port), a_result_set(tmp_path)))
+    assert [(one.status, one.stored, one.transient, one.not_taken) for one in outcomes] == [
+        (None, False, False, True)
+    ] * 2
+    assert "Segmentation Storage" in outcomes[0].detail
 
 
 def test_a_pacs_that_takes_the_seg_but_no_sr(tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def declared_by(item: EncodedObject) -> object:
         (LATIN_1, ["ISO 2022 IR 100", "ISO 2022 IR 87"]),
         ("王^小明".encode("gb18030"), "GB18030"),
         (LATIN_1, "ISO IR 100"),
+        (b"Buc^J\xe9r\xf4me=\x1b-F\xc4\xe9\xef", ["ISO 2022 IR 100", "ISO 2022 IR 126"]),
+        (b"=\x1b-L" + "Иванов".encode("cp1251"), ["", "ISO 2022 IR 144"]),
+        (b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J", ["ISO 2022 IR 13", "ISO 2022 IR 87"]),
     ],
 )
 @pytest.mark.parametrize("profile", [EVERYTHING, SLICER], ids=lambda one: one.name)
@@ -103,6 +106,8 @@ def test_bytes_that_prove_nothing_are_kept_with_their_declaration(tmp_path, name
         (LATIN_1, "latin1"),
         (UTF_8, ["ISO_IR 192", "ISO 2022 IR 100"]),
         (b"\x1b%G" + UTF_8, ["", "ISO 2022 IR 87"]),
+        (b"=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", None),
+        ("홍^길동".encode("euc_kr"), ["", "ISO 2022 IR 149"]),
         ("Müller\N{REPLACEMENT CHARACTER}".encode(), "ISO_IR 192"),
     ],
 )

@@ -18,6 +18,7 @@ from tests.unit.results import given, reading
 from tests.unit.results.test_copied_text import EVERYTHING, results, seeded
 from worker.domain.codes import Code
 from worker.domain.profile import SLICER
+from worker.domain.result import ResultKind
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 
@@ -155,6 +156,29 @@ def test_an_item_with_a_value_that_does_not_fit_is_left_out_whole(tmp_path, bad)
         ds = reading.dataset(item)
         assert [one.CodeValue for one in ds.ProcedureCodeSequence] == ["51185008"]
         assert "AdmittingDiagnosesCodeSequence" not in ds
+
+
+def test_an_odd_remark_does_not_cost_an_order(tmp_path) -> None:
+    def change(ds: Dataset) -> None:
+        request = Dataset()
+        request.RequestedProcedureID = "RP1"
+        with config.disable_value_validation():
+            request.ScheduledProcedureStepDescription = "d" * 70
+        ds.RequestAttributesSequence = [request]
+        other = Dataset()
+        with config.disable_value_validation():
+            other.PatientID = "P" * 70
+        other.TypeOfPatientID = "TEXT"
+        ds.OtherPatientIDsSequence = [other]
+
+    study = a_study(tmp_path, change=change)
+    notes = DicomEncoder().examine(study.evidence, given.CONTEXT)
+    assert len(notes) == 2
+    assert any(note.startswith("Scheduled Procedure Step Description is left out") for note in notes)
+    for item in results(study):
+        assert "OtherPatientIDsSequence" not in reading.dataset(item)
+        if item.kind is ResultKind.SR:
+            assert reading.dataset(item).ReferencedRequestSequence[0].RequestedProcedureID == "RP1"
 
 
 def test_private_elements_in_copied_items_stay_behind(tmp_path) -> None:
