@@ -177,6 +177,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         lose_the_database(site, cluster, answering)
         lose_a_process(site)
         lose_files(site)
+        break_the_model(site)
         lose_the_broker(site, broker)
         yield site
 
@@ -221,6 +222,18 @@ def lose_files(site: Site) -> None:
     until(site.answers, what="the listener is back")
     assert site.send(*site.images) == [0x0000] * 8
     site.until("object-healed", "listener")
+
+
+def break_the_model(site: Site) -> None:
+    """A study waits for it, and goes on when it is mended."""
+    weights = next((site.folder / "models").rglob("*.onnx"))
+    content = weights.read_bytes()
+    weights.write_bytes(b"another file")
+    study = builders.a_ct_series(site.folder / "waits", slices=8, rows=64, columns=64, study="waits", series="waits")
+    assert site.send(*study) == [0x0000] * 8
+    site.until("model-unusable", "worker")
+    weights.write_bytes(content)
+    site.until("work-released", "sweeper")
 
 
 def lose_the_broker(site: Site, broker: subprocess.Popen[bytes]) -> None:

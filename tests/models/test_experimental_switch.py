@@ -68,9 +68,9 @@ def test_an_experiment_that_is_not_installed_is_a_mistake_in_the_configuration()
 
 def test_run_says_why_an_experiment_is_not_run() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        offline.rules_of(settings(), "lungs-cr")
+        offline.table_of(settings(), "lungs-cr")
     assert "models.experimental" in caught.value.next_step
-    assert [one.model.name for one in offline.rules_of(settings(), "brain-mr-t1")] == ["brain-mr-t1"]
+    assert [one.model.name for one in offline.table_of(settings(), "brain-mr-t1").rules] == ["brain-mr-t1"]
 
 
 def test_list_and_card_show_what_is_experimental(tmp_path: Path) -> None:

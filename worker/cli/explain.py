@@ -12,7 +12,7 @@ from worker.cli import console, render
 from worker.cli.options import Config, Data, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
 from worker.domain.study import StudyInstanceUID
-from worker.pipeline.route import plan
+from worker.pipeline.route import plan_now
 from worker.wiring import offline, stores
 
 
@@ -39,12 +39,15 @@ def explain(
             reader = offline.reader(settings)
             instances, skipped = offline.instances_in(files)
             series = reader.series(reader.headers(instances))
-            decisions, _ = plan(offline.bound_rules(settings), series, config_digest=settings.result_digest)
+            found = plan_now(offline.table_of(settings), series, config_digest=settings.result_digest)
+            decisions = found.decisions
             if as_json:
                 console.print_json({"decisions": decisions, "skipped": skipped})
                 return
             for one in skipped:
                 console.out.print(Text(f"left out {one.path.name}: {one.reason}", style="dim"))
+            for missed in found.missed:
+                console.out.print(Text(f"{missed.model} cannot be used ({missed.code}): {missed.reason}"))
             console.out.print(render.decisions_table(decisions, series))
             return
         assert study is not None  # noqa: S101 - checked above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +15,20 @@ from rich.text import Text
 from worker.cli import console, render
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.cli.view import BurnedIn, write_page
-from worker.domain.errors import ConfigurationError, NotApplicableError, OverreadError, PermanentError
+from worker.domain.errors import (
+    ConfigurationError,
+    ModelUnusableError,
+    NotApplicableError,
+    OverreadError,
+    PermanentError,
+)
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultContext
-from worker.domain.routing import Decision
+from worker.domain.study import StoredInstance
 from worker.pipeline.analyse import Analysis, refuse_unless_passed
 from worker.pipeline.attempt import Stopwatch
-from worker.pipeline.ports import PlannedAnalysis
-from worker.pipeline.route import plan
+from worker.pipeline.ports import PlannedAnalysis, SeriesReader
+from worker.pipeline.route import Plan, RoutingTable, plan_now
 from worker.pipeline.summary import findings_of
 from worker.settings import Settings
 from worker.wiring import offline, viewing
@@ -47,26 +54,18 @@ def run(
             step = progress.add_task("reading headers", total=None)
             reader = offline.reader(settings)
             instances, skipped = offline.instances_in(folder)
-            rules = offline.rules_of(settings, model)
-            studies = sorted({one.header.study_instance_uid for one in instances})
-            planned: list[PlannedAnalysis] = []
-            decisions: list[Decision] = []
-            for study in studies:
-                own = [one for one in instances if one.header.study_instance_uid == study]
-                series = reader.series(reader.headers(own))
-                decided, wanted = plan(rules, series, config_digest=settings.result_digest)
-                decisions.extend(decided)
-                planned.extend(wanted)
+            table = offline.table_of(settings, model)
+            found = _plan(table, reader, instances, settings)
+            decisions, planned = found.decisions, found.planned
+            if not as_json:
+                for missed in found.missed:
+                    words = f"not run: {missed.model} cannot be used ({missed.code}): {missed.reason}"
+                    console.out.print(Text(words))
             if not planned:
                 progress.stop()
                 if not as_json:
                     console.out.print(render.decisions_table(decisions))
-                raise NotApplicableError(
-                    f"No model applies to the {len(instances)} instances in {folder}"
-                    f"{f' ({len(skipped)} files left out)' if skipped else ''}.",
-                    next_step="The reasons are above; `overread explain --files` shows them again.",
-                    code="no-model-applies",
-                )
+                raise _nothing_to_run(found, f"{len(instances)} instances in {folder}", left_out=len(skipped))
             output.mkdir(parents=True, exist_ok=True)
             written: list[dict[str, object]] = []
             failed: list[OverreadError] = []
@@ -95,6 +94,33 @@ def run(
             console.print_error(failure)
         if failed:
             raise typer.Exit(console.EXIT_DATA)
+
+
+def _plan(table: RoutingTable, reader: SeriesReader, instances: Sequence[StoredInstance], settings: Settings) -> Plan:
+    """Plan each study by itself."""
+    plans = []
+    for study in sorted({one.header.study_instance_uid for one in instances}):
+        own = [one for one in instances if one.header.study_instance_uid == study]
+        plans.append(plan_now(table, reader.series(reader.headers(own)), config_digest=settings.result_digest))
+    return Plan(
+        tuple(decision for one in plans for decision in one.decisions),
+        tuple(planned for one in plans for planned in one.planned),
+        tuple({missed.model: missed for one in plans for missed in one.missed}.values()),
+    )
+
+
+def _nothing_to_run(found: Plan, what: str, *, left_out: int) -> OverreadError:
+    if found.missed:
+        return ModelUnusableError(
+            f"{', '.join(one.model for one in found.missed)} would be run on the {what}, and cannot be used.",
+            next_step="`overread models check` says what to mend.",
+            code=found.missed[0].code,
+        )
+    return NotApplicableError(
+        f"No model applies to the {what}{f' ({left_out} files left out)' if left_out else ''}.",
+        next_step="The reasons are above; `overread explain --files` shows them again.",
+        code="no-model-applies",
+    )
 
 
 def _profile(settings: Settings, name: str) -> Profile:

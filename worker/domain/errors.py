@@ -49,6 +49,10 @@ class ConfigurationError(OverreadError):
     """The installation is wrong: do not start (exit code 78, EX_CONFIG of sysexits.h)."""
 
 
+class ModelUnusableError(ConfigurationError):
+    """A model that is installed cannot be used as it is: its work waits, and is done when that is mended."""
+
+
 class NotApplicableError(PermanentError):
     """The model must not run on this input (wrong body part, too few slices): refused, and the reason is shown."""
 

@@ -36,6 +36,8 @@ class JobState(StrEnum):
     """The doorbell has been rung (the broker may have lost it: the sweeper rings again)."""
     RUNNING = "running"
     """One attempt holds the lease."""
+    WAITING = "waiting"
+    """A model that is installed cannot be used now: tried again when it is mended. What other models do goes on."""
     ROUTED = "routed"
     """Route jobs: the decisions are stored and the analyse jobs exist."""
     PRODUCED = "produced"
@@ -68,6 +70,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.RUNNING: frozenset(
         {
             _S.READY,  # handed back, lease expired, or a transient failure: runs again after not_before
+            _S.WAITING,
             _S.ROUTED,
             _S.NO_MODEL_APPLIES,
             _S.PRODUCED,
@@ -77,6 +80,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
             _S.CANCELLED,
         }
     ),
+    _S.WAITING: frozenset({_S.READY, _S.SUPERSEDED, _S.CANCELLED}),
     _S.ROUTED: frozenset(),
     _S.NO_MODEL_APPLIES: frozenset(),
     _S.PRODUCED: frozenset({_S.DELIVERING, _S.DELIVERED, _S.SUPERSEDED, _S.CANCELLED}),
@@ -92,7 +96,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 UNFINISHED: frozenset[JobState] = frozenset(
-    {_S.RECEIVED, _S.READY, _S.QUEUED, _S.RUNNING, _S.PRODUCED, _S.DELIVERING, _S.DELIVERED}
+    {_S.RECEIVED, _S.READY, _S.QUEUED, _S.RUNNING, _S.WAITING, _S.PRODUCED, _S.DELIVERING, _S.DELIVERED}
 )
 """States in which the system itself still has something to do or to wait for; retention never touches these.
 

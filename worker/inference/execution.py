@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from worker.domain.errors import ConfigurationError
@@ -56,15 +56,15 @@ class Execution:
         self._precision = dict(precision or {})
         self._remote = remote or TritonSessions()
 
-    def check(self, packages: Iterable[Package]) -> None:
-        """Look at what is configured before anything runs.
+    def check(self, packages: Iterable[Package], *, may_be_broken: Callable[[str], bool] = lambda _: False) -> None:
+        """Look at what is configured before anything runs. A model that ``may_be_broken`` counts as installed.
 
         Raises ConfigurationError (``model-missing`` for a name that no package has, ``precision-not-offered``).
         """
         found = tuple(packages)
         known = {package.identity.name for package in found}
         for name in (*self._precision, *self._remote.models):
-            if name not in known:
+            if name not in known and not may_be_broken(name):
                 raise ConfigurationError(
                     f'Precision or server is configured for the model "{name}", which is not installed'
                     f"{nearest(name, known)}.",

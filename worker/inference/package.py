@@ -69,18 +69,23 @@ class Package:
 
     def to_rule(self, destinations: tuple[str, ...] = ()) -> Rule:
         """The default routing rule: the manifest's input contracts, under the model's name."""
-        contract = self.manifest.reference
-        return Rule(
-            name=self.identity.name,
-            model=self.identity.name,
-            conditions=contract.to_conditions(),
-            preferences=tuple(preference.to_preference() for preference in contract.preferences),
-            destinations=destinations,
-            per_study=contract.per_study,
-            allow_derived=contract.allow_derived,
-            input=next(iter(self.manifest.contracts)) if self.manifest.further else "",
-            further=tuple(one.to_further() for one in self.manifest.further),
-        )
+        return rule_of(self.manifest, destinations)
+
+
+def rule_of(manifest: Manifest, destinations: tuple[str, ...] = ()) -> Rule:
+    """The default routing rule of a manifest: its input contracts, under the model's name."""
+    contract, name = manifest.reference, manifest.package.name
+    return Rule(
+        name=name,
+        model=name,
+        conditions=contract.to_conditions(),
+        preferences=tuple(preference.to_preference() for preference in contract.preferences),
+        destinations=destinations,
+        per_study=contract.per_study,
+        allow_derived=contract.allow_derived,
+        input=next(iter(manifest.contracts)) if manifest.further else "",
+        further=tuple(one.to_further() for one in manifest.further),
+    )
 
 
 def read_manifest(folder: Path) -> tuple[bytes, Manifest]:

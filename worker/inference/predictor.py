@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, ModelUnusableError
 from worker.domain.findings import Conclusion
 from worker.domain.model import Algorithm, ModelIdentity
 from worker.domain.volume import Volume
@@ -85,7 +85,9 @@ class PackagePredictor:
         self._register = register
         for package in registry.packages:
             thresholds_of(package, self._moved.get(package.identity.name, {}))
-        self._execution.check(registry.packages)
+        self._execution.check(
+            registry.packages, may_be_broken=lambda name: any(one.may_be(name) for one in registry.broken)
+        )
 
     def inputs(self, model: ModelIdentity) -> tuple[str, ...]:
         """The names of the model's inputs, the reference first; ConfigurationError (``model-missing``)."""
@@ -182,7 +184,11 @@ class PackagePredictor:
 
     def _loaded(self, package: Package, nets: Iterable[AnyNet], sessions: dict[AnyNet, Session]) -> RunNet:
         """Runs these nets; their sessions are put to those that this prediction has used."""
-        sessions |= {net: self._execution.session(package, net) for net in nets}
+        try:
+            sessions |= {net: self._execution.session(package, net) for net in nets}
+        except ConfigurationError as error:
+            # Weights that have changed, a provider that is gone: the model is installed, and is waited for.
+            raise ModelUnusableError(error.message, next_step=error.next_step, code=error.code) from error
         return runner(sessions)
 
     def algorithm(self, model: ModelIdentity) -> Algorithm:

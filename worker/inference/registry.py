@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, ModelUnusableError
 from worker.domain.model import ModelIdentity
 from worker.domain.study import Digest
-from worker.inference.package import LARGEST_WEIGHTS_BYTES, MANIFEST, Package, load_package
+from worker.inference.manifest import Manifest
+from worker.inference.package import LARGEST_WEIGHTS_BYTES, MANIFEST, Package, load_package, read_manifest
 from worker.inference.weights_cache import WeightsCache
 
 log = logging.getLogger(__name__)
 
+MODEL_MISSING = "model-missing"
+"""Code of a model that is not installed."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenPackage:
-    """A folder that should hold a package, and why it cannot be used."""
+    """A folder that should hold a package, and why it cannot be used. ``manifest`` is None when it cannot be read."""
 
     folder: Path
     error: ConfigurationError
+    manifest: Manifest | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the model, or of the folder where no manifest says it."""
+        return self.folder.name if self.manifest is None else self.manifest.package.name
+
+    def may_be(self, name: str) -> bool:
+        """Whether it may be the model of that name."""
+        return self.manifest is None or self.name == name
+
+    def as_unusable(self) -> ModelUnusableError:
+        """Why the model cannot be used, for work that needs it."""
+        error = self.error
+        return ModelUnusableError(f"Model {self.name}: {error.message}", next_step=error.next_step, code=error.code)
 
 
 class Registry:
@@ -60,9 +80,10 @@ class Registry:
                 if twin is not None and twin.identity.digest != package.identity.digest:
                     raise _twins(package, twin)
                 packages.setdefault(key, package)
-            except ConfigurationError as error:
+            except (ConfigurationError, OSError) as raised:
+                error = raised if isinstance(raised, ConfigurationError) else _unreadable(folder, raised)
                 log.warning("model-package-broken", extra={"package": folder.name, "code": error.code})
-                broken.append(BrokenPackage(folder, error))
+                broken.append(BrokenPackage(folder, error, _manifest_in(folder)))
         self.packages: tuple[Package, ...] = tuple(sorted(packages.values(), key=_by_name_and_version))
         self.broken: tuple[BrokenPackage, ...] = tuple(broken)
 
@@ -73,6 +94,10 @@ class Registry:
             raise self._missing(f"model {name}{f' {version}' if version else ''}")
         return found[-1]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a sound package of that name."""
+        return any(package.identity.name == name for package in self.packages)
+
     def by_digest(self, digest: Digest) -> Package:
         """The package of that content. Raises ConfigurationError ``model-missing``."""
         for package in self.packages:
@@ -81,10 +106,16 @@ class Registry:
         raise self._missing(f"a model package with digest {digest[:12]}...")
 
     def pinned(self, model: ModelIdentity) -> Package:
-        """The package that a job was queued for, never another version. ConfigurationError ``model-missing``."""
+        """The package that a job was queued for, never another version.
+
+        Raises ModelUnusableError when it may be one that is broken now, else ConfigurationError ``model-missing``.
+        """
         try:
             return self.by_digest(model.digest)
         except ConfigurationError as error:
+            for broken in self.broken:
+                if broken.may_be(model.name):
+                    raise broken.as_unusable() from error
             raise self._missing(f"{model} with digest {model.digest[:12]}...") from error
 
     def _missing(self, what: str) -> ConfigurationError:
@@ -93,20 +124,52 @@ class Registry:
         return ConfigurationError(
             f"There is no {what}. Installed: {installed}.{broken}",
             next_step="Install that version of the package, or run the study again with the installed one.",
-            code="model-missing",
+            code=MODEL_MISSING,
         )
 
 
 def package_folders(folders: Sequence[Path]) -> list[Path]:
-    """The folders with a manifest: each of these itself, or those in it."""
+    """The folders with a manifest: each of these itself, or those in it.
+
+    One that cannot be looked into is among them, and so is one of ``folders`` that is not there: what should be in
+    them is missed.
+    """
     found: dict[Path, None] = {}
     for folder in folders:
-        if (folder / MANIFEST).is_file():
-            found[folder.resolve()] = None
-        elif folder.is_dir():
-            for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-                found[manifest.parent.resolve()] = None
+        try:
+            inside = (
+                [folder] if _has_manifest(folder) else sorted(one for one in folder.iterdir() if _has_manifest(one))
+            )
+        except OSError:
+            inside = [folder]
+        found |= {one.resolve(): None for one in inside}
     return list(found)
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Whether there is one, or nobody knows: a link that leads nowhere is one, and so is what may not be read."""
+    try:
+        os.lstat(folder / MANIFEST)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _manifest_in(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder)[1]
+    except ConfigurationError:
+        return None
+
+
+def _unreadable(folder: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The package folder {folder} cannot be read ({error.strerror}).",
+        next_step="Give it back its files and rights.",
+        code="package-unreadable",
+    )
 
 
 def _by_name_and_version(package: Package) -> tuple[str, tuple[int, ...], bool, str]:

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from worker.domain.errors import (
     ConfigurationError,
     LeaseLostError,
+    ModelUnusableError,
     OverreadError,
     TransientError,
 )
@@ -22,6 +23,9 @@ from worker.domain.job import Claim, JobState, StageTime
 from worker.pipeline.ports import Jobs
 
 log = logging.getLogger(__name__)
+
+WAIT_FOR_MODEL_S = 1800.0
+"""After this long, work that waits for a model is tried again though no package has changed: a provider may be back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,10 @@ def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff)
             return None
         case TransientError():
             state, reason, retry = JobState.READY, _sentence(error), pause_s
+        case ModelUnusableError():
+            # Nobody knows when it is mended. The sweeper looks at the packages, and after this long it tries anyway.
+            state, reason, retry = JobState.WAITING, _sentence(error), WAIT_FOR_MODEL_S
+            log.warning("model-unusable", extra={**ids, "model": str(claim.job.model or ""), "code": error.code})
         case ConfigurationError():
             state, reason = JobState.FAILED, _sentence(error)
         case OverreadError():

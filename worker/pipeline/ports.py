@@ -106,10 +106,19 @@ class Evidence(Protocol):
 class Routings(Protocol):
     """Where decisions go."""
 
-    def record(self, claim: Claim, decisions: Sequence[Decision], planned: Sequence[PlannedAnalysis]) -> int:
+    def record(
+        self,
+        claim: Claim,
+        decisions: Sequence[Decision],
+        planned: Sequence[PlannedAnalysis],
+        *,
+        waits_for: str = "",
+        again_in_s: float = 0.0,
+    ) -> int:
         """In one transaction: decisions, new analyse jobs (READY), the superseding of unfinished jobs of earlier
         revisions whose model is planned again with another key, and the route job's end (ROUTED, or
-        NO_MODEL_APPLIES when nothing was planned). Returns how many analyse jobs are new.
+        NO_MODEL_APPLIES when nothing was planned; WAITING when there is something that it ``waits_for``, at most so
+        long). Returns how many analyse jobs are new.
         """  # noqa: D205
 
 
@@ -191,6 +200,9 @@ class Sweepable(Protocol):
 
     def due_to(self, destination: str) -> tuple[Due, ...]:
         """The same for deliveries to one destination, where one has just ended."""
+
+    def release(self, *, mended: bool, reason: str) -> int:
+        """WAITING jobs: READY again, all of them when a model was mended, else those that waited long enough."""
 
     def unring(self, due: Sequence[Due]) -> None:
         """Forget that these were rung: the broker was away, and they are due again at once."""

@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out
+from worker.pipeline.attempt import WAIT_FOR_MODEL_S, Backoff, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
 from worker.pipeline.selection import select
 
@@ -28,14 +28,35 @@ class BoundRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """A model that the site uses, and that cannot be used now: why, by its code and in a sentence.
+
+    ``rule`` is None when its manifest cannot be read: then nobody knows which series it wants.
+    """
+
+    model: str
+    code: str
+    reason: str
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """The rules whose models can run now, and the models that cannot."""
+
+    rules: tuple[BoundRule, ...]
+    unusable: tuple[Unusable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RouteStudy:
-    """The use-case behind the route job."""
+    """The use-case behind the route job. ``table`` is asked anew for each study: packages change while we run."""
 
     jobs: Jobs
     evidence: Evidence
     routings: Routings
     reader: SeriesReader
-    rules: Sequence[BoundRule]
+    table: Callable[[], RoutingTable]
     config_digest: Digest
     backoff: Backoff = field(default_factory=Backoff)
     new_watch: Callable[[], Stopwatch] = Stopwatch
@@ -50,23 +71,62 @@ class RouteStudy:
         watch = self.new_watch()
 
         def work(heartbeat: Heartbeat[Claim]) -> JobState:
-            decisions, planned = self._plan(claim, watch)
+            found = self._plan(claim, watch)
+            planned = found.planned
             heartbeat.ensure_held()
             self.jobs.record_stages(claim, watch.stages)
-            new = self.routings.record(claim, decisions, planned)
+            for one in found.missed:
+                log.warning("model-unusable", extra={"job_id": job_id, "model": one.model, "code": one.code})
+            waits_for = " ".join(f"waits for model {one.model} ({one.code}: {one.reason})" for one in found.missed)
+            new = self.routings.record(
+                claim, found.decisions, planned, waits_for=waits_for, again_in_s=WAIT_FOR_MODEL_S
+            )
             log.info("study-routed", extra={"job_id": job_id, "planned": len(planned), "new": new})
+            if waits_for:
+                return JobState.WAITING
             return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
 
         return carry_out(
             self.jobs, claim, work, backoff=self.backoff, heartbeat_s=self.heartbeat_s, deadline_s=self.deadline_s
         )
 
-    def _plan(self, claim: Claim, watch: Stopwatch) -> tuple[tuple[Decision, ...], tuple[PlannedAnalysis, ...]]:
+    def _plan(self, claim: Claim, watch: Stopwatch) -> Plan:
         with watch.stage("headers"):
             instances = self.evidence.of_route(claim.job)
             series = self.reader.series(self.reader.headers(instances)) if instances else ()
         with watch.stage("select"):
-            return plan(self.rules, series, config_digest=self.config_digest)
+            return plan_now(self.table(), series, config_digest=self.config_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study comes to now; ``missed`` are the models that it would have gone to, could they be used."""
+
+    decisions: tuple[Decision, ...]
+    planned: tuple[PlannedAnalysis, ...]
+    missed: tuple[Unusable, ...] = ()
+
+
+def plan_now(table: RoutingTable, series: Sequence[SeriesSummary], *, config_digest: Digest) -> Plan:
+    """Plan for the models that can be used, and say which of the others the study has to wait for.
+
+    A model whose manifest cannot be read may want any image.
+    """
+    decisions, planned = plan(table.rules, series, config_digest=config_digest)
+    missed: list[Unusable] = []
+    for one in table.unusable:
+        if one.rule is None:
+            if any(each.slice_count for each in series):
+                missed.append(one)
+            continue
+        selection = select([one.rule], series)
+        if selection.choices:
+            missed.append(one)
+        said = f"The model cannot be used now ({one.code}): {one.reason}"
+        decisions += tuple(
+            replace(decision, chosen=False, reasons=(said, *decision.reasons)) for decision in selection.decisions
+        )
+    return Plan(decisions, planned, tuple(missed))
 
 
 def plan(

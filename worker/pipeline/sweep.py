@@ -31,6 +31,11 @@ def never_known_dead(worker: str) -> bool:
     return False
 
 
+def no_models() -> frozenset[str]:
+    """For a sweeper that cannot see the model packages: work that waits for one is tried again after a while."""
+    return frozenset()
+
+
 def never_known_to_change() -> str:
     """For a broker that does not tell its life: only the lapse of time shows that it forgot something."""
     return ""
@@ -41,7 +46,7 @@ class Sweeper:
     """Run ``sweep`` again and again, in as many processes as you like.
 
     ``broker_life`` names the broker's present life: another name once it was started again or emptied, and an empty
-    one while that is not known.
+    one while that is not known. ``models`` are the digests of the packages that can be used now.
     """
 
     ledger: Sweepable
@@ -50,11 +55,14 @@ class Sweeper:
     rules: Sequence[Rule]
     is_dead: Callable[[str], bool] = never_known_dead
     broker_life: Callable[[], str] = never_known_to_change
+    models: Callable[[], frozenset[str]] = no_models
     batch: int = 100
     evidence_s: float = 8.0
     clock: Callable[[], float] = time.monotonic
     _dead_since: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     _lives: list[str] = field(default_factory=list, init=False, repr=False)
+    _look_again: list[float] = field(default_factory=list, init=False, repr=False)
+    _sound: list[frozenset[str]] = field(default_factory=list, init=False, repr=False)
 
     def sweep(self) -> Swept:
         """Judge arriving studies, take back what is overdue, and ring for what is due."""
@@ -66,6 +74,7 @@ class Sweeper:
                 log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
         taken_back = self.ledger.take_back_overdue() + self._take_back_from_the_dead()
         self._notice_new_life()
+        self._notice_mended_models()
         dues = self.ledger.due(limit=self.batch)
         rung = 0
         try:
@@ -92,6 +101,25 @@ class Sweeper:
         self._lives[:] = [life]
         if forgotten:
             log.info("rung-again", extra={"count": forgotten})
+
+    def _notice_mended_models(self) -> None:
+        """Let go what waits for a model as soon as one is there that was not, and when we begin.
+
+        When we begin, because we may have been started again with another configuration.
+        """
+        sound, now = self.models(), self.clock()
+        mended = not self._sound or bool(sound - self._sound[-1])
+        self._sound[:] = [sound]
+        if mended:
+            self._look_again[:] = [now + self.evidence_s]
+        elif self._look_again and now >= self._look_again[0]:
+            # For attempts that had looked before it was mended, and began to wait only afterwards.
+            self._look_again.clear()
+            mended = True
+        reason = "the model packages have changed" if mended else "waited long enough for a model: tried again"
+        released = self.ledger.release(mended=mended, reason=reason)
+        if released:
+            log.info("work-released", extra={"count": released, "reason": reason})
 
     def _take_back_from_the_dead(self) -> int:
         """A worker of this machine whose process is gone cannot come back: its lease need not run out first.

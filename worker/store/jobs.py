@@ -80,12 +80,17 @@ class LedgerJobs:
         """End the attempt in ``state``; raises LeaseLostError when it is not this attempt's to end.
 
         READY with a delay is a failure that may pass: it counts, and the last one quarantines. READY without one is a
-        worker that hands its work back in good order: that attempt is not held against the job.
+        worker that hands its work back in good order: that attempt is not held against the job. Neither is one that
+        ends in WAITING, until ``release`` of the sweeper.
         """
         with self._database.write() as connection:
             row = held(connection, claim)
             now = self._database.now(connection)
-            if state is not JobState.READY:
+            if state is JobState.WAITING:
+                # Nothing is wrong with the job: it is not what was tried in vain.
+                changes = {"forgiven": row.forgiven + 1, **due_in(retry_in_s or 0.0, now)}
+                ended = move(connection, row, state, reason=reason, now=now, changes=changes)
+            elif state is not JobState.READY:
                 ended = move(connection, row, state, reason=reason, now=now)
             elif retry_in_s:
                 ended = end_attempt(connection, row, self._limits, reason=reason, retry_in_s=retry_in_s, now=now)

@@ -49,9 +49,9 @@ class Operations:
             if row is None:
                 raise _unknown(job_id)
             now = self._database.now(connection)
-            if row.state not in {JobState.QUARANTINED, JobState.FAILED}:
+            if row.state not in {JobState.QUARANTINED, JobState.FAILED, JobState.WAITING}:
                 raise PermanentError(
-                    f"Job {job_id} is {row.state.value}; only quarantined and failed jobs can be tried again.",
+                    f"Job {job_id} is {row.state.value}; only quarantined, failed and waiting jobs can be tried again.",
                     next_step="`overread show` tells what it waits for.",
                     code="cannot-retry",
                 )

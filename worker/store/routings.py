@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from worker.domain.errors import PermanentError
 from worker.domain.job import Claim, JobId, JobKind, JobState
@@ -16,6 +16,7 @@ from worker.domain.routing import Decision
 from worker.domain.study import Digest, StoredInstance
 from worker.store.database import Database
 from worker.store.faults import reach
+from worker.store.jobs import due_in
 from worker.store.tables import decisions, deliveries, instances, job_evidence, jobs, plans
 from worker.store.transitions import NewJob, create, held, lease_lost, move
 
@@ -26,13 +27,22 @@ _REPLACED_AT_ONCE = frozenset(
         JobState.READY,
         JobState.QUEUED,
         JobState.RUNNING,
+        JobState.WAITING,
         JobState.PRODUCED,
         JobState.DELIVERING,
     }
 )
 _REPLACED_BY_RESULTS = frozenset({JobState.DELIVERED, JobState.COMMITTED, JobState.QUARANTINED, JobState.FAILED})
 _STALE_ROUTES = frozenset(
-    {JobState.RECEIVED, JobState.READY, JobState.QUEUED, JobState.RUNNING, JobState.QUARANTINED, JobState.FAILED}
+    {
+        JobState.RECEIVED,
+        JobState.READY,
+        JobState.QUEUED,
+        JobState.RUNNING,
+        JobState.WAITING,
+        JobState.QUARANTINED,
+        JobState.FAILED,
+    }
 )
 
 
@@ -74,11 +84,21 @@ class LedgerRoutings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, claim: Claim, chosen: Sequence[Decision], planned: Sequence[Planned]) -> int:
+    def record(
+        self,
+        claim: Claim,
+        chosen: Sequence[Decision],
+        planned: Sequence[Planned],
+        *,
+        waits_for: str = "",
+        again_in_s: float = 0.0,
+    ) -> int:
         """Store decisions, create what is new, supersede what it replaces, and end the route job; one transaction.
 
         Work whose key the ledger knows (in a job that is neither cancelled nor superseded) is left as it is. Route
-        jobs of earlier revisions that have not ended are superseded: their view of the study is older.
+        jobs of earlier revisions that have not ended are superseded: their view of the study is older. With
+        ``waits_for`` (the models that cannot be used now) the job ends in WAITING, and is recorded anew when it ran
+        again.
 
         Returns
         -------
@@ -88,15 +108,22 @@ class LedgerRoutings:
         with self._database.write() as connection:
             row = held(connection, claim)
             now = self._database.now(connection)
+            for table, which in ((decisions, decisions.c.job_id), (plans, plans.c.route_job_id)):
+                connection.execute(delete(table).where(which == row.job_id))  # of before it waited
             _write_decisions(connection, row, chosen)
             new = self._plan(connection, row, planned, now)
             reach("route.before-commit")
             _supersede_routes(connection, row, now)
-            if planned:
-                after, reason = JobState.ROUTED, f"{len(new)} new analysis job(s), {len(planned) - len(new)} unchanged"
+            counted = f"{len(new)} new analysis job(s), {len(planned) - len(new)} unchanged"
+            changes: Mapping[str, Any] = {}
+            if waits_for:
+                after, reason = JobState.WAITING, f"{waits_for}; {counted}"
+                changes = {"forgiven": row.forgiven + 1, **due_in(again_in_s, now)}
+            elif planned:
+                after, reason = JobState.ROUTED, counted
             else:
                 after, reason = JobState.NO_MODEL_APPLIES, "no rule chose a series; see the decisions"
-            if not move(connection, row, after, reason=reason, now=now):
+            if not move(connection, row, after, reason=reason, now=now, changes=changes):
                 raise lease_lost()
         reach("route.after-commit")
         return len(new)

@@ -15,7 +15,7 @@ from worker.domain.study import StudyInstanceUID
 from worker.store import arrivals as arriving
 from worker.store.circuits import free_places, waited_for
 from worker.store.database import Database
-from worker.store.jobs import Limits, end_attempt
+from worker.store.jobs import Limits, due_in, end_attempt
 from worker.store.leases import Held, LeaseWatch
 from worker.store.outbox import earlier_is_open, end_dead_delivery, find_delivery
 from worker.store.sessions import open_associations
@@ -162,6 +162,20 @@ class LedgerSweep(Generic[A, D]):
             now = self._database.now(connection)
             found = self._due_deliveries(connection, now, self._limits.delivery_slots, destination)
             return tuple(self._ring_delivery(connection, row, now) for row in found)
+
+    def release(self, *, mended: bool, reason: str) -> int:
+        """WAITING work that is READY again: all of it when a model was ``mended``, else what waited its time."""
+        waiting = jobs.c.state == JobState.WAITING
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            which = waiting if mended else and_(waiting, _scheduled(jobs, now))
+            if connection.execute(select(jobs.c.job_id).where(which).limit(1)).first() is None:
+                return 0
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            rows = connection.execute(select(jobs).where(which)).all()
+            changes = due_in(0.0, now)
+            return sum(move(connection, row, JobState.READY, reason=reason, now=now, changes=changes) for row in rows)
 
     def unring(self, due: Sequence[Rung]) -> None:
         """Forget that these were rung: the broker was away. They are due again at once."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from worker.broker.binary import find_redis_server
 from worker.deliver.echo import c_echo
 from worker.domain.errors import OverreadError
+from worker.domain.job import JobState
 from worker.domain.result import Destination
 from worker.settings import Settings
 from worker.wiring import brokers, offline, stores
@@ -37,6 +38,7 @@ def examine(settings: Settings) -> Iterator[Examined]:
     yield _guarded("ONNX Runtime", _runtime)
     yield from _models(settings)
     yield _guarded("routing rules", lambda: _rules(settings))
+    yield _guarded("waiting work", lambda: _waiting(settings))
     yield _guarded("listener", lambda: _listener(settings))
     if not settings.destinations:
         yield Examined(
@@ -139,7 +141,7 @@ def _models(settings: Settings) -> Iterator[Examined]:
         aside = "" if offline.is_offered(package, settings) else " (experimental, not in use)"
         yield Examined(f"model {package.identity}", well=True, detail=package.manifest.package.title + aside)
     for one in installed.broken:
-        yield Examined(f"model {one.folder.name}", well=False, detail=one.error.message, next_step=one.error.next_step)
+        yield Examined(f"model {one.name}", well=False, detail=one.error.message, next_step=one.error.next_step)
     if not installed.packages:
         yield Examined(
             "models", well=False, detail="no sound model package is installed", next_step="Set models.folders."
@@ -149,6 +151,19 @@ def _models(settings: Settings) -> Iterator[Examined]:
 def _rules(settings: Settings) -> Examined:
     bound = offline.bound_rules(settings)
     return Examined("routing rules", well=bool(bound), detail=", ".join(f"{b.rule.name} -> {b.model}" for b in bound))
+
+
+def _waiting(settings: Settings) -> Examined:
+    waiting = stores.queries(settings).counts().jobs.get(JobState.WAITING, 0)
+    if not waiting:
+        return Examined("waiting work", well=True, detail="no job waits for a model")
+    return Examined(
+        "waiting work",
+        well=False,
+        detail=f"{waiting} job{'s wait' if waiting > 1 else ' waits'} for a model that cannot be used",
+        next_step="Mend the package that is ill above: the work is then done, without a restart. "
+        "`overread jobs --state waiting` lists it.",
+    )
 
 
 def _listener(settings: Settings) -> Examined:

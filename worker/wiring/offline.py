@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
 from worker.inference.execution import Execution
 from worker.inference.memory import check_weights_memory
-from worker.inference.package import MANIFEST, Package, load_package
+from worker.inference.package import MANIFEST, Package, load_package, rule_of
 from worker.inference.predictor import PackagePredictor
 from worker.inference.providers import runtime
-from worker.inference.registry import Registry
+from worker.inference.registry import MODEL_MISSING, BrokenPackage, Registry
 from worker.inference.session import SessionCache
 from worker.inference.telemetry import Telemetry, telemetry_of
 from worker.inference.variants import bound_entries
@@ -30,7 +30,7 @@ from worker.intake.scan import scan_file
 from worker.intake.syntaxes import TRANSFER_SYNTAXES
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser
-from worker.pipeline.route import BoundRule
+from worker.pipeline.route import BoundRule, RoutingTable, Unusable
 from worker.results.encoder import DicomEncoder
 from worker.results.gate import ResultGate
 from worker.results.identity import Equipment, serial_number_of
@@ -89,9 +89,7 @@ def weights_cache(settings: Settings) -> WeightsCache:
 
 
 def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[BoundRule, ...]:
-    """The routing table: the site's rules, or one rule for each enabled model when there are none.
-
-    Experimental models are left out unless ``models.experimental`` names them.
+    """The rules of ``routing_table`` whose models can be used.
 
     Raises
     ------
@@ -99,31 +97,87 @@ def bound_rules(settings: Settings, installed: Registry | None = None) -> tuple[
         ``model-missing`` when a rule, ``models.enabled`` or ``models.experimental`` names a model that is not
         installed; ``model-experimental`` when a rule or ``models.enabled`` names one that is only an experiment here.
     """
+    table = routing_table(settings, installed)
+    for one in table.unusable:
+        if one.code == MODEL_MISSING:
+            raise ConfigurationError(one.reason, next_step="Install it, or correct the name.", code=one.code)
+    return table.rules
+
+
+def routing_table(settings: Settings, installed: Registry | None = None) -> RoutingTable:
+    """The routing table: the site's rules, or one rule for each enabled model when there are none.
+
+    Experimental models are left out unless ``models.experimental`` names them. Models that are named and not there,
+    or that are there and broken, are among the unusable ones.
+
+    Raises ConfigurationError ``model-experimental`` as ``bound_rules`` does.
+    """
     installed = installed or registry(settings)
-    for name in settings.models.experimental:
-        installed.find(name)
     destinations = tuple(entry.name for entry in settings.destinations)
+    rules: list[BoundRule] = []
+    unusable: list[Unusable] = []
+    for name, finish in _wanted(settings, installed):
+        try:
+            package = _allowed(installed.find(name), settings)
+        except ConfigurationError as error:
+            if error.code != MODEL_MISSING:
+                raise
+            unusable.append(_unusable(name, finish, installed, destinations, error))
+        else:
+            rules.append(BoundRule(finish(_contract(package, destinations)), package.identity))
+    return RoutingTable(tuple(rules), tuple({(one.model, one.rule): one for one in unusable}.values()))
+
+
+def _wanted(settings: Settings, installed: Registry) -> Iterator[tuple[str, Callable[[Rule], Rule]]]:
+    """The models that the site uses by name, and what makes a rule of the model's own one."""
     if settings.rules:
-        found = []
         for entry in settings.rules:
-            package = _allowed(installed.find(entry.model), settings)
-            found.append(BoundRule(settings.site_rule(entry, _contract(package, destinations)), package.identity))
-        return tuple(found)
-    names = settings.models.enabled or tuple(p.identity.name for p in installed.packages if is_offered(p, settings))
-    chosen = [_allowed(installed.find(name), settings) for name in (*names, *settings.models.experimental)]
-    unique = {package.identity.name: package for package in chosen}
-    return tuple(BoundRule(_contract(package, destinations), package.identity) for package in unique.values())
+            yield entry.model, partial(settings.site_rule, entry)
+        named = {entry.model for entry in settings.rules}
+        # Only to see that they are there.
+        missing = [name for name in settings.models.experimental if name not in named and not installed.has(name)]
+        yield from ((name, lambda rule: rule) for name in missing)
+        return
+    names = settings.models.enabled or (
+        *(package.identity.name for package in installed.packages if is_offered(package, settings)),
+        *(one.name for one in installed.broken if _would_be_offered(one, settings)),
+    )
+    yield from ((name, lambda rule: rule) for name in dict.fromkeys((*names, *settings.models.experimental)))
 
 
-def rules_of(settings: Settings, model: str = "") -> tuple[BoundRule, ...]:
-    """The routing table, or only its rules for one model.
+def _would_be_offered(broken: BrokenPackage, settings: Settings) -> bool:
+    manifest = broken.manifest
+    return manifest is None or not manifest.package.experimental or broken.name in settings.models.experimental
 
-    Raises ConfigurationError as ``bound_rules`` does, also when ``model`` is not installed or only an experiment here.
+
+def _unusable(
+    name: str,
+    finish: Callable[[Rule], Rule],
+    installed: Registry,
+    destinations: tuple[str, ...],
+    error: ConfigurationError,
+) -> Unusable:
+    known = [one for one in installed.broken if one.may_be(name)]
+    broken = next((one for one in known if one.name == name), next(iter(known), None))
+    if broken is None:
+        return Unusable(name, error.code, error.message)
+    rule = None if broken.manifest is None else finish(rule_of(broken.manifest, destinations))
+    return Unusable(name, broken.error.code, broken.error.message, rule)
+
+
+def table_of(settings: Settings, model: str = "") -> RoutingTable:
+    """The routing table for a person at the console, or only its rules for one model.
+
+    Raises ConfigurationError as ``bound_rules`` does, also when ``model`` is not installed, broken, or only an
+    experiment here.
     """
     installed = registry(settings)
     if model:
         _allowed(installed.find(model), settings)
-    return tuple(bound for bound in bound_rules(settings, installed) if not model or bound.model.name == model)
+    bound = bound_rules(settings, installed)
+    if model:
+        return RoutingTable(tuple(one for one in bound if one.model.name == model))
+    return RoutingTable(bound, routing_table(settings, installed).unusable)
 
 
 def is_offered(package: Package, settings: Settings) -> bool:
@@ -181,11 +235,13 @@ def analyser(settings: Settings, *, standard: Profile = OHIF, predictor: ports.P
     return Analyser(reader(settings), volumes, predictor, encoder, gate)
 
 
-def model_predictor(settings: Settings, installed: Registry | None = None) -> PackagePredictor:
+def model_predictor(
+    settings: Settings, installed: Registry | None = None, running: Execution | None = None
+) -> PackagePredictor:
     """The installed models, running where and how the site has configured it. Nothing is loaded yet."""
     return PackagePredictor(
         installed or registry(settings),
-        execution=execution(settings),
+        execution=running or execution(settings),
         memory_limit_bytes=memory_limit_bytes(settings),
         thresholds=settings.models.thresholds,
     )

@@ -10,6 +10,7 @@ from worker.tasks.app import make_app
 from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.work import is_dead
 from worker.wiring import brokers, offline, stores
+from worker.wiring.packages import Packages
 
 
 def sweeper(settings: Settings) -> Sweeper:
@@ -17,7 +18,10 @@ def sweeper(settings: Settings) -> Sweeper:
     stores.prepare(settings)
     options = brokers.options(settings)
     doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
-    rules = [bound.rule for bound in offline.bound_rules(settings)]
+    packages = Packages(settings)
+    bound = offline.bound_rules(settings, packages.registry())
+    unusable = offline.routing_table(settings, packages.registry()).unusable
+    rules = [*(one.rule for one in bound), *(one.rule for one in unusable if one.rule is not None)]
     timing = settings.assembly.to_domain()
     return Sweeper(
         stores.ledger(settings).sweepable,
@@ -26,4 +30,5 @@ def sweeper(settings: Settings) -> Sweeper:
         rules,
         is_dead=is_dead,
         broker_life=RedisLife(options.url),
+        models=packages.sound,
     )

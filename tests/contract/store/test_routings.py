@@ -274,3 +274,57 @@ def test_evidence_stays_in_the_order_in_which_it_was_planned(kit: Kit) -> None:
     planned = tuple(reversed(kit.evidence.of_route(claim.job)))
     kit.routings.record(claim, [a_decision()], [a_plan(planned, "k1")])
     assert kit.evidence.of_analysis(kit.queries.job(kit.job_of_key("k1"))) == planned
+
+
+def waiting(kit: Kit, planned: int = 0) -> JobId:
+    """A route job that waits for a model."""
+    kit.receive(2)
+    claim = kit.claim(kit.complete())
+    evidence = kit.evidence.of_route(claim.job)
+    plans = [a_plan(evidence, f"k{n}") for n in range(planned)]
+    kit.routings.record(claim, [a_decision(chosen=False)], plans, waits_for="waits for model x", again_in_s=1800)
+    return claim.job.job_id
+
+
+def test_a_study_that_waits_for_a_model_is_routed_again_when_it_is_released(kit: Kit) -> None:
+    route = waiting(kit, planned=1)
+    assert kit.state(route) is JobState.WAITING
+    assert kit.queries.job(route).reason == "waits for model x; 1 new analysis job(s), 0 unchanged"
+    assert kit.sweep.release(mended=False, reason="nothing changed") == 0
+    assert kit.sweep.release(mended=True, reason="mended") == 1
+    claim = kit.claim(route)
+    assert claim.failures == 0, "waiting is held against nobody"
+    plans = [a_plan(kit.evidence.of_route(claim.job), f"k{n}") for n in range(2)]
+    assert kit.routings.record(claim, [a_decision()], plans) == 1, "the first is known"
+    assert kit.state(route) is JobState.ROUTED
+    assert [one.is_new for one in kit.queries.plans(STUDY)] == [False, True]
+    assert kit.queries.decisions(STUDY) == (a_decision(),), "what was said while it waited is gone"
+
+
+def test_what_waited_long_enough_is_tried_though_nothing_has_changed(kit: Kit) -> None:
+    route = waiting(kit)
+    kit.clock.advance(1801)
+    assert kit.sweep.release(mended=False, reason="long enough") == 1
+    assert kit.state(route) is JobState.READY
+
+
+def test_an_analysis_waits_without_losing_attempts(kit: Kit) -> None:
+    kit.receive(2)
+    job_id = kit.routed()
+    for _ in range(5):
+        kit.jobs.settle(kit.claim(job_id), JobState.WAITING, reason="weights-missing: gone", retry_in_s=1800)
+        assert kit.sweep.release(mended=True, reason="mended") == 1
+    assert kit.claim(job_id).failures == 0
+
+
+def test_late_images_replace_a_study_that_waits(kit: Kit) -> None:
+    route = waiting(kit)
+    assert again(kit, 3, "k1")
+    assert kit.state(route) is JobState.SUPERSEDED
+
+
+def test_a_person_may_try_or_stop_what_waits(kit: Kit) -> None:
+    route = waiting(kit)
+    assert kit.operations.retry(route) is JobState.READY
+    kit.jobs.settle(kit.claim(route), JobState.WAITING, reason="still", retry_in_s=1800)
+    assert kit.operations.cancel(route) is JobState.CANCELLED

@@ -12,13 +12,14 @@ import pytest
 from onnx import helper
 
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save, write_package
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, ModelUnusableError
 from worker.domain.model import ModelIdentity
 from worker.domain.study import Digest
 from worker.inference.onnx_file import summarize
 from worker.inference.package import load_package
 from worker.inference.registry import Registry
 from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.weights_cache import WeightsCache
 
 EMPTY = package_data("0" * 64)
 
@@ -261,7 +262,48 @@ def test_one_broken_package_does_not_block_the_others(tmp_path: Path) -> None:
     (tmp_path / "not-a-package").mkdir()
     registry = Registry([tmp_path, tmp_path / "good", tmp_path / "nowhere"])
     assert [package.folder.name for package in registry.packages] == ["good"]
-    assert [(one.folder.name, one.error.code) for one in registry.broken] == [("broken", "weights-missing")]
+    assert [(one.folder.name, one.name, one.error.code) for one in registry.broken] == [
+        ("broken", "toy-ct", "weights-missing"),
+        ("nowhere", "nowhere", "manifest-missing"),  # what should be in it is missed
+    ]
+
+
+def test_a_folder_whose_manifest_cannot_be_read_is_a_package_that_is_broken(tmp_path: Path) -> None:
+    write_package(tmp_path / "good")
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "manifest.toml").symlink_to(tmp_path / "unmounted" / "manifest.toml")
+    (tmp_path / "folder" / "manifest.toml").mkdir(parents=True)
+    registry = Registry([tmp_path])
+    assert [one.folder.name for one in registry.packages] == ["good"]
+    assert [(one.name, one.error.code, one.manifest) for one in registry.broken] == [
+        ("folder", "manifest-missing", None),
+        ("lost", "manifest-missing", None),
+    ]
+
+
+def test_a_package_that_the_system_does_not_let_us_look_into_is_broken(tmp_path: Path) -> None:
+    write_package(tmp_path / "good")
+    entry = {"id": "main", "file": "far.onnx", "url": "https://example.org/far", "sha256": "1" * 64, "size_bytes": 9}
+    write_package(tmp_path / "far", changed(package_data("0" * 64), "weights", [entry]))
+    registry = Registry([tmp_path], cache=WeightsCache(tmp_path / ("a" * 300)))  # no system call takes such a name
+    assert [one.folder.name for one in registry.packages] == ["good"]
+    assert [one.error.code for one in registry.broken] == ["package-unreadable"]
+
+
+def test_a_pinned_package_that_may_be_the_broken_one_is_waited_for(tmp_path: Path) -> None:
+    write_package(tmp_path / "one")
+    pinned = Registry([tmp_path]).packages[0].identity
+    (tmp_path / "one" / "model.onnx").write_bytes(b"changed")
+    with pytest.raises(ModelUnusableError) as caught:
+        Registry([tmp_path]).pinned(pinned)
+    assert caught.value.code == "weights-hash-mismatch"
+    assert "toy-ct" in caught.value.message
+    (tmp_path / "one" / "manifest.toml").write_text("not = [toml", encoding="utf-8")
+    with pytest.raises(ModelUnusableError):
+        Registry([tmp_path]).pinned(pinned)
+    with pytest.raises(ConfigurationError) as gone:
+        Registry([tmp_path / "empty"]).find("toy-ct")
+    assert gone.value.code == "model-missing"
 
 
 def test_packages_are_found_by_name_version_and_digest(tmp_path: Path) -> None:

@@ -235,6 +235,7 @@ class FakeSweepable:
     held: tuple[str, ...] = ()
     unrung: list[Due] = field(default_factory=list)
     rings_forgotten: int = 0
+    released: list[bool] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
 
     def arriving(self) -> tuple[StudyActivity, ...]:
@@ -253,6 +254,10 @@ class FakeSweepable:
     def take_back_from(self, worker: str) -> int:
         self.held = tuple(one for one in self.held if one != worker)
         return 1
+
+    def release(self, *, mended: bool, reason: str) -> int:
+        self.released.append(mended)
+        return int(mended)
 
     def unring(self, due: Sequence[Due]) -> None:
         self.unrung.extend(due)

@@ -123,3 +123,32 @@ def test_what_a_dead_worker_held_is_taken_back_once_its_parent_could_say_why() -
     now[0] = 8.0
     assert sweeper.sweep().taken_back == 1
     assert ledger.held == ("here:2",)
+
+
+@pytest.mark.parametrize(
+    ("sound", "mended"),
+    [
+        (("ab", "ab", "ab"), [True, False, False]),  # our own start
+        (("ab", "a", "a"), [True, False, False]),  # one broke
+        (("a", "a", "ab"), [True, False, True]),  # it was mended
+        (("ab", "a", "ac"), [True, False, True]),  # another version is in its place
+        (("", "", ""), [True, False, False]),
+    ],
+)
+def test_what_waits_for_a_model_is_let_go_when_one_is_mended(sound: Sequence[str], mended: list[bool]) -> None:
+    told = iter(sound)
+    ledger = FakeSweepable()
+    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], models=lambda: frozenset(next(told)), clock=lambda: 0.0)
+    for _ in sound:
+        sweeper.sweep()
+    assert ledger.released == mended
+
+
+def test_it_is_let_go_once_more_for_what_had_looked_before_it_was_mended() -> None:
+    now = [0.0]
+    ledger = FakeSweepable()
+    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], models=lambda: frozenset("a"), clock=lambda: now[0])
+    for second in (0.0, 1.0, 8.0, 9.0, 20.0):
+        now[0] = second
+        sweeper.sweep()
+    assert ledger.released == [True, False, True, False, False]

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import pytest
 
 from tests.unit.pipeline.fakes import MODEL, FakeJobs, a_job, a_series, an_instance
-from worker.domain.errors import ConfigurationError, IdentityError, PermanentError, TransientError
+from worker.domain.errors import (
+    ConfigurationError,
+    IdentityError,
+    ModelUnusableError,
+    PermanentError,
+    TransientError,
+)
 from worker.domain.job import Claim, Job, JobId, JobState
 from worker.domain.routing import Decision, OneOf, Rule
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
 from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
 from worker.pipeline.ports import PlannedAnalysis
-from worker.pipeline.route import BoundRule, RouteStudy
+from worker.pipeline.route import BoundRule, RouteStudy, RoutingTable, Unusable
 
 RULES = [BoundRule(Rule("chest", "lungs", (OneOf("Modality", ("CT",)),)), MODEL)]
 
@@ -48,18 +54,34 @@ class Routings:
     def __init__(self) -> None:
         self.recorded: list[tuple[Sequence[Decision], Sequence[PlannedAnalysis]]] = []
 
-    def record(self, claim: Claim, decisions: Sequence[Decision], planned: Sequence[PlannedAnalysis]) -> int:
+    def record(
+        self,
+        claim: Claim,
+        decisions: Sequence[Decision],
+        planned: Sequence[PlannedAnalysis],
+        *,
+        waits_for: str = "",
+        again_in_s: float = 0.0,
+    ) -> int:
         self.recorded.append((decisions, planned))
+        self.waits_for = waits_for
         return len(planned)
 
 
-def route(jobs: FakeJobs, *, error: BaseException | None = None, series: SeriesSummary | None = None) -> RouteStudy:
+def route(
+    jobs: FakeJobs,
+    *,
+    error: BaseException | None = None,
+    series: SeriesSummary | None = None,
+    unusable: Sequence[Unusable] = (),
+    routings: Routings | None = None,
+) -> RouteStudy:
     return RouteStudy(
         jobs=jobs,
         evidence=Stored(error),
-        routings=Routings(),
+        routings=routings or Routings(),
         reader=Reader(series or a_series()),
-        rules=RULES,
+        table=lambda: RoutingTable(tuple(RULES), tuple(unusable)),
         config_digest=Digest("c" * 64),
     )
 
@@ -71,6 +93,33 @@ def test_a_study_is_routed_once() -> None:
     assert [stage.stage for stage in jobs.stages] == ["headers", "select"]
     # The doorbell repeats itself: there is nothing to claim any more.
     assert use_case.run(JobId("job-1"), worker="w") is None
+
+
+BROKEN = "weights-hash-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("rule", "modality", "state"),
+    [
+        (Rule("ct", "other", (OneOf("Modality", ("CT",)),)), "CT", JobState.WAITING),
+        (Rule("mr", "other", (OneOf("Modality", ("MR",)),)), "CT", JobState.ROUTED),
+        (Rule("mr", "other", (OneOf("Modality", ("MR",)),)), "MR", JobState.WAITING),
+        (Rule("mr", "other", (OneOf("Modality", ("MR",)),)), "US", JobState.NO_MODEL_APPLIES),
+        (None, "US", JobState.WAITING),  # nobody knows what it wants
+    ],
+)
+def test_a_study_waits_for_a_model_that_it_would_go_to(rule: Rule | None, modality: str, state: JobState) -> None:
+    routings = Routings()
+    unusable = [Unusable("other", BROKEN, "Weights file model.onnx is another one.", rule)]
+    series = a_series(modality=modality, attributes={"Modality": modality})
+    use_case = route(FakeJobs(a_job()), series=series, unusable=unusable, routings=routings)
+    assert use_case.run(JobId("job-1"), worker="w") is state
+    (decisions, planned) = routings.recorded[0]
+    assert len(planned) == int(modality == "CT")  # what other models do goes on
+    assert (BROKEN in routings.waits_for) is (state is JobState.WAITING)
+    said = [one for one in decisions if one.model == "other"]
+    assert len(said) == int(rule is not None)
+    assert all(not one.chosen and one.reasons[0].startswith("The model cannot be used now") for one in said)
 
 
 def test_no_model_applies_is_an_end_of_its_own() -> None:
@@ -85,6 +134,7 @@ def test_no_model_applies_is_an_end_of_its_own() -> None:
         (IdentityError("two patients", code="identity-conflict"), JobState.QUARANTINED, False),
         (TransientError("later", code="database-unavailable"), JobState.READY, True),
         (ConfigurationError("model is gone", code="model-missing"), JobState.FAILED, False),
+        (ModelUnusableError("weights have changed", code="weights-hash-mismatch"), JobState.WAITING, True),
         (MemoryError(), JobState.READY, True),
         (ZeroDivisionError("Doe^Jane"), JobState.READY, True),
     ],

@@ -1,0 +1,63 @@
+"""The model packages as they are on the disk now: read again when something in their folders has changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from worker.inference.registry import Registry, package_folders
+from worker.settings import Settings
+from worker.wiring import offline
+
+log = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Path, inode, size and time of the last change (ns) of each file; what cannot be looked at has zeros."""
+
+
+class Packages:
+    """The registry of a process, which need not be started again when a package was mended, changed or broken."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._looking = threading.Lock()
+        self._stamp: Stamp = ()
+        self._registry: Registry | None = None
+
+    def registry(self) -> Registry:
+        """The packages now. Nothing is read when no file has changed."""
+        with self._looking:
+            # Before reading: what changes meanwhile is noticed the next time.
+            stamp = _stamp([*offline.model_folders(self._settings), offline.weights_cache(self._settings).folder])
+            if self._registry is None or stamp != self._stamp:
+                if self._registry is not None:
+                    log.info("model-packages-read-again")
+                self._registry, self._stamp = offline.registry(self._settings), stamp
+            return self._registry
+
+    def sound(self) -> frozenset[str]:
+        """Digests of the packages that can be used now."""
+        return frozenset(package.identity.digest for package in self.registry().packages)
+
+
+def _stamp(folders: Sequence[Path]) -> Stamp:
+    inside = (file for folder in (*package_folders(folders[:-1]), *folders) for file in _files(folder))
+    return tuple(dict.fromkeys(_of(file) for file in inside))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    yield str(folder)
+    for found, folders, files in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith((".", "__")))
+        yield from (os.path.join(found, file) for file in sorted((*folders, *files)))  # noqa: PTH118 - thousands of them
+
+
+def _of(file: str) -> tuple[str, int, int, int]:
+    try:
+        status = os.stat(file)  # noqa: PTH116 - links are followed, as when they are read
+    except OSError:
+        return file, 0, 0, 0
+    return file, status.st_ino, status.st_size, status.st_mtime_ns
