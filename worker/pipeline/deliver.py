@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.domain.errors import LeaseLostError, OverreadError, TransientError
@@ -48,10 +49,9 @@ class DeliverResults:
         claim = self.outbox.claim(delivery_id, worker=worker)
         if claim is None:
             return None
-        try:
-            return self._carry_out(claim)
-        finally:
-            self.ring_next(claim.delivery.destination)
+        state = self._carry_out(claim)
+        self.ring_next(claim.delivery.destination)
+        return state
 
     def _carry_out(self, claim: DeliveryClaim) -> DeliveryState | None:
         ids = {"delivery_id": claim.delivery.delivery_id}
@@ -65,6 +65,10 @@ class DeliverResults:
         except LeaseLostError:
             log.warning("delivery-superseded", extra=ids)
             return None
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(LeaseLostError):
+                self.outbox.put_back(claim, reason="handed-back: the worker was asked to stop.", again_in_s=0.0)
+            raise
         log.info("delivery-attempted", extra={**ids, "state": end.state.value, "reason": end.reason})
         return end.state
 

@@ -104,6 +104,20 @@ def test_only_silence_counts_for_the_circuit() -> None:
         assert outbox.unanswered == [unanswered]
 
 
+def test_a_stop_hands_the_delivery_back_at_once_and_is_no_failure() -> None:
+    class Stopped(FakePacs):
+        def send(self, destination: Destination, results: Sequence[ResultObject]) -> Iterator[SendOutcome]:
+            yield from super().send(destination, results[:1])
+            raise SystemExit(0)
+
+    outbox = FakeOutbox(a_delivery())
+    with pytest.raises(SystemExit):
+        DeliverResults(outbox, Stopped([0]), {"PACS": PACS}).run(DeliveryId("delivery-1"), worker="w")
+    assert outbox.settled == [(DeliveryState.PENDING, "handed-back: the worker was asked to stop.", 0.0)]
+    assert (outbox.failures, outbox.unanswered) == (0, [])
+    assert [item.status for item in outbox.delivery.items] == [0, None]
+
+
 @pytest.mark.parametrize("answers", [[0, 0], [0xA700], [0xC000], [None]])
 def test_each_end_makes_place_for_the_next(answers: list[int | None]) -> None:
     told: list[str] = []
