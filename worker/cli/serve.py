@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Annotated
@@ -14,9 +15,9 @@ from typing import Annotated
 import typer
 
 from worker.cli import console
-from worker.cli.options import Config, Data, settings_for
-from worker.cli.processes import say_ready
-from worker.domain.errors import TransientError
+from worker.cli.options import Config, Data, environment, overrides, settings_for
+from worker.cli.processes import Processes, say_ready
+from worker.domain.errors import ConfigurationError, TransientError
 from worker.tasks.lanes import Lane
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY_S = 0.25
 """Short beside any quiet period, and one indexed query each time."""
 SWEEP_CAP_S = 5.0
+WATCH_EVERY_S = 0.1
 
 
 class Stop:
@@ -111,13 +113,39 @@ def work(
         list[Lane] | None, typer.Option("--lane", help="Kind of work; may be repeated. All of them by default.")
     ] = None,
 ) -> None:
-    """Work: run queued jobs in child processes (Celery). Run as many as you have machines."""
+    """Work: run queued jobs in child processes (Celery), each lane in a worker of its own.
+
+    Run as many as you have machines.
+    """
     from worker.wiring import working
 
     with console.reporting():
         lanes = list(dict.fromkeys(lane or Lane))
         settings = settings_for(config, data, process="-".join(["worker", *lanes]))
-        working.run_worker(settings, lanes)
+        if len(lanes) == 1:
+            working.run_worker(settings, lanes)
+        else:
+            _one_worker_for_each(lanes, environment(config, overrides(data=data)))
+
+
+def _one_worker_for_each(lanes: Sequence[Lane], environ: Mapping[str, str]) -> None:
+    """Run lanes side by side: deliveries that hang must not hold the child processes of analyses, nor the reverse."""
+    stop = Stop()
+    workers = Processes(environment=environ)
+    try:
+        for lane in lanes:
+            workers.add(f"worker-{lane.value}", "work", "--lane", lane.value)
+        while not stop.wait(WATCH_EVERY_S):
+            workers.watch_once()
+            failed = workers.failed_for_good()
+            if failed is not None:
+                raise ConfigurationError(
+                    f"The process {failed.name!r} cannot start as configured.",
+                    next_step="`overread doctor` looks at every part. Its error is above.",
+                    code="process-misconfigured",
+                )
+    finally:
+        workers.stop()
 
 
 def flower(config: Config = None, data: Data = None) -> None:

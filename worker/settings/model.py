@@ -125,7 +125,7 @@ class Broker(Section):
 class Work(Section):
     """Workers and leases."""
 
-    concurrency: int = Field(1, ge=1, le=256, description="Jobs at the same time in one `overread work`.")
+    concurrency: int = Field(1, ge=1, le=256, description="Analyses at the same time in one `overread work`.")
     delivery_slots: int = Field(
         2,
         ge=1,

@@ -164,7 +164,7 @@ def children(settings: Settings, lanes: Sequence[Lane]) -> int:
     """How many child processes a worker of these lanes has.
 
     For deliveries, as many as may be sent at a time to all destinations together: however many of those hang, there is
-    a child for one that answers, and in a worker of several lanes as many as ever for the rest.
+    a child for one that answers.
     """
     work = settings.work
     deliveries = work.delivery_slots * max(1, len(settings.destinations)) if Lane.DELIVER in lanes else 0

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.processes import tree
 from tests.integration.confirm.site import Site
 from tests.integration.deliver.peers import Pacs, hangs
 from tests.integration.deliver.servers import wait_until
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 
 
 @contextmanager
-def a_worker(site: Site, lane: str, broker_url: str) -> Iterator[None]:
+def a_worker(site: Site, arguments: Sequence[str], broker_url: str) -> Iterator[None]:
     settings = site.settings
     environ = {
         **os.environ,
@@ -41,13 +42,15 @@ def a_worker(site: Site, lane: str, broker_url: str) -> Iterator[None]:
         "OVERREAD_BROKER__URL": broker_url,
         "OVERREAD_DESTINATIONS": json.dumps([one.model_dump(exclude_unset=True) for one in settings.destinations]),
     }
-    command = [sys.executable, "-m", "worker.cli", "work", "--lane", lane]
+    command = [sys.executable, "-m", "worker.cli", "work", *arguments]
     with (site.folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # it would wait for the answers that never come
+        for pid in tree(process.pid):  # they would wait for the answers that never come
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait(20)
 
 
@@ -55,7 +58,8 @@ def entry(pacs: Pacs) -> dict[str, Any]:
     return {"ae_title": "PACS", "port": pacs.port}
 
 
-def test_pacs_that_hang_delay_no_other(tmp_path: Path, redis_url: str) -> None:
+@pytest.mark.parametrize("arguments", [["--lane", "deliver"], []], ids=["deliver", "all"])
+def test_pacs_that_hang_delay_no_other(tmp_path: Path, redis_url: str, arguments: list[str]) -> None:
     with ExitStack() as stack:
         never = stack.enter_context(hangs())
         dead = [stack.enter_context(Pacs(never)) for _ in range(2)]
@@ -66,7 +70,7 @@ def test_pacs_that_hang_delay_no_other(tmp_path: Path, redis_url: str) -> None:
         jobs = [site.produced(n) for n in range(1, 6)]
         stack.callback(site.close)
         stack.enter_context(Background([Chore("sweep", sweeping.sweeper(site.settings).sweep, 0.1)]))
-        stack.enter_context(a_worker(site, "deliver", redis_url))
+        stack.enter_context(a_worker(site, arguments, redis_url))
         wait_until(lambda: all(site.delivery(one, "PACS2").state is DeliveryState.SENT for one in jobs))
         for hung in ("PACS", "PACS1"):
             states = [site.delivery(one, hung).state for one in jobs]
