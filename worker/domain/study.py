@@ -23,7 +23,7 @@ Digest = NewType("Digest", str)
 class PatientIdentity:
     """Who an instance says it belongs to. Values are trimmed of padding, else exactly as received.
 
-    Equality is the rule of the identity guard: all instances of a job must agree on all of it.
+    ``comparable`` is the rule of the identity guard: all instances of a job must agree on all of it.
     ``repr`` shows nothing, so that no log line can.
     """
 
@@ -31,6 +31,27 @@ class PatientIdentity:
     issuer_of_patient_id: str = field(repr=False)
     patient_name: str = field(repr=False)
     patient_birth_date: str = field(repr=False)
+
+    @property
+    def comparable(self) -> tuple[str, str, str, str]:
+        """What two instances of one patient agree on, whatever padding their writers chose.
+
+        In the order of the fields. Spaces at the ends of a value, and of each component of a name, mean nothing (PS3.5
+        6.2), nor do empty components and component groups at the end of a name. Everything else counts: case, spaces
+        within, and whether a component is there.
+        """
+        return (
+            self.patient_id.strip(" "),
+            self.issuer_of_patient_id.strip(" "),
+            comparable_name(self.patient_name),
+            self.patient_birth_date.strip(" "),
+        )
+
+
+def comparable_name(name: str) -> str:
+    """A person's name (PS3.5 6.2.1) without what means nothing: see ``PatientIdentity.comparable``."""
+    groups = ("^".join(part.strip(" ") for part in group.split("^")).rstrip("^") for group in name.split("="))
+    return "=".join(groups).rstrip("=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,8 @@ class Admission(StrEnum):
     """New: kept, indexed."""
     REPEATED = "repeated"
     """Same SOP Instance UID, same content: nothing was done."""
+    OTHER_ENCODING = "other-encoding"
+    """Known instance of the same identity in another transfer syntax: kept beside the first copy, which is analysed."""
     CONFLICT = "conflict"
     """Same SOP Instance UID, different content: kept apart, the first copy untouched."""
     OWN_RESULT = "own-result"

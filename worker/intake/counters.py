@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 class ListenerStats:
     """A picture of the listener at one moment.
 
-    ``instances`` counts answers by outcome: stored, repeated, own-result, conflict, refused, out-of-resources, failed.
+    ``instances`` counts answers by outcome: stored, repeated, other-encoding, own-result, conflict, refused,
+    out-of-resources, failed.
     ``associations_ended`` counts ends by reason: released, aborted, closed, idle-timeout, pdu-timeout, slow-message,
     protocol-error, evicted, stopped. ``requests_refused`` counts connections that got no association, by reason.
     """

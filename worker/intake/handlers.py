@@ -155,7 +155,7 @@ class StorageHandler:
     def admission_answer(self, admission: Admission) -> Answer:
         """Return the answer for what the store did."""
         match admission:
-            case Admission.STORED | Admission.REPEATED | Admission.OWN_RESULT:
+            case Admission.STORED | Admission.REPEATED | Admission.OTHER_ENCODING | Admission.OWN_RESULT:
                 return Answer(SUCCESS)
             case Admission.CONFLICT:
                 return Answer(self._conflict_status, "instance-conflict" if self._conflict_status else "")

@@ -41,13 +41,13 @@ class StoredText:
     reading: Reading
 
     def text(self, keyword: str) -> str:
-        """The value as text, of names without empty trailing components. Raises UndecodableTextError."""
+        """The value as text, of names without padding and empty trailing components. Raises UndecodableTextError."""
         value = self.values.get(keyword, b"").strip(b" \0")
         if dictionary_VR(keyword) not in _WITH_CHARACTER_SET:
             return value.decode("latin-1")
         found = self.reading.decode(value).text
         if keyword.endswith("Name"):
-            return "=".join(group.strip(" ").rstrip("^") for group in found.split("=")).rstrip("=")
+            return _name(found)
         return found
 
     def is_certain(self, keyword: str) -> bool:
@@ -155,3 +155,9 @@ def _is_fit(keyword: str, image: StoredText) -> bool:
         if vr in {"DA", "TM"} and "-" in value:
             return False
     return True
+
+
+def _name(text: str) -> str:
+    """A name without padding of its components and without empty ones at the end (PS3.5 6.2.1)."""
+    groups = [[part.strip(" ") for part in group.split("^")] for group in text.split("=")]
+    return "=".join("^".join(group).rstrip("^") for group in groups).rstrip("=")

@@ -27,6 +27,7 @@ from worker.domain.study import (
     SOPClassUID,
     SOPInstanceUID,
     StoredInstance,
+    comparable_name,
 )
 from worker.domain.volume import SliceRef, Volume
 from worker.functional_groups.groups import FunctionalGroups
@@ -328,11 +329,9 @@ def _ensure_agreement(agreed: Mapping[str, str], identity: Mapping[str, str]) ->
 
 
 def _plain(ds: Dataset, keyword: str, reading: Reading) -> str:
-    """Value as text, without padding; of person names also without empty trailing components (PS3.5 6.2)."""
+    """Value as text, without padding; names without what means nothing (``PatientIdentity.comparable``)."""
     text = text_value(ds, keyword, reading)
-    if keyword == "PatientName":
-        text = "=".join(group.strip(" ").rstrip("^") for group in text.split("=")).rstrip("=")
-    return text
+    return comparable_name(text) if keyword == "PatientName" else text
 
 
 def _frame(ds: Dataset, ref: SliceRef, _: Volume) -> SourceFrame:

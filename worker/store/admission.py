@@ -15,8 +15,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from worker.domain.errors import (
     OutOfSpaceError,
@@ -24,16 +25,20 @@ from worker.domain.errors import (
     PermanentError,
     StoreUnavailableError,
 )
-from worker.domain.study import Admission, OfferedInstance, RefusedInstance
+from worker.domain.study import Admission, Digest, OfferedInstance, RefusedInstance
 from worker.store.database import Database
 from worker.store.faults import reach
 from worker.store.group import GroupThread, Ticket, unavailable
 from worker.store.indexing import Door, Offer, index, judge, known, own_results, record_conflict
+from worker.store.objects import is_intact
 from worker.store.refusals import SetAside, kept_bytes, record, set_aside
 from worker.store.sessions import ListenerSession
 from worker.store.spool import Spool, object_key
+from worker.store.tables import Kept
 
 log = logging.getLogger(__name__)
+
+_APART = frozenset({Admission.CONFLICT, Admission.OTHER_ENCODING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +266,11 @@ class InstanceStore:
         moves = []
         repeats = []
         for offer in offers:
-            admission = judge(offer, firsts.get(offer.uid), frozenset(), self._door.own_equipment)
+            first = firsts.get(offer.uid)
+            admission = judge(offer, first, frozenset(), self._door.own_equipment)
+            if admission is Admission.OTHER_ENCODING and first is not None and not self._is_whole(first):
+                offer.replaces = True
+                admission = Admission.STORED
             if admission is Admission.REPEATED:
                 if offer.verified:
                     continue
@@ -272,6 +281,12 @@ class InstanceStore:
         written = self._spool.place(moves)
         for offer in repeats:
             offer.rewritten = offer.at in written
+
+    def _is_whole(self, first: Row[Any]) -> bool:
+        path = self._spool.object_path(first.object_key)
+        return first.kept is Kept.PRESENT and is_intact(
+            path, sha256=Digest(first.sha256), size_bytes=int(first.size_bytes)
+        )
 
     def _decide(self, connection: Connection, offers: Sequence[Offer], now: datetime) -> dict[str, Admission]:
         firsts = known(connection, (offer.uid for offer in offers)) if offers else {}
@@ -285,11 +300,12 @@ class InstanceStore:
             if admission is Admission.REPEATED:
                 continue
             self._bring_home(offer, admission)
-            if admission is Admission.CONFLICT and first is not None:
+            if admission in _APART and first is not None:
                 record_conflict(connection, offer, first, now=now)
-                log.warning("instance-conflict", extra={"sop_instance_uid": offer.uid})
+                if admission is Admission.CONFLICT:
+                    log.warning("instance-conflict", extra={"sop_instance_uid": offer.uid})
             else:
-                if offer.rewritten:
+                if offer.rewritten or offer.replaces:
                     log.error("object-healed", extra={"object_key": offer.key, "sop_instance_uid": offer.uid})
                 kept.append((offer, admission))
         if kept:
@@ -297,8 +313,7 @@ class InstanceStore:
         return admissions
 
     def _home(self, offer: Offer, admission: Admission) -> Path:
-        conflicting = admission is Admission.CONFLICT
-        return self._spool.conflict_path(offer.key) if conflicting else self._spool.object_path(offer.key)
+        return self._spool.conflict_path(offer.key) if admission in _APART else self._spool.object_path(offer.key)
 
     def _bring_home(self, offer: Offer, admission: Admission) -> None:
         home = self._home(offer, admission)

@@ -21,6 +21,7 @@ from worker.store.rows import instance_of
 from worker.store.spool import Spool
 from worker.store.tables import Kept, conflicts, instances, job_evidence
 
+_AGREED = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
 _LOOK = "Compare the study at the PACS and at the modality, correct it there, and send it again under a new study."
 
 
@@ -110,17 +111,8 @@ def check_identity(found: Sequence[StoredInstance], *, require_patient_id: bool 
     if not found:
         return
     first = found[0].header.patient
-    differing = [
-        keyword
-        for keyword, values in (
-            ("PatientID", {one.header.patient.patient_id for one in found}),
-            ("IssuerOfPatientID", {one.header.patient.issuer_of_patient_id for one in found}),
-            ("PatientName", {one.header.patient.patient_name for one in found}),
-            ("PatientBirthDate", {one.header.patient.patient_birth_date for one in found}),
-            ("StudyInstanceUID", {one.header.study_instance_uid for one in found}),
-        )
-        if len(values) > 1
-    ]
+    said = {(*one.header.patient.comparable, str(one.header.study_instance_uid)) for one in found}
+    differing = [keyword for keyword, *values in zip(_AGREED, *said, strict=True) if len(set(values)) > 1]
     if differing:
         raise IdentityError(
             f"The instances of this study disagree on {', '.join(differing)}.",

@@ -76,13 +76,14 @@ class GroupThread(Generic[T, R]):
         self._waiting: deque[Ticket[T, R]] = deque()
         self._condition = threading.Condition()
         self._closing = False
+        self._dying = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
         """False when the thread has ended: closed, killed by what it met, or left behind by a fork."""
-        return self._thread.is_alive()
+        return not self._dying and self._thread.is_alive()
 
     def offer(self, item: T) -> Ticket[T, R]:
         """Hand something over; wait on the ticket for the end of it. StoreUnavailableError when nobody takes it."""
@@ -125,6 +126,9 @@ class GroupThread(Generic[T, R]):
             self._handle(group)
         except Exception as error:  # noqa: BLE001 - this group is lost, the next one must not be
             log.error("group-defect", extra={"error": type(error).__name__})  # noqa: TRY400 - may quote a data set
+        except BaseException:
+            self._dying = True  # before anybody is told: who comes again must find that another thread is needed
+            raise
         finally:
             _tell(group)
 

@@ -1,9 +1,10 @@
 """What the index says of offered instances, decided inside of one transaction.
 
 The rule for a SOP Instance UID that is known already: the first copy is never touched. The same content is a repeat and
-changes nothing. Another content is kept apart and shown, and no result is ever made from a mix: evidence consists of
-first copies only, and when the other copy claims the same study for another patient, nobody can tell whose study it
-is, so that study gives no result until a person has looked (``worker.store.evidence``).
+changes nothing. The same instance of the same patient in another transfer syntax is kept beside it and is not analysed;
+it takes the place of a first copy that is damaged. Another content is kept apart and shown, and no result is ever made
+from a mix: evidence consists of first copies only, and when the other copy claims the same study for another patient,
+nobody can tell whose study it is, so that study gives no result until a person has looked (``worker.store.evidence``).
 """
 
 from __future__ import annotations
@@ -16,12 +17,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from worker.domain.study import Admission, IndexedHeader, OfferedInstance, SOPInstanceUID, StudyInstanceUID
+from worker.domain.study import (
+    Admission,
+    IndexedHeader,
+    OfferedInstance,
+    PatientIdentity,
+    SOPInstanceUID,
+    StudyInstanceUID,
+)
 from worker.store.arrivals import Revision, ensure_study, join_revision
 from worker.store.healing import resume
 from worker.store.tables import Kept, conflicts, instances, results, storable
 
 IDENTITY_COLUMNS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date")
+_SAME = (
+    "sop_class_uid", "study_instance_uid", "series_instance_uid", "accession_number", "modality", "manufacturer",
+    "manufacturer_model_name", "device_serial_number",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -29,7 +41,8 @@ class Offer:
     """An offered instance on its way.
 
     ``at`` is where its file is now. ``verified``: a first copy with its content was on the disk when it came, whole.
-    ``rewritten``: the index had such a copy and the disk had not; it has now.
+    ``rewritten``: the index had such a copy and the disk had not; it has now. ``replaces``: the first copy, of another
+    encoding, is damaged.
     """
 
     offered: OfferedInstance
@@ -37,6 +50,7 @@ class Offer:
     at: Path
     verified: bool
     rewritten: bool = False
+    replaces: bool = False
 
     @property
     def uid(self) -> SOPInstanceUID:
@@ -61,13 +75,35 @@ def known(connection: Connection, uids: Iterable[SOPInstanceUID]) -> dict[str, R
 
 def judge(offer: Offer, first: Row[Any] | None, ours: frozenset[str], own_equipment: tuple[str, str]) -> Admission:
     """Say what an offer is, given the first copy of its UID (if any) and the UIDs of our own results."""
-    if first is not None and first.object_key != offer.key:
-        return Admission.CONFLICT
-    if first is not None and first.kept is Kept.PRESENT and not offer.rewritten:
+    if first is not None and first.object_key != offer.key and not offer.replaces:
+        return Admission.OTHER_ENCODING if is_other_encoding(offer, first) else Admission.CONFLICT
+    if first is not None and first.kept is Kept.PRESENT and not (offer.rewritten or offer.replaces):
         return Admission.REPEATED
     header = offer.offered.header
     equipment = (header.manufacturer.strip(), header.manufacturer_model_name.strip())
     return Admission.OWN_RESULT if offer.uid in ours or equipment == own_equipment else Admission.STORED
+
+
+def is_other_encoding(offer: Offer, first: Row[Any]) -> bool:
+    """Tell whether an offer is the instance of ``first`` in another transfer syntax: all that is indexed agrees."""
+    header = offer.offered.header
+    mine = (header.sop_class_uid, header.study_instance_uid, header.series_instance_uid, *_described(header))
+    theirs = tuple(getattr(first, name) for name in _SAME)
+    return (
+        first.transfer_syntax_uid != offer.offered.transfer_syntax_uid
+        and tuple(storable(value) for value in mine) == theirs
+        and _identity(header) == _identity_of(first)
+    )
+
+
+def _described(header: IndexedHeader) -> tuple[str, ...]:
+    return (
+        header.accession_number,
+        header.modality,
+        header.manufacturer,
+        header.manufacturer_model_name,
+        header.device_serial_number,
+    )
 
 
 def own_results(connection: Connection, uids: Iterable[SOPInstanceUID]) -> frozenset[str]:
@@ -110,7 +146,8 @@ def index(
             new.append(values)
     if new:
         connection.execute(insert(instances), new)
-    resume(connection, [healed[offer.uid].id for offer, _ in kept if offer.uid in healed], now=now)
+    # What was planned with another encoding is planned anew, with this one's digest.
+    resume(connection, [healed[o.uid].id for o, _ in kept if o.uid in healed and not o.replaces], now=now)
 
 
 def record_conflict(connection: Connection, offer: Offer, first: Row[Any], *, now: datetime) -> None:
@@ -130,8 +167,9 @@ def record_conflict(connection: Connection, offer: Offer, first: Row[Any], *, no
             object_key=offer.key,
             sha256=offer.offered.sha256,
             size_bytes=offer.offered.size_bytes,
-            identity_differs=_identity(header) != tuple(getattr(first, name) for name in IDENTITY_COLUMNS)
+            identity_differs=_identity(header) != _identity_of(first)
             or header.study_instance_uid != first.study_instance_uid,
+            other_encoding=is_other_encoding(offer, first),
             times=1,
             calling_ae_title=offer.offered.calling_ae_title,
             association_id=offer.offered.association_id,
@@ -141,9 +179,11 @@ def record_conflict(connection: Connection, offer: Offer, first: Row[Any], *, no
 
 
 def _identity(header: IndexedHeader) -> tuple[str, ...]:
-    patient = header.patient
-    values = (patient.patient_id, patient.issuer_of_patient_id, patient.patient_name, patient.patient_birth_date)
-    return tuple(storable(value) for value in values)
+    return tuple(storable(value) for value in header.patient.comparable)
+
+
+def _identity_of(row: Row[Any]) -> tuple[str, ...]:
+    return PatientIdentity(*(getattr(row, name) for name in IDENTITY_COLUMNS)).comparable
 
 
 def _values(offer: Offer, door: Door, revision: Revision | None, *, now: datetime) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from worker.store.views import (
 )
 
 _N = func.count().label("n")
+_IS_CONFLICT = conflicts.c.other_encoding.is_(False)
 
 
 class Queries:
@@ -184,8 +185,8 @@ class Queries:
         return str(rows[0].summary) if rows else None
 
     def conflicts(self, *, study: StudyInstanceUID | None = None, limit: int = 100) -> tuple[Conflict, ...]:
-        """Second contents under known UIDs, the newest first."""
-        query = select(conflicts).order_by(conflicts.c.id.desc()).limit(limit)
+        """Second contents under known UIDs, the newest first; other encodings of the same instance are none."""
+        query = select(conflicts).where(_IS_CONFLICT).order_by(conflicts.c.id.desc()).limit(limit)
         if study is not None:
             query = query.where(conflicts.c.study_instance_uid == study)
         return tuple(
@@ -236,7 +237,7 @@ class Queries:
                 instance_bytes=of_instances[1],
                 results=of_results[0],
                 result_bytes=of_results[1],
-                conflicts=_count(connection, select(func.count()).select_from(conflicts)),
+                conflicts=_count(connection, select(func.count()).select_from(conflicts).where(_IS_CONFLICT)),
                 refusals=_count(connection, select(func.count()).select_from(refusals)),
                 missing=_count(
                     connection, select(func.count()).select_from(instances).where(instances.c.kept == Kept.MISSING)
@@ -291,7 +292,8 @@ def _study(connection: Connection, row: Row[Any]) -> StudyDetails:
         own_results=_count_and_bytes(connection, instances.c.size_bytes, own)[0],
         missing=_count_and_bytes(connection, instances.c.size_bytes, of_study & (instances.c.kept == Kept.MISSING))[0],
         conflicts=_count(
-            connection, select(func.count()).select_from(conflicts).where(conflicts.c.study_instance_uid == uid)
+            connection,
+            select(func.count()).select_from(conflicts).where(_IS_CONFLICT, conflicts.c.study_instance_uid == uid),
         ),
         series=tuple(SeriesCount(SeriesInstanceUID(one.series_instance_uid), one.modality, one.n) for one in series),
         jobs=tuple(job_of(one) for one in found),

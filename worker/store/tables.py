@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -257,6 +258,8 @@ conflicts = Table(
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("identity_differs", Boolean, nullable=False),
+    # The same instance of the same patient in another transfer syntax: kept, and no conflict.
+    Column("other_encoding", Boolean, nullable=False, server_default=false()),
     Column("times", Integer, nullable=False),
     Column("calling_ae_title", WireText, nullable=False),
     Column("association_id", String(200), nullable=False),

@@ -151,6 +151,8 @@ class Kit:
         model_name: str = "Scanner",
         uid: str | None = None,
         association: str = "a1",
+        patient_name: str = "Doe^Jane",
+        transfer_syntax_uid: TransferSyntaxUID = EXPLICIT,
     ) -> OfferedInstance:
         """An instance as the listener offers it: a file in the temporary folder, and what the scan read."""
         return an_offer(
@@ -164,6 +166,8 @@ class Kit:
             model_name=model_name,
             uid=uid,
             association=association,
+            patient_name=patient_name,
+            transfer_syntax_uid=transfer_syntax_uid,
         )
 
     def receive(self, count: int, *, study: str = STUDY, first: int = 1, patient_id: str = "P-1") -> None:
@@ -260,6 +264,8 @@ def an_offer(
     uid: str | None = None,
     association: str = "a1",
     size: int = 300,
+    patient_name: str = "Doe^Jane",
+    transfer_syntax_uid: TransferSyntaxUID = EXPLICIT,
 ) -> OfferedInstance:
     uid = uid or f"{study}.9.{number}"
     content = (
@@ -276,14 +282,14 @@ def an_offer(
             sop_instance_uid=SOPInstanceUID(uid),
             study_instance_uid=StudyInstanceUID(study),
             series_instance_uid=SeriesInstanceUID(series or f"{study}.5"),
-            patient=PatientIdentity(patient_id, "HOSP", "Doe^Jane", "19700101"),
+            patient=PatientIdentity(patient_id, "HOSP", patient_name, "19700101"),
             accession_number="ACC",
             modality="CT",
             manufacturer=manufacturer,
             manufacturer_model_name=model_name,
             device_serial_number="1",
         ),
-        transfer_syntax_uid=EXPLICIT,
+        transfer_syntax_uid=transfer_syntax_uid,
         sha256=Digest(hashlib.sha256(content).hexdigest()),
         size_bytes=len(content),
         calling_ae_title="MODALITY",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store.kit import PASSED, STUDY, Kit, results_of
+from tests.contract.store.kit import EXPLICIT, PASSED, STUDY, Kit, results_of
 from worker.domain.errors import IdentityError, LeaseLostError, PermanentError, StoreUnavailableError
 from worker.domain.job import JobKind, JobState
-from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, StudyInstanceUID
+from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, StudyInstanceUID, TransferSyntaxUID
 from worker.store.admission import InstanceStore
 from worker.store.spool import object_key
 
@@ -352,6 +352,63 @@ def test_a_damaged_copy_in_conflict_is_mended_as_well(kit: Kit) -> None:
     conflict.path.write_bytes(b"")
     assert kit.store.admit(kit.offer(1, content=b"something else")) is Admission.CONFLICT
     assert conflict.path.read_bytes().endswith(b"something else")
+
+
+JPEG_LS = TransferSyntaxUID("1.2.840.10008.1.2.4.80")
+
+
+@pytest.mark.parametrize("name", ["Doe ^Jane", "Doe^Jane^", "Doe^ Jane ^^^", " Doe^Jane=", "Doe^Jane=^^="])
+def test_padding_in_a_name_makes_no_other_patient(kit: Kit, name: str) -> None:
+    kit.receive(1)
+    kit.store.admit(kit.offer(2, patient_name=name))
+    assert len(kit.evidence.of_route(kit.route_job())) == 2
+    kit.store.admit(kit.offer(1, patient_name=name, content=b"the same image with another name"))
+    assert not kit.queries.conflicts()[0].identity_differs
+    assert len(kit.evidence.of_route(kit.route_job())) == 2
+
+
+@pytest.mark.parametrize("name", ["DOE^JANE", "Doe^J ane", "Doe^Jane^M", "^Doe^Jane", "DoeJane", "Doe^Jane=X", ""])
+def test_anything_else_in_a_name_may_be_another_patient(kit: Kit, name: str) -> None:
+    kit.receive(1)
+    kit.store.admit(kit.offer(2, patient_name=name))
+    with pytest.raises(IdentityError):
+        kit.evidence.of_route(kit.route_job())
+
+
+def test_the_same_instance_in_another_transfer_syntax_is_kept_and_is_no_conflict(kit: Kit) -> None:
+    kit.receive(2)
+    before = kit.evidence.of_route(kit.route_job())
+    for name in ("Doe^Jane", "Doe ^Jane"):
+        other = kit.offer(1, content=b"compressed", transfer_syntax_uid=JPEG_LS, patient_name=name)
+        assert kit.store.admit(other) is Admission.OTHER_ENCODING
+    assert kit.evidence.of_route(kit.route_job()) == before
+    assert kit.queries.conflicts() == ()
+    assert kit.queries.counts().conflicts == 0
+    (kept,) = (kit.spool.root / "conflicts").rglob("*.dcm")
+    assert kept.read_bytes().endswith(b"compressed")
+    assert kit.route_job().revision == 1
+
+
+@pytest.mark.parametrize("change", [{"patient_id": "P-2"}, {"patient_name": "Roe^Jane"}, {"series": "1.2.826.0.9"}])
+def test_another_identity_in_another_transfer_syntax_is_a_conflict(kit: Kit, change: dict[str, str]) -> None:
+    kit.receive(1)
+    other = kit.offer(1, content=b"compressed", transfer_syntax_uid=JPEG_LS, **change)  # type: ignore[arg-type]
+    assert kit.store.admit(other) is Admission.CONFLICT
+    assert kit.queries.conflicts()[0].identity_differs is ("series" not in change)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_another_encoding_takes_the_place_of_a_damaged_first_copy(kit: Kit, damage: Callable[[Path], object]) -> None:
+    kit.receive(2)
+    job_id = kit.routed()
+    claim = kit.claim(job_id)
+    damage(kit.evidence.of_analysis(claim.job)[0].path)
+    kit.jobs.settle(claim, JobState.QUARANTINED, reason="evidence-changed: damaged")
+    for number in (1, 2):
+        kit.store.admit(kit.offer(number, content=b"compressed %d" % number, transfer_syntax_uid=JPEG_LS))
+    found = kit.evidence.of_route(kit.claim(kit.complete()).job)
+    assert sorted(one.transfer_syntax_uid for one in found) == [EXPLICIT, JPEG_LS]
+    assert kit.state(job_id) is JobState.QUARANTINED  # planning replaces it: its evidence has another digest now
 
 
 def test_what_the_index_says_of_a_study(kit: Kit) -> None:
