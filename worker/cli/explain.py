@@ -38,7 +38,7 @@ def explain(
         if files is not None:
             reader = offline.reader(settings)
             instances, skipped = offline.instances_in(files)
-            series = reader.series(reader.headers(instances))
+            series = reader.series(reader.survey(instances)[0])
             found = plan_now(offline.table_of(settings), series, config_digest=settings.result_digest)
             decisions = found.decisions
             if as_json:

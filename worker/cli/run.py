@@ -101,7 +101,7 @@ def _plan(table: RoutingTable, reader: SeriesReader, instances: Sequence[StoredI
     plans = []
     for study in sorted({one.header.study_instance_uid for one in instances}):
         own = [one for one in instances if one.header.study_instance_uid == study]
-        plans.append(plan_now(table, reader.series(reader.headers(own)), config_digest=settings.result_digest))
+        plans.append(plan_now(table, reader.series(reader.survey(own)[0]), config_digest=settings.result_digest))
     return Plan(
         tuple(decision for one in plans for decision in one.decisions),
         tuple(planned for one in plans for planned in one.planned),

@@ -41,7 +41,11 @@ def set_aside(headers: Sequence[InstanceHeader]) -> tuple[SetAside, ...]:
     images = [header for header in headers if header.rows and header.columns]
     if not images:
         return ()
-    reasons.update((_uid(header), "without pixels") for header in headers if header not in images)
+    reasons.update(
+        (_uid(header), f"it cannot be read ({header.unreadable})" if header.unreadable else "without pixels")
+        for header in headers
+        if header not in images
+    )
     labelled = {_uid(header): reason for header in images if (reason := _labelled(header, images))}
     if len(labelled) < len(images):
         reasons.update(labelled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 from worker.decode.aside import set_aside
@@ -16,6 +17,8 @@ from worker.decode.outcomes import UnreadableInstanceError
 from worker.decode.parsing import parse, reading
 from worker.domain.character_sets import StatedSets
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader, SeriesSummary, StoredInstance
+
+ANOTHER_INSTANCE = "file-does-not-match-index"
 
 
 class HeaderReader:
@@ -43,6 +46,28 @@ class HeaderReader:
         """
         return tuple(self.header(instance) for instance in instances)
 
+    def survey(
+        self, instances: Sequence[StoredInstance]
+    ) -> tuple[tuple[InstanceHeader, ...], tuple[UnreadableInstanceError, ...]]:
+        """Parse each instance once, and name what cannot be read instead of raising: other series do not suffer.
+
+        Raises
+        ------
+        UnreadableInstanceError
+            Only ``file-does-not-match-index``: then nobody knows what the files are.
+        """
+        found: list[InstanceHeader] = []
+        errors: list[UnreadableInstanceError] = []
+        for instance in instances:
+            try:
+                found.append(self.header(instance))
+            except UnreadableInstanceError as error:
+                if error.code == ANOTHER_INSTANCE:
+                    raise
+                errors.append(error)
+                found.append(replace(header_of(instance, {}), unreadable=error.code))
+        return tuple(found), tuple(errors)
+
     def header(self, instance: StoredInstance) -> InstanceHeader:
         """Parse one instance."""
         name = instance.sop_instance_uid
@@ -68,7 +93,7 @@ def wrong_instance(name: str) -> UnreadableInstanceError:
     return UnreadableInstanceError(
         f"The file that is indexed as instance {name} holds another instance.",
         next_step="Quarantine the study and check the spool: a file was changed behind the index.",
-        code="file-does-not-match-index",
+        code=ANOTHER_INSTANCE,
     )
 
 

@@ -113,7 +113,8 @@ class InstanceHeader:
 
     ``attributes`` maps DICOM keywords of top-level, non-binary elements to their values as text (a multi-valued
     element keeps all of its values). ``rows`` to ``position_along_normal_mm`` are None where the object has none.
-    ``number_of_frames`` is 1 for single-frame objects.
+    ``number_of_frames`` is 1 for single-frame objects. ``unreadable`` is the outcome of an object that could not be
+    read: nothing else is known of it than its ``instance``.
     """
 
     instance: StoredInstance
@@ -124,6 +125,7 @@ class InstanceHeader:
     frame_of_reference_uid: FrameOfReferenceUID | None
     image_orientation_patient: tuple[float, ...] | None
     image_position_patient: tuple[float, float, float] | None
+    unreadable: str = ""
 
     def first(self, keyword: str) -> str:
         """First value of an attribute as text, or the empty string."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.job import Claim, Job, JobId, JobKind, JobState, StageTime
 from worker.domain.model import Algorithm, ModelIdentity
@@ -239,6 +240,11 @@ class SeriesReader(Protocol):
 
     def headers(self, instances: Sequence[StoredInstance]) -> tuple[InstanceHeader, ...]:
         """Parse each instance once; raises PermanentError with the SOP Instance UID of the unreadable one."""
+
+    def survey(
+        self, instances: Sequence[StoredInstance]
+    ) -> tuple[tuple[InstanceHeader, ...], tuple[PermanentError, ...]]:
+        """Parse each instance once; what cannot be read is marked ``unreadable``, and its errors are beside."""
 
     def series(self, headers: Sequence[InstanceHeader]) -> tuple[SeriesSummary, ...]:
         """Group by series and summarize geometry."""

@@ -93,9 +93,14 @@ class RouteStudy:
     def _plan(self, claim: Claim, watch: Stopwatch) -> Plan:
         with watch.stage("headers"):
             instances = self.evidence.of_route(claim.job)
-            series = self.reader.series(self.reader.headers(instances)) if instances else ()
+            headers, unreadable = self.reader.survey(instances)
+            series = self.reader.series(headers)
         with watch.stage("select"):
-            return plan_now(self.table(), series, config_digest=self.config_digest)
+            found = plan_now(self.table(), series, config_digest=self.config_digest)
+        if unreadable and not found.planned and not found.missed:
+            raise unreadable[0]
+        # Else only the analysis of the series that it is in comes to this error: it is planned with all of its objects.
+        return found
 
 
 @dataclass(frozen=True, slots=True)

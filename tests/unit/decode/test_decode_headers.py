@@ -255,3 +255,28 @@ def test_spacing_of_a_reversed_series_is_positive(tmp_path: Path) -> None:
     series = series_of(a_ct_series(tmp_path, slices=4, step_mm=(0, 0, -1.25)))
     assert series.slice_spacing_mm == pytest.approx(1.25)
     assert np.isfinite(series.slice_spacing_mm or np.nan)
+
+
+def test_one_object_that_cannot_be_read_keeps_no_other_series_from_being_routed(tmp_path: Path) -> None:
+    slices = a_ct_series(tmp_path / "ct", slices=6)
+    broken = write(a_ct_slice(series="broken", instance="broken"), tmp_path / "broken.dcm")
+    within = write(a_ct_slice(instance="within"), tmp_path / "within.dcm")
+    instances = stored_instances([*slices, broken, within])
+    for path in (broken, within):
+        path.write_bytes(path.read_bytes()[:400])
+    reader = HeaderReader()
+    headers, errors = reader.survey(instances)
+    assert [error.code for error in errors] == ["truncated-instance"] * 2
+    found = sorted(reader.series(headers), key=lambda one: one.slice_count)
+    assert [(one.modality, one.slice_count, len(one.headers)) for one in found] == [("CT", 0, 1), ("CT", 6, 7)]
+    # Planned with all of its objects: the analysis comes to the error, by its name.
+    assert [one.reason for one in found[1].aside] == ["it cannot be read (truncated-instance)"]
+    with pytest.raises(UnreadableInstanceError):
+        reader.headers([header.instance for header in found[1].headers])
+
+
+def test_another_instance_behind_the_index_is_no_object_to_pass_over(tmp_path: Path) -> None:
+    instance = stored_instance(write(a_ct_slice(instance=1), tmp_path / "a.dcm"))
+    write(a_ct_slice(instance=2), tmp_path / "a.dcm")
+    with pytest.raises(UnreadableInstanceError):
+        HeaderReader().survey([instance])

@@ -40,11 +40,17 @@ class Stored:
 
 
 class Reader:
-    def __init__(self, series: SeriesSummary) -> None:
+    def __init__(self, series: SeriesSummary, unreadable: Sequence[PermanentError] = ()) -> None:
         self._series = series
+        self.unreadable = tuple(unreadable)
 
     def headers(self, instances: Sequence[StoredInstance]) -> tuple[InstanceHeader, ...]:
         return self._series.headers
+
+    def survey(
+        self, instances: Sequence[StoredInstance]
+    ) -> tuple[tuple[InstanceHeader, ...], tuple[PermanentError, ...]]:
+        return self._series.headers, self.unreadable
 
     def series(self, headers: Sequence[InstanceHeader]) -> tuple[SeriesSummary, ...]:
         return (self._series,)
@@ -75,12 +81,13 @@ def route(
     series: SeriesSummary | None = None,
     unusable: Sequence[Unusable] = (),
     routings: Routings | None = None,
+    unreadable: Sequence[PermanentError] = (),
 ) -> RouteStudy:
     return RouteStudy(
         jobs=jobs,
         evidence=Stored(error),
         routings=routings or Routings(),
-        reader=Reader(series or a_series()),
+        reader=Reader(series or a_series(), unreadable),
         table=lambda: RoutingTable(tuple(RULES), tuple(unusable)),
         config_digest=Digest("c" * 64),
     )
@@ -93,6 +100,17 @@ def test_a_study_is_routed_once() -> None:
     assert [stage.stage for stage in jobs.stages] == ["headers", "select"]
     # The doorbell repeats itself: there is nothing to claim any more.
     assert use_case.run(JobId("job-1"), worker="w") is None
+
+
+@pytest.mark.parametrize(("modality", "state"), [("CT", JobState.ROUTED), ("US", JobState.QUARANTINED)])
+def test_an_object_that_cannot_be_read_ends_no_study_that_has_other_work(modality: str, state: JobState) -> None:
+    error = PermanentError("Instance 1.2.3 cannot be read.", code="unreadable-instance")
+    series = a_series(modality=modality, attributes={"Modality": modality})
+    jobs = FakeJobs(a_job())
+    assert route(jobs, series=series, unreadable=[error]).run(JobId("job-1"), worker="w") is state
+    assert [reason for _, reason, _ in jobs.settled] == ["unreadable-instance: Instance 1.2.3 cannot be read."] * int(
+        state is JobState.QUARANTINED
+    )
 
 
 BROKEN = "weights-hash-mismatch"
