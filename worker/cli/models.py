@@ -76,7 +76,7 @@ def check(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Check manifests, hashes and weights; every error names key, value and expectation."""
+    """Check manifests, hashes and weights, and run each once on a made-up image; errors name what was expected."""
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()

@@ -31,6 +31,7 @@ Codes = Annotated[Path | None, typer.Option("--codes", help="TOML file with the 
 Case = Annotated[Path | None, typer.Option("--case", help="Case to compare on: DICOM folder, or NIfTI file.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that comes with the model. Only if you know its maker.")]
 FamilyOption = Annotated[Family, typer.Option("--family", help="What the model does, and on what.")]
+Output = Annotated[str, typer.Option("--output", help="Name of the output that is used, where the net has several.")]
 ShapeOption = Annotated[str, typer.Option("--shape", help="Of the input: N,1,96,96,96 or N,3,224,224; N varies.")]
 
 
@@ -109,6 +110,7 @@ def onnx(
     file: Annotated[Path, typer.Argument(help="ONNX file.")],
     name: Name,
     family: FamilyOption,
+    output: Output = "",
     folder: Into = Path(),
     as_json: Json = False,
 ) -> None:
@@ -118,7 +120,7 @@ def onnx(
         from worker.wiring import importing
 
         with _progress():
-            made = importing.package_of_onnx(file, folder, Naming(name), family)
+            made = importing.package_of_onnx(file, folder, Naming(name), family, output=output)
         _show(made, as_json=as_json)
 
 
@@ -128,6 +130,7 @@ def torchscript(
     name: Name,
     family: FamilyOption,
     shape: ShapeOption,
+    output: Output = "",
     folder: Into = Path(),
     as_json: Json = False,
 ) -> None:
@@ -137,7 +140,7 @@ def torchscript(
         from worker.wiring import importing
 
         with _progress():
-            made = importing.package_of_script(file, folder, Naming(name), family, shape=shape)
+            made = importing.package_of_script(file, folder, Naming(name), family, shape=shape, output=output)
         _show(made, as_json=as_json)
 
 

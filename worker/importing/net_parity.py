@@ -72,7 +72,7 @@ def compare_weights(
     except Exception as error:
         raise ConfigurationError(
             f"This net does not run on a made-up image of shape {list(batch.shape)}: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0][:300]}",
+            f"{' '.join(str(error).split())[:1000] or type(error).__name__}",
             next_step="Export it with the shape of its input, float32, and with one image as its only input.",
             code="comparison-failed",
         ) from error

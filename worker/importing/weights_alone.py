@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +12,36 @@ from typing import Any
 from worker.domain.errors import ConfigurationError
 from worker.importing.frameworks import need, quiet
 from worker.importing.onnx_export import Shape, export
+from worker.importing.toml import inline
+
+_TYPES = {1: "float32", 10: "float16"}
+"""TensorProto.DataType of the images and maps that a manifest can state."""
+_LARGEST_BYTES = (1 << 31) - (1 << 20)
+"""A protocol buffer cannot be larger than 2 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Name, type and shape of an input or output of an ONNX file, with words for what varies."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tensors:
-    """The one input and the first output of an ONNX file: names, and shapes with words for what varies."""
+    """The one input and the output that is used of an ONNX file; no output where the family takes several."""
 
-    input_name: str
-    input_shape: tuple[int | str, ...]
-    output_name: str
-    output_shape: tuple[int | str, ...]
+    input: Tensor
+    output: Tensor | None
 
 
-def tensors_of(path: Path) -> Tensors:
-    """Read them from the file.
+def tensors_of(path: Path, *, output: str = "", several: bool = False) -> Tensors:
+    """Read them from the file. ``output`` names the one that is used; ``several``: lists of boxes, all of them.
 
-    Raises ConfigurationError (``not-onnx``, ``onnx-inputs``) for a file that is none, or one with several inputs.
+    Raises ConfigurationError (``not-onnx``, ``onnx-inputs``, ``onnx-outputs``, ``onnx-types``) for a file that is none,
+    one with several inputs, one with several outputs of which none is named, or with other numbers than floats.
     """
     (onnx,) = need("onnx")
     try:
@@ -42,7 +58,49 @@ def tensors_of(path: Path) -> Tensors:
             next_step="Export the net with one image tensor as its input.",
             code="onnx-inputs",
         )
-    return Tensors(inputs[0].name, _shape(inputs[0]), graph.output[0].name, _shape(graph.output[0]))
+    taken = _tensor(inputs[0], path)
+    names = [one.name for one in graph.output]
+    if several and not output:
+        return Tensors(taken, None)
+    if (output and output not in names) or (not output and len(names) > 1):
+        shown = ", ".join(f'"{name}"' for name in names)
+        raise ConfigurationError(
+            f'{path.name} has no output "{output}", but {shown}.'
+            if output
+            else f"{path.name} has {len(names)} outputs, and which of them is the answer is not said: {shown}.",
+            next_step="Name the one that is used with --output, or export the net with that output alone.",
+            code="onnx-outputs",
+        )
+    chosen = next(one for one in graph.output if one.name == (output or names[0]))
+    return Tensors(taken, _tensor(chosen, path))
+
+
+def one_file(path: Path, to: Path, *, elsewhere: Collection[str]) -> tuple[Path, ...]:
+    """Copy an ONNX file with all its tensors: those of other files are merged into it where one file can hold them.
+
+    ``elsewhere`` are the names of these files, as the ONNX file has them; without any it is copied as it is. Returns
+    the files beside ``to`` that hold tensors of it, to be pinned in the manifest: none, or one for a net above 2 GiB.
+
+    Raises ConfigurationError (``external-data``).
+    """
+    if not elsewhere:
+        shutil.copyfile(path, to)
+        return ()
+    (onnx,) = need("onnx")
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:
+        raise ConfigurationError(
+            f"The tensors that {path.name} keeps in other files cannot be read: {', '.join(sorted(elsewhere))}.",
+            next_step=f"Put these files beside {path.name}, as the export has written them.",
+            code="external-data",
+        ) from error
+    if model.ByteSize() < _LARGEST_BYTES:
+        onnx.save_model(model, str(to))
+        return ()
+    beside = f"{to.name}.data"
+    onnx.save_model(model, str(to), save_as_external_data=True, all_tensors_to_one_file=True, location=beside)
+    return (to.with_name(beside),)
 
 
 def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> Any:
@@ -63,20 +121,31 @@ def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> Any:
     return net
 
 
-def guided(manifest: str, tensors: Tensors) -> str:
-    """The manifest of a family with the names and shapes of the file in the place of the template's."""
-    for key, name, shape in (
-        ("input", tensors.input_name, tensors.input_shape),
-        ("output", tensors.output_name, tensors.output_shape),
-    ):
-        sizes = ", ".join(str(one) if isinstance(one, int) else f'"{one}"' for one in shape)
-        line = f'{key} = {{ name = "{name}", shape = [{sizes}] }}'
-        manifest = re.sub(rf"^{key} = \{{ name = .*$", line.replace("\\", r"\\"), manifest, count=1, flags=re.MULTILINE)
-    window = tensors.input_shape[2:]
+def guided(manifest: str, tensors: Tensors, *, external: Mapping[str, str] | None = None) -> str:
+    """The manifest of a family with the names, types and shapes of the file in the place of the template's.
+
+    ``external`` are the files that hold tensors beside the ONNX file, with their SHA-256.
+    """
+    for key, tensor in (("input", tensors.input), ("output", tensors.output)):
+        if tensor is not None:
+            manifest = _put(rf"^{key} = \{{ name = .*$", f"{key} = {inline(_stated(tensor))}", manifest)
+    window = tensors.input.shape[2:]
     if all(isinstance(one, int) for one in window):
-        text = f"window = [{', '.join(map(str, window))}]"
-        manifest = re.sub(r"^window = \[.*\]$", text, manifest, count=1, flags=re.MULTILINE)
+        manifest = _put(r"^window = \[.*\]$", f"window = {inline(list(window))}", manifest)
+    if external:
+        pinned = [{"file": file, "sha256": digest} for file, digest in external.items()]
+        manifest = _put(r'^(sha256 = "[0-9a-f]{64}")$', f"\\1\nexternal = {inline(pinned)}", manifest, plain=False)
     return manifest
+
+
+def _put(pattern: str, line: str, manifest: str, *, plain: bool = True) -> str:
+    new = line.replace("\\", r"\\") if plain else line
+    return re.sub(pattern, new, manifest, count=1, flags=re.MULTILINE)
+
+
+def _stated(tensor: Tensor) -> dict[str, Any]:
+    dtype = {} if tensor.dtype == "float32" else {"dtype": tensor.dtype}
+    return {"name": tensor.name, **dtype, "shape": list(tensor.shape)}
 
 
 def parse_shape(text: str) -> tuple[int | str, ...]:
@@ -91,9 +160,19 @@ def parse_shape(text: str) -> tuple[int | str, ...]:
     return tuple(int(one) if one.isdigit() else one for one in parts)
 
 
-def _shape(value: Any) -> tuple[int | str, ...]:
+def _tensor(value: Any, path: Path) -> Tensor:
+    kind = value.type.tensor_type.elem_type
+    if kind not in _TYPES:
+        (onnx,) = need("onnx")
+        name = onnx.TensorProto.DataType.Name(kind).lower()
+        raise ConfigurationError(
+            f'{path.name}: "{value.name}" holds numbers of type {name}; expected float32 or float16.',
+            next_step="Export the net so that it takes and gives floating-point numbers (a Cast in front or behind).",
+            code="onnx-types",
+        )
     sizes = value.type.tensor_type.shape.dim
-    return tuple(
+    shape = tuple(
         one.dim_value if one.HasField("dim_value") else (one.dim_param or f"axis{axis}")
         for axis, one in enumerate(sizes)
     )
+    return Tensor(value.name, _TYPES[kind], shape)

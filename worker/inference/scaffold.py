@@ -64,10 +64,17 @@ def write_package_skeleton(folder: Path, family: Family, *, name: str, weights: 
                 f"{weights} cannot be read ({error.strerror}).", next_step="Name an ONNX file.", code="weights-missing"
             ) from error
     folder.mkdir(parents=True)
-    manifest = template(family, name).replace(NO_WEIGHTS_YET, digest)
+    try:
+        _fill(folder, template(family, name).replace(NO_WEIGHTS_YET, digest), name=name, weights=weights)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # half a package would stand in the way of the next attempt
+        raise
+    return folder
+
+
+def _fill(folder: Path, manifest: str, *, name: str, weights: Path | None) -> None:
     (folder / MANIFEST).write_text(manifest, encoding="utf-8")
     if weights is not None:
         shutil.copyfile(weights, folder / WEIGHTS)
     readme = (files("worker.inference") / "templates" / "README.md").read_text(encoding="utf-8")
     (folder / "README.md").write_text(readme.replace("@NAME@", name), encoding="utf-8")
-    return folder

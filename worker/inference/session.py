@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3
 _SAME_AS_REQUESTED = 1
 _NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+_LONGEST_REASON = 1000
 
 Key = tuple[Digest, AnyNet]
 
@@ -178,11 +180,7 @@ class SessionCache:
         except Exception as error:
             if isinstance(error, MemoryError):
                 raise
-            raise ConfigurationError(
-                f"ONNX Runtime {ort.__version__} cannot load {weights.path.name}: {_first_line(error)}",
-                next_step="Export it for an operator set that this ONNX Runtime knows.",
-                code="model-not-loadable",
-            ) from error
+            raise _not_loadable(weights.path.name, ort.__version__, error) from error
         provider = provider_in_use(session, self.settings)
         check_tensors(net, inputs=session.get_inputs(), outputs=session.get_outputs(), file=weights.path.name)
         log.info("session-loaded", extra={"net": net.weights, "sha256": weights.sha256, "provider": provider})
@@ -192,13 +190,19 @@ class SessionCache:
 def run_file(path: Path, batch: Float, *, optimised: bool = True) -> dict[str, NDArray[Any]]:
     """Every output of an ONNX file with one input, on the CPU: as sessions here run it, or with its graph unchanged.
 
-    Raises whatever ONNX Runtime raises for a file that it cannot load, or a batch that the net does not take.
+    Raises ConfigurationError (``model-not-loadable``) for a file that it cannot load, and whatever ONNX Runtime raises
+    for a batch that the net does not take.
     """
     ort = runtime()
     options = _session_options(SessionSettings())
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(str(path), sess_options=options, providers=[CPU])
+    try:
+        session = ort.InferenceSession(str(path), sess_options=options, providers=[CPU])
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise _not_loadable(path.name, ort.__version__, error) from error
     (taken,) = session.get_inputs()
     if taken.type not in _NUMBERS:
         raise TypeError(f"its input is {taken.type}, which is no image")
@@ -242,8 +246,21 @@ def _share_cpu_arena() -> None:
         _arena_of_pid.append(os.getpid())
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+def _not_loadable(file: str, version: str, error: Exception) -> ConfigurationError:
+    """What ONNX Runtime says of a file, without the C++ signatures that it puts in front of the reason."""
+    said = re.sub(r"/onnxruntime_src/\S+ [^()]*(?:\((?:[^()]|\([^()]*\))*\)\s*)?", "", str(error))
+    reason = " ".join(said.split())[:_LONGEST_REASON]
+    newer = re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", reason)
+    next_step = "Export it for an operator set that this ONNX Runtime knows."
+    if newer is not None:
+        reason = f"the file has IR version {newer[1]}, this ONNX Runtime reads up to {newer[2]}."
+        next_step = (
+            f"Export it with an older onnx package, or write it again after `model.ir_version = {newer[2]}` where its "
+            "operator sets are known here; or install a newer ONNX Runtime that docs/security.md trusts."
+        )
+    return ConfigurationError(
+        f"ONNX Runtime {version} cannot load {file}: {reason}", next_step=next_step, code="model-not-loadable"
+    )
 
 
 __all__ = ["CPU", "NetSession", "SessionCache", "SessionSettings", "available_providers"]

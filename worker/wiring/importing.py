@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +23,15 @@ from worker.importing.net_parity import answers_of_torch, compare_weights
 from worker.importing.package_folder import Imported, Naming, add_report
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
-from worker.importing.weights_alone import guided, parse_shape, script_to_onnx, tensors_of
+from worker.importing.weights_alone import guided, one_file, parse_shape, script_to_onnx, tensors_of
 from worker.inference.inputs import assemble
 from worker.inference.modes import NnunetCascade
+from worker.inference.onnx_file import summarize
 from worker.inference.package import MANIFEST, load_package
 from worker.inference.predictor import PackagePredictor
 from worker.inference.registration import register_rigidly
 from worker.inference.registry import Registry
-from worker.inference.scaffold import Family, write_package_skeleton
+from worker.inference.scaffold import WEIGHTS, Family, write_package_skeleton
 from worker.inference.session import SessionCache, run_file
 from worker.inference.steps import preprocess
 from worker.settings import Settings
@@ -74,44 +76,62 @@ def runtime() -> Runtime:
 
 
 def package_of_onnx(
-    file: Path, target: Path, naming: Naming, family: Family, *, framework: str = "", theirs: Answering | None = None
+    file: Path,
+    target: Path,
+    naming: Naming,
+    family: Family,
+    *,
+    output: str = "",
+    framework: str = "",
+    theirs: Answering | None = None,
 ) -> Imported:
-    """A package of a family with these weights; names and shapes of the net are those of the file.
+    """A package of a family with these weights; names, types and shapes of the net are those of the file.
 
-    They are compared with the ``framework`` that they were written by (``theirs`` is what it says of a batch), else
-    with what ONNX Runtime says when it changes nothing of the graph.
+    ``output`` names the output that is used, where the file has several. All are compared with the ``framework`` that
+    they were written by (``theirs`` is what it says of a batch), else with what ONNX Runtime says when it changes
+    nothing of the graph.
 
-    Raises ConfigurationError: what ``tensors_of`` and ``compare_weights`` raise, ``folder-exists``.
+    Raises ConfigurationError: what ``tensors_of``, ``one_file``, ``run_file`` and ``compare_weights`` raise,
+    ``folder-exists``.
     """
-    tensors = tensors_of(file)
-    folder = target / naming.name
+    tensors = tensors_of(file, output=output, several=family is Family.BOXES)
     with package_folder.building(target, naming) as made:
+        weights = made.parent / WEIGHTS
+        summary = summarize(file.read_bytes())
+        beside = one_file(file, weights, elsewhere=summary.locations if summary.external else ())
         parity = compare_weights(
             framework or "ONNX Runtime without optimisation",
-            theirs or (lambda batch: [*run_file(file, batch, optimised=False).values()]),
-            lambda batch: run_file(file, batch),
-            shape=tensors.input_shape,
+            theirs or (lambda batch: [*run_file(weights, batch, optimised=False).values()]),
+            lambda batch: run_file(weights, batch),
+            shape=tensors.input.shape,
             libraries=("onnxruntime", *(("torch",) if theirs else ())),
         )
         made.rmdir()  # the skeleton makes its folder itself
-        write_package_skeleton(made, family, name=naming.name, weights=file)
+        write_package_skeleton(made, family, name=naming.name, weights=weights)
+        external = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in beside}
+        for one in beside:
+            one.rename(made / one.name)
         path = made / MANIFEST
-        path.write_text(guided(path.read_text(encoding="utf-8"), tensors), encoding="utf-8")
+        path.write_text(guided(path.read_text(encoding="utf-8"), tensors, external=external), encoding="utf-8")
         add_report(made, parity)
+        problem = PackageRuntime().problem(made)
     todo = (
         "Everything in CAPITALS in manifest.toml.",
         "Preprocessing, as in training; what the outputs mean, with their codes; the input contract and the guards.",
         "A parity test and a golden case of your own: weights alone say nothing about what must happen before them.",
     )
-    return Imported(folder, PackageRuntime().problem(folder), todo, parity)
+    return Imported(target / naming.name, problem, todo, parity)
 
 
-def package_of_script(file: Path, target: Path, naming: Naming, family: Family, *, shape: str) -> Imported:
+def package_of_script(
+    file: Path, target: Path, naming: Naming, family: Family, *, shape: str, output: str = ""
+) -> Imported:
     """The same of a TorchScript file; ``shape`` is that of its input ("N,1,96,96,96")."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         net = script_to_onnx(file, path, shape=parse_shape(shape))
-        return package_of_onnx(path, target, naming, family, framework="TorchScript", theirs=answers_of_torch(net))
+        theirs = answers_of_torch(net)
+        return package_of_onnx(path, target, naming, family, output=output, framework="TorchScript", theirs=theirs)
 
 
 def package_of_vision(

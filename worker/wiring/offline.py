@@ -24,6 +24,7 @@ from worker.inference.providers import runtime
 from worker.inference.registry import MODEL_MISSING, BrokenPackage, Registry
 from worker.inference.session import SessionCache
 from worker.inference.telemetry import Telemetry, telemetry_of
+from worker.inference.trial import try_out
 from worker.inference.variants import bound_entries
 from worker.inference.weights_cache import WeightsCache
 from worker.intake.scan import scan_file
@@ -292,7 +293,7 @@ class PackageReport:
 
 
 def check_packages(settings: Settings, folders: Sequence[Path]) -> tuple[PackageReport, ...]:
-    """Load each package, weights included, and say what is wrong with it."""
+    """Load each package, weights included, run it once on a made-up image, and say what is wrong with it."""
     if not folders:
         installed = registry(settings)
         good = [p.folder for p in installed.packages]
@@ -308,6 +309,7 @@ def _check(folder: Path, settings: Settings) -> PackageReport:
         for net in package.manifest.nets():
             for entry in bound_entries(package, net.weights):
                 sessions.get(package.weights[entry.id], net)
+        try_out(package, sessions)
     except OverreadError as error:
         return PackageReport(folder, "", str(error), error.code)
     return PackageReport(folder, str(package.identity), "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -108,6 +109,20 @@ def test_an_operator_set_of_the_future(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SessionCache().get(weights_of(path), net())
     assert caught.value.code == "model-not-loadable"
+    assert "Opset 999 is under development" in caught.value.message
+    assert "onnxruntime_src" not in caught.value.message
+
+
+def test_a_file_format_of_the_future(tmp_path: Path) -> None:
+    """Which version is too high, and up to which is read, comes last in what ONNX Runtime says."""
+    path = plain(tmp_path).path
+    model = onnx.load(path)
+    model.ir_version = 99
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ConfigurationError, match=r"IR version 99, this ONNX Runtime reads up to \d+\.") as caught:
+        SessionCache().get(weights_of(path), net())
+    assert caught.value.code == "model-not-loadable"
+    assert "model.ir_version" in caught.value.next_step
 
 
 def test_an_output_that_is_not_a_number(tmp_path: Path) -> None:
