@@ -122,6 +122,16 @@ def series_number_check(objects: Sequence[Dataset], context: ResultContext) -> C
     return Check(name="series-numbers", passed=not twice, detail=detail)
 
 
+def is_valid(keyword: str, values: Sequence[str]) -> bool:
+    """Tell whether values fit the representation of their attribute (PS3.5 6.2)."""
+    for value in values:
+        try:
+            validate_value(dictionary_VR(keyword), value.strip(" "), config.RAISE)
+        except ValueError:
+            return False
+    return True
+
+
 def _bytes(ds: Dataset, keyword: str) -> bytes:
     element: object = ds.get_item(Tag(keyword)) if keyword in ds else None
     value = element.value if isinstance(element, RawDataElement) else None
@@ -146,15 +156,9 @@ def _is_fit(keyword: str, image: StoredText) -> bool:
     values = text.split("\\")
     if not text or (dictionary_VM(keyword) == "1" and len(values) > 1):
         return False
-    vr = dictionary_VR(keyword)
-    for value in values:
-        try:
-            validate_value(vr, value.strip(" "), config.RAISE)
-        except ValueError:
-            return False
-        if vr in {"DA", "TM"} and "-" in value:
-            return False
-    return True
+    return is_valid(keyword, values) and not (
+        dictionary_VR(keyword) in {"DA", "TM"} and any("-" in value for value in values)
+    )
 
 
 def _name(text: str) -> str:

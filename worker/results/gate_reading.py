@@ -102,6 +102,18 @@ def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> Evi
     return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest(), texts)
 
 
+def numbers_of(ds: Dataset, keyword: str) -> list[float]:
+    """The values of an attribute of an image as numbers; none when one of them is none."""
+    try:
+        with config.disable_value_validation():
+            value = ds.get(keyword)
+        if value is None:
+            return []
+        return [float(one) for one in ([value] if isinstance(value, (str, int, float)) else value)]
+    except (TypeError, ValueError):
+        return []
+
+
 def checked(name: str, good: str, problems: Callable[[], Iterable[str]]) -> Check:
     """Run one check: it passes when ``problems`` yields nothing; ``good`` then says what was seen."""
     try:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from worker.domain.findings import Conclusion
 from worker.domain.profile import KeyImages
 from worker.domain.result import Check
+from worker.results.gate_copies import is_valid
 from worker.results.gate_header import CAPTURE_CLASS, FRAMES_CLASS
 from worker.results.gate_key_slices import Edge, edges_on, key_of, slices_by_key, unshown
 from worker.results.gate_pm import expected_maps
@@ -193,7 +194,8 @@ def _geometry(ds: Dataset, given: Inspection) -> Iterator[str]:
         yield "a part of the image is cut off"
     stated = [str(value) for value in ds.get("PatientOrientation") or ()]
     if not volume.in_patient_space:
-        if stated != [str(value) for value in image.get("PatientOrientation") or ()]:
+        of_image = [str(value) for value in image.get("PatientOrientation") or ()]
+        if stated != (of_image if is_valid("PatientOrientation", of_image) else []):
             yield "PatientOrientation is not that of the image"
         if "ImagePositionPatient" in ds:
             yield "a projection image has got a place in the patient"

@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from worker.domain.findings import Conclusion
+from worker.results.gate_reading import numbers_of
 from worker.results.gate_seg_reading import Frame, Vector
 
 _STAND_IN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -52,13 +53,13 @@ def stated_spacings(image: Dataset) -> Iterator[Vector]:
     In the patient (PS3.3 10.7.1.1), at the detector (C.8.11.4), there divided by the magnification, of a scanned film
     (C.8.6.2), or of the regions of an ultrasound image (C.8.5.5).
     """
-    magnification = float(image.get("EstimatedRadiographicMagnificationFactor") or 1.0)
+    magnification = (numbers_of(image, "EstimatedRadiographicMagnificationFactor") or [1.0])[0]
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        value = image.get(keyword)
-        if value:
-            spacing = np.array([float(v) for v in value])
+        spacing = np.array(numbers_of(image, keyword))
+        if len(spacing) == 2:
             yield spacing
-            yield spacing / magnification
+            if magnification > 0:
+                yield spacing / magnification
     for region in image.get("SequenceOfUltrasoundRegions") or []:
         # Physical units 3 are centimetres.
         if (

@@ -14,8 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from tests import builders
-from tests.unit.results import given, reading
+from tests.unit.results import given, projection, reading
 from tests.unit.results.test_copied_text import EVERYTHING, results, seeded
+from worker.decode.headers import HeaderReader
+from worker.decode.volumes import VolumeReader
 from worker.domain.codes import Code
 from worker.domain.profile import SLICER
 from worker.domain.result import ResultKind
@@ -236,3 +238,34 @@ def test_the_gate_notices_what_is_left_out_without_need(tmp_path) -> None:
     spoilt = (seeded(objects[0], lambda ds: setattr(ds, "StudyDescription", None)), *objects[1:])
     report = ResultGate().check(spoilt, conclusion, study.evidence, given.CONTEXT)
     assert [check.name for check in report.failures] == ["seg-copies"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("ImagerPixelSpacing", "DS", b"0,143\\0,143"),
+        ("ImagerPixelSpacing", "DS", b"0.14300000000000000001\\0.14300000000000000001"),
+        ("PixelSpacing", "DS", b"0,143\\0,143"),
+        ("EstimatedRadiographicMagnificationFactor", "DS", b"1,1"),
+        ("EstimatedRadiographicMagnificationFactor", "DS", b"0"),
+        ("NominalScannedPixelSpacing", "DS", b"a\\b"),
+        ("PatientOrientation", "CS", b"left\\down"),
+        ("Laterality", "CS", b"left"),
+        ("PixelAspectRatio", "IS", b"one\\1"),
+        ("InstanceNumber", "IS", b"99999999999999"),
+    ],
+    ids=lambda one: f"{one[0]} {one[2].decode()}",
+)
+def test_projection_images_with_values_that_do_not_fit(tmp_path, odd) -> None:
+    study = projection.single(tmp_path, "DX", spacing_mm=(0.2, 0.2))
+    for path in study.paths:
+        ds = dcmread(path)
+        put(ds, *odd)
+        with config.disable_value_validation():
+            ds.save_as(path)
+    evidence = builders.stored_instances(study.paths)
+    reader = HeaderReader()
+    (series,) = reader.series(reader.headers(evidence))
+    volume = VolumeReader(memory_budget_bytes=1 << 28).volume(series)
+    for profile in (EVERYTHING, SLICER):
+        assert results(replace(study, evidence=evidence, volume=volume), profile)
