@@ -14,7 +14,7 @@ from rich.text import Text
 from worker.cli import console
 from worker.cli.options import Json, quiet_logs
 from worker.importing.package_folder import Imported, Naming
-from worker.importing.parity import STAND_IN, Parity
+from worker.importing.parity import ALONE, STAND_IN, Parity
 from worker.importing.ports import Said
 from worker.inference.scaffold import Family
 
@@ -196,6 +196,8 @@ def _show_parity(parity: Parity) -> None:
     for net in parity.nets:
         nets.add_row(net.weights, str(net.channel), f"{net.largest_difference:.2e}", f"{net.largest_score:.3g}")
     console.out.print(nets)
+    if not parity.classes:
+        console.out.print(Text(f"Compared on a part of a made-up volume. {ALONE}"), soft_wrap=True)
     if parity.classes:
         made = console.table(f"On {parity.where}", "class", "voxels, framework", "voxels, package", "different", "Dice")
         for one in parity.classes:

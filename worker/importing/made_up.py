@@ -2,7 +2,7 @@
 
 A trained net says nothing about what it has never seen, and two silent answers prove nothing. So the net itself is
 compared on tensors, and the way from the image to labels on its grid with a stand-in whose answer follows the values
-that it is shown: every class is there, and a wrong axis, spacing or intensity moves it.
+that it is shown: classes are there, and a wrong axis, spacing or intensity moves them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ _STEP_MM = 41 * 41 / 2**16
 """Spacings are multiples of it: then the affine is a dyadic fraction, which no file rounds. Rounded, MONAI's Spacing
 would place its grid by the middle instead of by the first voxel (its test of corners allows for 1e-8)."""
 _UNKNOWN_MM = 1.5
+_ACTING = 4
+"""Of many exclusive channels so many win somewhere: with more, half precision would decide between neighbours."""
+_NARROW = 0.52
+"""Of the distance of two channels' values: where both are equally likely both are nearly 0, where nnU-Net's sums of
+windows in half precision are exact; a half would leave values that belong to none."""
 _SMALLEST, _LARGEST = 12, 320
 _UID = "2.25.2"
 
@@ -78,7 +83,7 @@ def stand_in(prepared: Float, *, planes: int, heads: int, exclusive: bool) -> An
     """A net of ``planes`` input and ``heads`` output channels that answers by the values it is shown.
 
     Its first layer looks to one side only, so that mirroring and windows count. ``exclusive``: the highest channel
-    wins, and each wins somewhere in ``prepared`` (image channel, ...); else each channel is above 0 somewhere.
+    wins, and each (of many, four) wins somewhere in ``prepared`` (image channel, ...); else each is above 0 somewhere.
     """
     (torch,) = need("torch")
     rank = prepared.ndim - 1
@@ -115,8 +120,13 @@ def window_of(values: Float, size: Sequence[int | str]) -> Float:
 def _net(weight: Any, low: float, high: float, heads: int, *, exclusive: bool) -> Any:
     (torch,) = need("torch")
     rank = weight.ndim - 2
+    silent = torch.zeros(heads)
     if exclusive:  # bumps beside each other, from the lowest value to the highest
-        places, width = torch.linspace(low, high, heads), (high - low) / max(1, heads - 1)
+        acting = torch.linspace(0, heads - 1, min(heads, _ACTING)).round().long()
+        places, width = torch.full((heads,), low), (high - low) / max(1, len(acting) - 1)
+        places[acting] = torch.linspace(low, high, len(acting))
+        silent[:] = 1
+        silent[acting] = 0
     else:
         places, width = torch.linspace(low, high, heads + 2)[1:-1], (high - low) / 4
 
@@ -127,12 +137,13 @@ def _net(weight: Any, low: float, high: float, heads: int, *, exclusive: bool) -
             super().__init__()
             self.register_buffer("weight", weight)
             self.register_buffer("places", places.reshape(1, heads, *([1] * rank)))
+            self.register_buffer("silent", silent.reshape(1, heads, *([1] * rank)))
 
         def forward(self, image: Any) -> Any:
             convolve = torch.nn.functional.conv3d if rank == 3 else torch.nn.functional.conv2d
             distance = convolve(image, self.weight, padding=1).clamp(low, high) - self.places
             if exclusive:
-                return 4 * torch.relu(1 - distance.abs() / width)
+                return 4 * torch.relu(1 - distance.abs() / (_NARROW * width)) * (1 - self.silent) - self.silent
             return 4 * (distance / width).clamp(-1, 1)
 
     return StandIn().eval()

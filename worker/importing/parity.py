@@ -154,7 +154,10 @@ def _refuse(parity: Parity, problem: str) -> None:
     if problem:
         raise ConfigurationError(
             f"The package and {parity.framework} differ on {parity.where}: {problem}.",
-            next_step="Nothing was written. This is a defect of the import: report it with the model's configuration.",
+            next_step=(
+                "Nothing was written. docs/import-a-model.md says where a few voxels of a case may differ; all else is "
+                "a defect of the import: report it with the model's configuration."
+            ),
             code="parity-missed",
         )
 
@@ -224,7 +227,7 @@ _STAND_IN = {
 }
 
 
-_ALONE = (
+ALONE = (
     "Of weights alone nobody has said what must happen before and after the net: the way from an image to a finding "
     "could not be compared, and is yours to test."
 )
@@ -241,7 +244,7 @@ def as_markdown(parity: Parity) -> str:
     )
     if not parity.classes:
         shape = " x ".join(map(str, parity.case_shape))
-        return "\n".join([*lines, "", f"Compared on a part of a made-up volume, as a tensor of {shape}. {_ALONE}", ""])
+        return "\n".join([*lines, "", f"Compared on a part of a made-up volume, as a tensor of {shape}. {ALONE}", ""])
     shape = " x ".join(map(str, parity.case_shape))
     spacing = " x ".join(f"{one:g}" for one in parity.case_spacing_mm)
     lines += ["", f"On {_CASE[parity.made_up]} of {shape} voxels of {spacing} mm{_STAND_IN[parity.made_up]}", ""]
