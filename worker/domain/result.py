@@ -115,9 +115,9 @@ class Withdrawal:
 class ResultContext:
     """What a result says about its making that is not in its evidence.
 
-    ``created_at`` is the job's, so that a repeated attempt encodes the same bytes. ``predecessors`` are the results
-    of an earlier revision that this one replaces and that somebody has. ``withdrawals`` are the rejection notes to
-    make, for destinations that want them. ``generation`` counts how often the same work (evidence, model and
+    ``created_at`` is the job's; no result says it, for their dates are those of the images. ``predecessors`` are the
+    results of an earlier revision that this one replaces and that somebody has. ``withdrawals`` are the rejection notes
+    to make, for destinations that want them. ``generation`` counts how often the same work (evidence, model and
     configuration) was done before and replaced since: its UIDs are used up, they may even be withdrawn.
     ``destinations`` are the job's: each gets the objects that its profile asks for. ``series_numbers`` are those of the
     study's own series: no series of results has one of them.

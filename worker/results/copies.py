@@ -103,6 +103,8 @@ class _Copier:
     def _copy_string(self, ds: Dataset, tag: BaseTag, vr: str, *, as_it_stands: bool) -> None:
         element = _raw(ds, tag)
         if element is None or element.VR not in _STRING_VRS | {None, "UN"}:
+            if as_it_stands:
+                raise UndecodableTextError("of a value representation that is no text")
             raise _InvalidError("is of another value representation")
         raw = raw_value(ds, tag)
         certain = True

@@ -19,6 +19,7 @@ from tests.unit.results.test_copied_text import EVERYTHING, results, seeded
 from worker.decode.headers import HeaderReader
 from worker.decode.volumes import VolumeReader
 from worker.domain.codes import Code
+from worker.domain.errors import IdentityError
 from worker.domain.profile import SLICER
 from worker.domain.result import ResultKind
 from worker.results.encoder import DicomEncoder
@@ -113,6 +114,14 @@ def test_identity_is_never_left_out(tmp_path, keyword, vr, value) -> None:
     assert "copied as it stands" in notes[0]
     for item in results(study, EVERYTHING):
         assert dcmread(BytesIO(item.content)).get_item(keyword).value.rstrip(b" ") == value
+
+
+@pytest.mark.parametrize(("keyword", "vr", "value"), [("PatientName", "OB", b"\1\2"), ("PatientName", "SQ", b"")])
+def test_identity_that_is_no_text_is_refused(tmp_path, keyword, vr, value) -> None:
+    study = a_study(tmp_path, (keyword, vr, value))
+    with pytest.raises(IdentityError) as caught:
+        DicomEncoder().examine(study.evidence, given.CONTEXT)
+    assert caught.value.code == "identity-undecodable"
 
 
 def test_uids_with_leading_zeros_are_the_images_own(tmp_path) -> None:
