@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pynetdicom import evt
 
 from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
-from tests.integration.deliver.peers import Pacs, free_port
+from tests.integration.deliver.peers import RESULT_CLASSES, Pacs, free_port, hangs
 from tests.integration.deliver.servers import orthanc, wait_until
+from worker.deliver.promise import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import JobState
 from worker.domain.result import DeliveryState, Destination
@@ -158,6 +161,30 @@ def test_a_dead_pacs_holds_up_no_other(tmp_path: Path, database_url: str) -> Non
         wait_until(lambda: site.delivery(second, "PACS").state is DeliveryState.COMMITTED)
         assert site.state(first) is JobState.DELIVERED
         assert site.delivery(second, "PACS1").state is not DeliveryState.COMMITTED
+
+
+def test_pacs_that_never_answer_the_question_hold_up_no_other(tmp_path: Path, database_url: str) -> None:
+    """They store, take the request for their promise, and say nothing: 60 seconds each time."""
+    port = free_port()
+    with ExitStack() as stack:
+        alive = stack.enter_context(a_pacs(tmp_path / "alive", replace(US, port=port)))
+        never, asked = stack.enter_context(hangs()), threading.Semaphore(0)
+
+        def on_action(event: Any) -> tuple[int, None]:
+            asked.release()
+            return never(event), None
+
+        classes = (*RESULT_CLASSES, str(PUSH_MODEL))
+        hung = [stack.enter_context(Pacs(classes=classes, handlers=[(evt.EVT_N_ACTION, on_action)])) for _ in range(2)]
+        destinations = [commits(one) for one in (*hung, alive)]
+        site = stack.enter_context(Site(tmp_path, database_url, destinations=destinations, port=port))
+        first = site.produced(1)
+        assert asked.acquire(timeout=60)
+        assert asked.acquire(timeout=60)
+        second = site.produced(2)
+        for job_id in (first, second):
+            wait_until(lambda job_id=job_id: site.delivery(job_id, "PACS2").state is DeliveryState.COMMITTED)
+            assert [site.delivery(job_id, name).state for name in ("PACS", "PACS1")] == [DeliveryState.SENT] * 2
 
 
 def test_a_pacs_that_was_away_is_asked_when_it_is_back(tmp_path: Path, database_url: str) -> None:

@@ -34,6 +34,7 @@ class Pacs:
         called_ae_title: str | None = None,
         calling_ae_titles: Sequence[str] = (),
         maximum_associations: int = 10,
+        handlers: Sequence[tuple[Any, Any]] = (),
     ) -> None:
         self.offered: list[tuple[str, str, bytes]] = []
         self.associations = 0
@@ -46,6 +47,7 @@ class Pacs:
         for sop_class in classes:
             self._ae.add_supported_context(sop_class, list(syntaxes))
         self._ae.add_supported_context("1.2.840.10008.1.1")
+        self._handlers = handlers
         self._server: Any = None
 
     @property
@@ -64,7 +66,11 @@ class Pacs:
         self._server = self._ae.start_server(
             ("127.0.0.1", 0),
             block=False,
-            evt_handlers=[(evt.EVT_C_STORE, self._on_store), (evt.EVT_REQUESTED, self._on_requested)],
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_REQUESTED, self._on_requested),
+                *self._handlers,
+            ],
         )
         return self
 
