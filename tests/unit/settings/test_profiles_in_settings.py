@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from worker.domain.character_sets import StatedSet
 from worker.domain.errors import ConfigurationError
 from worker.domain.profile import BUILT_IN, OHIF, PLAIN, KeyImages, SegmentEncoding
 from worker.settings import Settings, load
@@ -84,3 +86,22 @@ def test_the_digest_of_results_changes_with_what_destinations_get(tmp_path: Path
     off = settings_of(tmp_path, site.format("false"))
     assert plain.result_digest == Settings().result_digest
     assert len({one.result_digest for one in (plain, other, on, off)}) == 4
+
+
+def test_what_a_site_states_of_the_text_of_its_senders() -> None:
+    entries = [
+        {"character_set": "ISO_IR 100"},
+        {"calling_ae_title": "CT_3", "character_set": "GB18030", "always": True},
+        {"calling_ae_title": "MR_1", "character_set": "windows-1251"},
+    ]
+    settings = Settings.model_validate({"character_sets": entries})
+    stated = settings.stated_sets
+    assert stated.of("CT_3 ") == StatedSet("GB18030", always=True)
+    assert stated.of("MR_1") == StatedSet("windows-1251")
+    assert stated.of("ELSE") == stated.of("") == StatedSet("ISO_IR 100")
+    assert settings.result_digest != Settings().result_digest
+    assert Settings().stated_sets.of("CT_3") is None
+    with pytest.raises(ValidationError, match="used twice"):
+        Settings.model_validate({"character_sets": [entries[1], entries[1]]})
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"character_sets": [{"character_set": "rot13"}]})
