@@ -6,13 +6,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.unit.inference.tiny_models import affine_net, changed, package_data, write_package
+from tests.unit.inference.tiny_models import a_volume, affine_net, changed, package_data, write_package
+from worker.domain.errors import ModelUnusableError
 from worker.inference.session import SessionCache
 from worker.settings import Settings
 from worker.settings.load import validate
 from worker.wiring.execution import session_settings
+from worker.wiring.packages import Packages
 from worker.wiring.warming import Models
 
 
@@ -64,6 +67,40 @@ def test_a_provider_that_is_missing_is_told_at_the_start(tmp_path: Path, caplog:
     caplog.set_level("WARNING")
     Models(site(tmp_path, warm=["one-ct"], providers=["CUDAExecutionProvider"])).warm()
     assert [(r.getMessage(), r.__dict__["code"]) for r in caplog.records] == [("warm-up-failed", "provider-missing")]
+
+
+def test_work_waits_for_a_provider_that_is_missing(tmp_path: Path) -> None:
+    models = Models(site(tmp_path, providers=["CUDAExecutionProvider"]))
+    voxels = np.linspace(-1000, 1000, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8)
+    with pytest.raises(ModelUnusableError) as caught:
+        models.predict(models.table().rules[0].model, a_volume(voxels))
+    assert caught.value.code == "provider-missing"
+
+
+def test_packages_are_read_again_when_they_have_changed_and_only_then(tmp_path: Path) -> None:
+    packages = Packages(site(tmp_path))
+    first = packages.registry()
+    assert packages.registry() is first
+    assert len(packages.sound()) == 2
+    weights = tmp_path / "one-ct" / "model.onnx"
+    content = weights.read_bytes()
+    weights.write_bytes(b"x" * len(content))
+    assert [one.error.code for one in packages.registry().broken] == ["weights-hash-mismatch"]
+    assert len(packages.sound()) == 1
+    weights.write_bytes(content)
+    assert len(packages.sound()) == 2
+    assert packages.registry() is not first
+
+
+def test_a_model_that_a_rule_names_and_that_is_taken_away_is_missed(tmp_path: Path) -> None:
+    settings = site(tmp_path)
+    named = settings.model_copy(update={"models": settings.models.model_copy(update={"enabled": ("one-ct", "two-ct")})})
+    models = Models(named)
+    assert models.table().unusable == ()
+    (tmp_path / "one-ct").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    (missed,) = models.table().unusable
+    assert (missed.model, missed.code, missed.rule) == ("one-ct", "model-missing", None)
+    assert [one.model.name for one in models.table().rules] == ["two-ct"]
 
 
 def test_jobs_and_warm_up_share_one_predictor(tmp_path: Path) -> None:
