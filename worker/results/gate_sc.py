@@ -14,6 +14,7 @@ from worker.domain.result import Check
 from worker.results.gate_copies import is_valid
 from worker.results.gate_header import CAPTURE_CLASS, FRAMES_CLASS
 from worker.results.gate_key_slices import Edge, edges_on, key_of, slices_by_key, unshown
+from worker.results.gate_page_words import page_problems
 from worker.results.gate_pm import expected_maps
 from worker.results.gate_reading import Inspection, checked, code_of
 from worker.results.gate_seg_reading import plane_of
@@ -104,6 +105,7 @@ def _words(captures: Sequence[Dataset], conclusion: Conclusion) -> Iterator[str]
     missing = [label for label in labels if label.isascii() and _plain(label) not in said]
     if missing:
         yield f"{len(missing)} of {len(labels)} labels and statements are not written"
+    yield from page_problems([str(ds.ImageComments) for ds in captures if _is_page(ds)], conclusion)
 
 
 def _plain(text: str) -> str:
