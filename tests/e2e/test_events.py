@@ -242,7 +242,17 @@ def lose_the_broker(site: Site, broker: subprocess.Popen[bytes]) -> None:
     site.until("broker-away", "sweeper")
 
 
-@pytest.mark.parametrize(("event", "processes"), log_events())
+SHOWN_ELSEWHERE = {"attempt-handed-back": "test_restart.py"}
+
+
+@pytest.mark.parametrize("event", SHOWN_ELSEWHERE)
+def test_what_is_shown_elsewhere_is(event: str) -> None:
+    assert f'said("{event}")' in (Path(__file__).parent / SHOWN_ELSEWHERE[event]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("event", "processes"), [(event, said) for event, said in log_events() if event not in SHOWN_ELSEWHERE]
+)
 def test_an_event_is_in_the_log_of_its_process(site: Site, event: str, processes: tuple[str, ...]) -> None:
     assert set(processes) <= PROCESSES
     assert site.wrote(event, *processes)

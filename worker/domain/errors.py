@@ -65,6 +65,13 @@ class LeaseLostError(OverreadError):
     """Another attempt holds the job now: this one stops and its output is thrown away."""
 
 
+class ShutdownError(BaseException):
+    """The process was asked to stop while it worked: nothing has failed, and the work is handed back.
+
+    No ``Exception``, so that nothing which handles failures takes it for one.
+    """
+
+
 def _hyphenated(class_name: str) -> str:
     stem = class_name.removesuffix("Error")
     return "".join(f"-{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(stem))

@@ -17,6 +17,7 @@ from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
 from worker.inference.checks import check_finite
 from worker.inference.cpu import cpu_limit
+from worker.inference.interruption import interruptible
 from worker.inference.io_check import check_tensors
 from worker.inference.nets import AnyNet
 from worker.inference.package import Weights
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""What it would write to standard error itself (no line of our log) comes as an exception as well."""
 _SAME_AS_REQUESTED = 1
 _NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _LONGEST_REASON = 1000
@@ -50,6 +52,8 @@ class NetSession:
         self.provider = provider
         self._options = runtime().RunOptions()
         self._last_options = runtime().RunOptions()
+        for options in (self._options, self._last_options):
+            options.log_severity_level = _FATAL_ONLY
         if provider == CPU:
             # Give back what the run took, so that an idle worker is small. Not between batches: it costs half as
             # much again to take it anew each time.
@@ -64,12 +68,15 @@ class NetSession:
         ------
         PermanentError
             ``inference-failed`` when the runtime gives up; ``output-not-finite`` for NaN or infinity.
+        ShutdownError
+            This process is asked to stop.
         """
         fed = np.ascontiguousarray(batch, dtype=np.dtype(self._net.input.dtype))
         try:
             options = self._last_options if last else self._options
             names = [output.name for output in self._net.outputs]
-            answers = self._session.run(names, {self._net.input.name: fed}, options)
+            with interruptible(options):
+                answers = self._session.run(names, {self._net.input.name: fed}, options)
         except Exception as error:
             # The runtime's exceptions have no common base but Exception; MemoryError must stay what it is.
             if isinstance(error, MemoryError) or "Failed to allocate memory" in str(error):
@@ -220,7 +227,7 @@ def _session_options(settings: SessionSettings) -> ort.SessionOptions:
     options = runtime().SessionOptions()
     options.intra_op_num_threads = settings.threads or cpu_limit()
     options.inter_op_num_threads = settings.inter_op_threads
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     # Waiting threads sleep instead of spinning: the machine also receives, decodes and compresses.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -17,6 +17,7 @@ from worker.domain.errors import (
     LeaseLostError,
     ModelUnusableError,
     OverreadError,
+    ShutdownError,
     TransientError,
 )
 from worker.domain.job import Claim, JobState, StageTime
@@ -24,6 +25,7 @@ from worker.pipeline.ports import Jobs
 
 log = logging.getLogger(__name__)
 
+HANDED_BACK = "handed-back: the worker was asked to stop."
 WAIT_FOR_MODEL_S = 1800.0
 """After this long, work that waits for a model is tried again though no package has changed: a provider may be back."""
 
@@ -170,7 +172,7 @@ def carry_out(
     try:
         with Heartbeat(jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s) as heartbeat:
             return work(heartbeat)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, ShutdownError):
         hand_back(jobs, claim)
         raise
     except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
@@ -220,8 +222,13 @@ def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff)
 
 def hand_back(jobs: Jobs, claim: Claim) -> None:
     """Give a job back because the process is asked to stop: it is due again at once, for another worker."""
-    with suppress(LeaseLostError):
-        jobs.settle(claim, JobState.READY, reason="handed-back: the worker was asked to stop.", retry_in_s=0.0)
+    ids = {"job_id": claim.job.job_id, "attempt": claim.attempt}
+    try:
+        jobs.settle(claim, JobState.READY, reason=HANDED_BACK, retry_in_s=0.0)
+    except OverreadError as error:  # whoever stops us, or the end of the lease, takes it back
+        log.warning("attempt-not-handed-back", extra={**ids, "code": error.code})
+    else:
+        log.info("attempt-handed-back", extra=ids)
 
 
 def _sentence(error: OverreadError) -> str:

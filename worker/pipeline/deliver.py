@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from worker.domain.errors import LeaseLostError, OverreadError, TransientError
+from worker.domain.errors import LeaseLostError, OverreadError, ShutdownError, TransientError
 from worker.domain.profile import BUILT_IN, Profile, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import Backoff, Heartbeat
+from worker.pipeline.attempt import HANDED_BACK, Backoff, Heartbeat
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
@@ -26,12 +25,18 @@ def left_to_the_sweeper(destination: str) -> None:
     del destination
 
 
+def never() -> bool:
+    """For a process that nobody asks to stop."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverResults:
     """The use-case behind a delivery.
 
     ``profiles`` are those of the destinations, by name; ``further_profiles`` are all that a destination could have.
-    ``ring_next`` is told the destination whenever a delivery has ended, and so has made place for another.
+    ``ring_next`` is told the destination whenever a delivery has ended, and so has made place for another. ``stopping``
+    tells whether this process was asked to stop.
     """
 
     outbox: Outbox
@@ -43,6 +48,7 @@ class DeliverResults:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     further_profiles: Sequence[Profile] = BUILT_IN
     ring_next: Callable[[str], None] = left_to_the_sweeper
+    stopping: Callable[[], bool] = never
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
         """Claim the delivery and send; None when there was nothing to claim or the lease was lost."""
@@ -65,12 +71,21 @@ class DeliverResults:
         except LeaseLostError:
             log.warning("delivery-superseded", extra=ids)
             return None
-        except (KeyboardInterrupt, SystemExit):
-            with suppress(LeaseLostError):
-                self.outbox.put_back(claim, reason="handed-back: the worker was asked to stop.", again_in_s=0.0)
+        except (KeyboardInterrupt, SystemExit, ShutdownError):
+            self._hand_back(claim)
             raise
         log.info("delivery-attempted", extra={**ids, "state": end.state.value, "reason": end.reason})
         return end.state
+
+    def _hand_back(self, claim: DeliveryClaim) -> None:
+        """The process is asked to stop: what was answered is noted, and the rest is due at once for another worker."""
+        ids = {"delivery_id": claim.delivery.delivery_id, "attempt": claim.attempt}
+        try:
+            self.outbox.put_back(claim, reason=HANDED_BACK, again_in_s=0.0)
+        except OverreadError as error:
+            log.warning("attempt-not-handed-back", extra={**ids, "code": error.code})
+        else:
+            log.info("attempt-handed-back", extra=ids)
 
     def _send(self, claim: DeliveryClaim) -> _End:
         name = claim.delivery.destination
@@ -91,12 +106,16 @@ class DeliverResults:
     def _transfer(self, claim: DeliveryClaim, destination: Destination) -> _End:
         waiting = [item.result for item in claim.delivery.items if not is_stored(item.status)]
         left: list[ResultObject] = []
+        unsent = len(waiting)
         for outcome in _heard(self.sender.send(destination, waiting)):
             self.outbox.note(claim, outcome)
             if outcome.not_taken:
                 left += [one for one in waiting if one.sop_instance_uid == outcome.sop_instance_uid]
             elif not outcome.stored:
                 return self._refused(claim, outcome)
+            unsent -= 1
+            if unsent and self.stopping():  # between two objects: none is sent twice
+                raise ShutdownError
         if left:
             return _End(DeliveryState.PARKED, self._not_taken(claim, left))
         return _End(DeliveryState.SENT, f"{len(claim.delivery.items)} object(s) stored at {destination.name}")

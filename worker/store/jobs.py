@@ -15,6 +15,9 @@ from worker.store.rows import job_of
 from worker.store.tables import jobs, stages
 from worker.store.transitions import find, held, lease_lost, move
 
+STOPPED = "handed-back: the worker was asked to stop."
+"""What the timeline says of an attempt that a planned stop ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -95,8 +98,7 @@ class LedgerJobs:
             elif retry_in_s:
                 ended = end_attempt(connection, row, self._limits, reason=reason, retry_in_s=retry_in_s, now=now)
             else:
-                changes = {"forgiven": row.forgiven + 1, **due_in(0.0, now)}
-                ended = move(connection, row, JobState.READY, reason=reason, now=now, changes=changes)
+                ended = hand_back(connection, row, reason=reason, now=now)
             if not ended:
                 raise lease_lost()
 
@@ -130,10 +132,21 @@ def used_up_reason(row: Row[Any], last: str) -> str:
     return f"too-many-attempts: {failures(row)} attempts were used up; the last one: {last}"
 
 
+def hand_back(connection: Connection, row: Row[Any], *, reason: str, now: datetime) -> bool:
+    """End an attempt that is not held against its job: READY, and due at once. Tells whether it did."""
+    changes = {"forgiven": row.forgiven + 1, **due_in(0.0, now)}
+    return move(connection, row, JobState.READY, reason=reason, now=now, changes=changes)
+
+
 def end_attempt(
     connection: Connection, row: Row[Any], limits: Limits, *, reason: str, retry_in_s: float, now: datetime
 ) -> bool:
-    """End a failed attempt: READY again after a delay, or QUARANTINED when it was the last. Tells whether it did."""
+    """End a failed attempt: READY again after a delay, or QUARANTINED when it was the last. Tells whether it did.
+
+    An attempt whose worker was asked to stop has not failed, even when it was killed then: it is handed back.
+    """
+    if row.stop_asked == row.attempt:
+        return hand_back(connection, row, reason=f"{STOPPED} {reason}", now=now)
     if used_up(row, limits):
         return move(connection, row, JobState.QUARANTINED, reason=used_up_reason(row, reason), now=now)
     return move(connection, row, JobState.READY, reason=reason, now=now, changes=due_in(retry_in_s, now))

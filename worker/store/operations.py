@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, select, update
 
 from worker.domain.errors import PermanentError
 from worker.domain.job import UNFINISHED, JobId, JobState, may_follow
@@ -11,7 +13,7 @@ from worker.domain.study import StudyInstanceUID
 from worker.store.arrivals import latest_route, next_revision
 from worker.store.circuits import closed
 from worker.store.database import Database
-from worker.store.jobs import Limits, due_in, end_attempt
+from worker.store.jobs import STOPPED, Limits, due_in, end_attempt, hand_back
 from worker.store.outbox import end_dead_delivery, find_delivery, step
 from worker.store.routings import withdraw
 from worker.store.tables import Kept, deliveries, instances, jobs
@@ -148,6 +150,34 @@ class Operations:
             if is_delivery and row.state is DeliveryState.SENDING:
                 return end_dead_delivery(connection, row, self._committing, reason=reason, now=now)
         return False
+
+    def stop_asked(self, workers: Sequence[str]) -> int:
+        """These workers were asked to stop: what they hold now does not count, however it ends. Returns how much it is.
+
+        Said when the stop begins, because whoever asked may lose patience and kill: then nobody can say it any more.
+        """
+        marked = 0
+        held = ((jobs, JobState.RUNNING), (deliveries, DeliveryState.SENDING))
+        with self._database.write() as connection:
+            for table, state in held:
+                which = and_(table.c.state == state, table.c.worker.in_(workers))
+                marked += connection.execute(update(table).where(which).values(stop_asked=table.c.attempt)).rowcount
+        return marked
+
+    def stopped(self, workers: Sequence[str]) -> int:
+        """These workers are gone after they were asked to stop: what they still hold is due again at once."""
+        taken = 0
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            running = select(jobs).where(jobs.c.state == JobState.RUNNING, jobs.c.worker.in_(workers))
+            for row in connection.execute(running).all():
+                taken += hand_back(connection, row, reason=STOPPED, now=now)
+            sending = select(deliveries).where(
+                deliveries.c.state == DeliveryState.SENDING, deliveries.c.worker.in_(workers)
+            )
+            for row in connection.execute(sending).all():
+                taken += end_dead_delivery(connection, row, self._committing, reason="", now=now)
+        return taken
 
     def resolve(self, prefix: str) -> JobId:
         """Find a job by the beginning of its id; PermanentError when there is none (``unknown-job``) or several."""

@@ -21,7 +21,7 @@ from worker.domain.result import (
 from worker.store.circuits import closed, failed, free_places
 from worker.store.database import Database
 from worker.store.faults import reach
-from worker.store.jobs import Limits, due_in
+from worker.store.jobs import STOPPED, Limits, due_in
 from worker.store.leases import is_due
 from worker.store.rows import result_of
 from worker.store.spool import Spool
@@ -224,13 +224,19 @@ def step(
 def end_dead_delivery(
     connection: Connection, row: Row[Any], committing: frozenset[str], *, reason: str, now: datetime
 ) -> bool:
-    """End an attempt whose worker died: due again, parked when that happens again and again, or not wanted any more."""
+    """End an attempt whose worker died: due again, parked when that happens again and again, or not wanted any more.
+
+    A worker that had been asked to stop has not died of its work: that is not counted.
+    """
     job = find(connection, row.job_id)
-    changes: dict[str, Any] = {"died": row.died + 1}
+    died = row.died if row.stop_asked == row.attempt else row.died + 1
+    changes: dict[str, Any] = {"died": died}
+    if row.stop_asked == row.attempt:
+        reason = f"{STOPPED} {reason}"
     if job is None or job.state in _NOT_WANTED:
         after = DeliveryState.WITHDRAWN
-    elif row.died + 1 >= DEATHS_UNTIL_PARKED:
-        after, reason = DeliveryState.PARKED, f"too-many-attempts: {row.died + 1} workers died; {reason}"
+    elif died >= DEATHS_UNTIL_PARKED:
+        after, reason = DeliveryState.PARKED, f"too-many-attempts: {died} workers died; {reason}"
     else:
         after = DeliveryState.PENDING
         changes |= due_in(1.0, now)

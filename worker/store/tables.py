@@ -159,6 +159,8 @@ jobs = Table(
     Column("attempt", Integer, nullable=False),
     # Attempts up to this number do not count against the limit: handed back, or forgiven by a person's retry.
     Column("forgiven", Integer, nullable=False),
+    # The attempt during which its worker was asked to stop: it does not count, however it ends.
+    Column("stop_asked", Integer),
     Column("reason", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -355,6 +357,7 @@ deliveries = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     # Attempts in a row that ended without a word: a delivery that kills its worker is parked in the end.
     Column("died", Integer, nullable=False),
+    Column("stop_asked", Integer),  # as of jobs
     Column("priority", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

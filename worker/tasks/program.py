@@ -11,15 +11,24 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from worker.tasks.lanes import Lane
+from worker.tasks.stopping import ParentStop
 
 
-def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:
+def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int, stop: ParentStop) -> None:
     """Run one worker with this many child processes until SIGTERM. It logs as this process was told to.
 
     Standard output goes nowhere from now on: Celery prints its banner there, and a word for people at each signal.
     """
     setup_logging.connect(_keep_ours, weak=False)
     _mute(sys.__stdout__)
+    stop.connect()
+    try:
+        _run(app, lanes, concurrency=concurrency)
+    finally:
+        stop.finish()
+
+
+def _run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:
     app.worker_main(
         [
             "--quiet",

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
 from celery.signals import worker_process_init
-from celery.worker.request import Request
 
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryId, DeliveryState
 from worker.tasks.lanes import Lane
+from worker.tasks.outcome import WorkFailedError, concluded
+from worker.tasks.request import LaneRequest
+from worker.tasks.stopping import ChildStop
 
 
 class RunsJob(Protocol):
@@ -75,44 +76,50 @@ def _here() -> str:
     return f"{socket.gethostname()}/{space}"
 
 
-def register(app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack) -> None:
+def register(
+    app: Celery, use_cases: Callable[[], UseCases], on_lost: TakesBack, *, stop: ChildStop | None = None
+) -> None:
     """Register the three tasks. ``use_cases`` is called in the child and keeps its own cache."""
+    stopping = stop or ChildStop()
 
-    class LossReporting(Request):  # type: ignore[misc]  # celery has no types
-        """Reports a child that died, with the evidence that only the parent has."""
+    def reports(request: LaneRequest, reason: str) -> None:
+        lane = Lane(request.task.name.rpartition(".")[2])
+        on_lost(lane, str(request.args[0]), worker=worker_name(request.worker_pid), reason=reason)
 
-        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
-            """Called in the parent for WorkerLostError, among others."""
-            # billiard wraps what it raised in the parent, so that its traceback can be shown.
-            error = getattr(exc_info.exception, "exc", exc_info.exception)
-            if isinstance(error, WorkerLostError):
-                self._report(f"worker-lost: {error}")
-            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+    class Reporting(LaneRequest):
+        pass
 
-        def on_timeout(self, soft: bool, timeout: float) -> Any:  # noqa: FBT001
-            """Called in the parent when the hard time limit killed the child."""
-            if not soft:
-                self._report(f"time-limit: the attempt ran longer than {timeout:.0f} s and was killed.")
-            return super().on_timeout(soft, timeout)
-
-        def _report(self, reason: str) -> None:
-            lane = Lane(self.task.name.rpartition(".")[2])
-            on_lost(lane, str(self.args[0]), worker=worker_name(self.worker_pid), reason=reason)
+    Reporting.reports = staticmethod(reports)
 
     class Thin(Task):  # type: ignore[misc]  # celery has no types
-        Request = LossReporting
+        Request = Reporting
+        send_events = False  # the request tells, of work alone
+        throws = (WorkFailedError,)  # expected: no traceback in the log
 
-    def route(job_id: str) -> str:
-        return _said(use_cases().route.run(JobId(job_id), worker=worker_name()))
+    def route(job_id: str) -> JobState | None:
+        return use_cases().route.run(JobId(job_id), worker=worker_name())
 
-    def analyse(job_id: str) -> str:
-        return _said(use_cases().analyse.run(JobId(job_id), worker=worker_name()))
+    def analyse(job_id: str) -> JobState | None:
+        return use_cases().analyse.run(JobId(job_id), worker=worker_name())
 
-    def deliver(delivery_id: str) -> str:
-        return _said(use_cases().deliver.run(DeliveryId(delivery_id), worker=worker_name()))
+    def deliver(delivery_id: str) -> DeliveryState | None:
+        return use_cases().deliver.run(DeliveryId(delivery_id), worker=worker_name())
 
     for lane, function in ((Lane.ROUTE, route), (Lane.ANALYSE, analyse), (Lane.DELIVER, deliver)):
-        app.task(function, name=lane.task, base=Thin, shared=False)
+        app.task(_task(function, lane, stopping), name=lane.task, base=Thin, shared=False)
+
+
+def _task(
+    function: Callable[[str], JobState | DeliveryState | None], lane: Lane, stopping: ChildStop
+) -> Callable[[str], str]:
+    def task(id_: str) -> str:
+        def work() -> JobState | DeliveryState | None:
+            with stopping.at_work(patient=lane is Lane.DELIVER):
+                return None if stopping.asked else function(id_)
+
+        return concluded(work)
+
+    return task
 
 
 def before_first_task(act: Callable[[], None]) -> None:
@@ -131,8 +138,3 @@ def at_child_start(prepare: Callable[[], None]) -> None:
         threading.Thread(target=prepare, name="warm-up", daemon=True).start()
 
     worker_process_init.connect(begin, weak=False)
-
-
-def _said(state: JobState | DeliveryState | None) -> str:
-    """What Flower shows as the outcome."""
-    return state.value if state is not None else "nothing to do"

@@ -12,6 +12,7 @@ from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.job import JobId
+from worker.inference import interruption
 from worker.observe.blackbox import BlackBox
 from worker.observe.memory_pressure import offer_to_be_killed_first
 from worker.pipeline import ports
@@ -25,13 +26,13 @@ from worker.tasks import program
 from worker.tasks.app import make_app
 from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.lanes import Lane
-from worker.tasks.work import at_child_start, before_first_task, register
+from worker.tasks.stopping import ChildStop, ParentStop
+from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
 from worker.wiring.warming import Models
 
 log = logging.getLogger(__name__)
 
-STOP_GRACE_S = 10
 HEARTBEATS_PER_LEASE = 4
 
 
@@ -55,7 +56,10 @@ class Illustrations:
 class UseCases:
     """Made once in each child, after the fork, at its first task."""
 
-    def __init__(self, settings: Settings, black_box: BlackBox, models: Models | None = None) -> None:
+    def __init__(
+        self, settings: Settings, black_box: BlackBox, models: Models | None = None, *, stop: ChildStop | None = None
+    ) -> None:
+        self._stop = stop or ChildStop()
         self._settings = settings
         self._black_box = black_box
         self._ledger = stores.ledger(settings)
@@ -113,21 +117,15 @@ class UseCases:
             profiles=settings.profile_of,
             further_profiles=[settings.profile(name) for name in settings.profile_names],
             ring_next=RingNext(self._ledger.sweepable, doorbell),
+            stopping=lambda: self._stop.asked,
         )
 
 
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
-    """Run one Celery worker for these lanes until SIGTERM.
-
-    SIGTERM waits a short while for what is running and then ends it; the ledger takes it back at once.
-    """
-    # Celery reads this when it is imported: SIGTERM then means the soft shutdown, which is bounded in time.
-    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    """Run one Celery worker for these lanes until SIGTERM; what is running then is handed back, and does not count."""
     stores.prepare(settings)
     brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
-    app.conf.worker_soft_shutdown_timeout = STOP_GRACE_S
-    app.conf.worker_enable_soft_shutdown_on_idle = False
     made: dict[int, UseCases] = {}
     loaded: dict[int, Models] = {}
     making = threading.RLock()  # the warm-up and the first task may come at the same time
@@ -141,8 +139,11 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
         # By process: what a parent made must not be used by a child that was forked from it.
         with making:
             if os.getpid() not in made:
-                made[os.getpid()] = UseCases(settings, black_box, models())
+                made[os.getpid()] = UseCases(settings, black_box, models(), stop=child_stop)
             return made[os.getpid()]
+
+    child_stop = ChildStop()
+    child_stop.on_asked(interruption.interrupt)
 
     def on_lost(lane: Lane, id_: str, *, worker: str, reason: str) -> None:
         left = black_box.read(int(worker.rpartition(":")[2]))
@@ -152,12 +153,28 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
         except OverreadError as error:
             log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
 
-    register(app, use_cases, on_lost)
+    register(app, use_cases, on_lost, stop=child_stop)
     if Lane.ANALYSE in lanes:
         before_first_task(offer_to_be_killed_first)
     if Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
-    program.run(app, lanes, concurrency=children(settings, lanes))
+    program.run(app, lanes, concurrency=children(settings, lanes), stop=_parent_stop(settings))
+
+
+def _parent_stop(settings: Settings) -> ParentStop:
+    def begins(workers: Sequence[str]) -> None:
+        try:
+            stores.ledger(settings).operations.stop_asked(workers)
+        except OverreadError as error:
+            log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
+
+    def is_over(workers: Sequence[str]) -> None:
+        try:
+            stores.ledger(settings).operations.stopped(workers)
+        except OverreadError as error:
+            log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
+
+    return ParentStop(worker_name, begins, is_over)
 
 
 def children(settings: Settings, lanes: Sequence[Lane]) -> int:

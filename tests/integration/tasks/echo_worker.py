@@ -11,7 +11,8 @@ from worker.observe import logs
 from worker.tasks import program
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
-from worker.tasks.work import at_child_start, register
+from worker.tasks.stopping import ParentStop
+from worker.tasks.work import at_child_start, register, worker_name
 
 PARENT = os.getpid()
 
@@ -47,7 +48,7 @@ def main() -> None:
     register(app, lambda: UseCases(said), lambda *_args, **_kwargs: None)
     at_child_start(lambda: prepare(said))
     logs.configure(style="json", process="worker")
-    program.run(app, list(Lane), concurrency=1)
+    program.run(app, list(Lane), concurrency=1, stop=ParentStop(worker_name, len, len))
 
 
 if __name__ == "__main__":

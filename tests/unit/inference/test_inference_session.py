@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from tests.chaos.toy_model import write_package
 from tests.unit.inference.tiny_models import affine_net, half_net, nan_net, save
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
@@ -247,3 +248,35 @@ def test_cpu_limit_reads_cgroups(tmp_path: Path, files: dict[str, str], membersh
     affinity = len(os.sched_getaffinity(0))
     found = cpu_limit(cgroup_file=tmp_path / "membership", cgroup_root=tmp_path)
     assert found == (affinity if expected is None else min(affinity, expected))
+
+
+INTERRUPTED = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from tests.unit.inference.test_inference_session import ONE, net, weights_of
+from worker.domain.errors import ShutdownError
+from worker.inference import interruption
+from worker.inference.session import SessionCache
+session = SessionCache().get(weights_of(Path(sys.argv[1])), net())
+
+def interrupt():
+    while not interruption._running:
+        time.sleep(0.01)
+    interruption.interrupt()
+
+threading.Thread(target=interrupt).start()
+for _ in range(2):  # what runs is ended, and nothing begins after it
+    try:
+        session.run(ONE)
+    except ShutdownError:
+        print("interrupted")
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_would_take_an_hour_is_ended_from_another_thread(tmp_path: Path) -> None:
+    package = write_package(tmp_path, spins=3_000_000)
+    arguments = [sys.executable, "-c", INTERRUPTED, str(package / "model.onnx")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.split() == ["interrupted", "interrupted"]

@@ -12,6 +12,7 @@ from worker.domain.errors import (
     IdentityError,
     ModelUnusableError,
     PermanentError,
+    ShutdownError,
     TransientError,
 )
 from worker.domain.job import Claim, Job, JobId, JobState
@@ -165,10 +166,11 @@ def test_each_kind_of_failure_has_its_end(error: Exception, state: JobState, ret
     assert "Doe" not in reason
 
 
-def test_a_stop_hands_the_job_back_at_once() -> None:
+@pytest.mark.parametrize("stop", [SystemExit(0), ShutdownError()])
+def test_a_stop_hands_the_job_back_at_once(stop: BaseException) -> None:
     jobs = FakeJobs(a_job())
-    with pytest.raises(SystemExit):
-        route(jobs, error=SystemExit(0)).run(JobId("job-1"), worker="w")
+    with pytest.raises(type(stop)):
+        route(jobs, error=stop).run(JobId("job-1"), worker="w")
     assert jobs.settled == [(JobState.READY, "handed-back: the worker was asked to stop.", 0.0)]
 
 

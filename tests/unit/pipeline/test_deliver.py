@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.unit.pipeline.fakes import FakeOutbox, FakePacs, a_delivery
-from worker.domain.errors import TransientError
+from worker.domain.errors import ShutdownError, TransientError
 from worker.domain.profile import OHIF, PLAIN, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
@@ -67,6 +67,25 @@ def test_the_classes_of_a_profile() -> None:
     assert {seg, sr, text} < sop_classes(OHIF)
     assert not {seg, sr} & sop_classes(PLAIN)
     assert text in sop_classes(PLAIN)
+
+
+def test_a_stop_between_two_objects_hands_the_rest_back_uncounted() -> None:
+    outbox = FakeOutbox(a_delivery())
+    pacs = FakePacs([0x0000])
+    with pytest.raises(ShutdownError):
+        DeliverResults(outbox, pacs, {"PACS": PACS}, stopping=lambda: True).run(DeliveryId("delivery-1"), worker="w")
+    assert outbox.settled == [(DeliveryState.PENDING, "handed-back: the worker was asked to stop.", 0.0)]
+    assert outbox.failures == 0
+    state, pacs = deliver(outbox, [0x0000])
+    assert state is DeliveryState.SENT
+    assert pacs.offered == [SR]
+
+
+def test_a_stop_after_the_last_object_is_no_stop() -> None:
+    outbox = FakeOutbox(a_delivery())
+    pacs = FakePacs([0x0000, 0x0000])
+    use_case = DeliverResults(outbox, pacs, {"PACS": PACS}, stopping=lambda: len(pacs.offered) == 2)
+    assert use_case.run(DeliveryId("delivery-1"), worker="w") is DeliveryState.SENT
 
 
 def test_a_dead_pacs_costs_time_only() -> None:

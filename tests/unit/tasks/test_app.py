@@ -6,7 +6,16 @@ from contextlib import suppress
 from worker.domain.job import JobKind
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane, lane_of
+from worker.tasks.outcome import WorkFailedError
+from worker.tasks.stopping import ChildStop
 from worker.tasks.work import is_dead, register, worker_name
+
+
+class NoStop(ChildStop):
+    """In the process of the tests no signal is taken."""
+
+    def _listen(self) -> None:
+        pass
 
 
 class Nothing:
@@ -44,10 +53,10 @@ def test_two_applications_in_one_process_keep_their_own_tasks() -> None:
             called.append(number)
             return Nothing()
 
-        register(app, use_cases, lambda *_args, **_kwargs: None)  # type: ignore[arg-type]
+        register(app, use_cases, lambda *_args, **_kwargs: None, stop=NoStop())  # type: ignore[arg-type]
     for number, app in enumerate(apps):
         task = app.tasks[Lane.ROUTE.task]
-        with suppress(AttributeError):
+        with suppress(WorkFailedError):
             task.run("job")
         assert called[-1] == number
 
