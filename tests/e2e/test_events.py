@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -61,10 +60,6 @@ class Site:
 
     def until(self, event: str, *processes: str) -> None:
         until(lambda: self.wrote(event, *processes), what=f"{event} is in the log", wait_s=90)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.us.port)) == 0
 
     def pid(self, process: str) -> int:
         assert self.installation.process is not None
@@ -219,7 +214,7 @@ def lose_files(site: Site) -> None:
         path.unlink()
     os.kill(site.pid("listen"), signal.SIGKILL)
     site.until("object-missing", "listener")
-    until(site.answers, what="the listener is back")
+    until(lambda: sum(line["event"] == "store-recovered" for line in site.events()) == 2, what="it has looked")
     assert site.send(*site.images) == [0x0000] * 8
     site.until("object-healed", "listener")
 

@@ -28,7 +28,7 @@ FIELDS = (
 )  # fmt: skip
 """The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
 
-SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL", "py.warnings", "multiprocessing")
+SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL", "py.warnings", "multiprocessing", "tornado.access")
 """Libraries whose messages quote data sets. What matters of them is translated at our borders and logged by us."""
 
 NOISY = ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado", "celery", "flower")

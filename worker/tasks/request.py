@@ -35,6 +35,7 @@ class LaneRequest(Request):  # type: ignore[misc]  # celery has no types
         self._received_at = time.time()
         self._told = False
         self._over = False
+        self._failed_by: BaseException | None = None
 
     def on_success(self, failed__retval__runtime: Any, **keywords: Any) -> Any:
         """Called in the parent when the child has answered."""
@@ -46,6 +47,7 @@ class LaneRequest(Request):  # type: ignore[misc]  # celery has no types
         self._over = True
         # billiard wraps what it raised in the parent, so that its traceback can be shown.
         error = getattr(exc_info.exception, "exc", exc_info.exception)
+        self._failed_by = error
         if isinstance(error, WorkerLostError):
             self.reports(self, f"worker-lost: {error}")
         if isinstance(error, Ignore) and self._told:
@@ -70,6 +72,8 @@ class LaneRequest(Request):  # type: ignore[misc]  # celery has no types
             return
         self._tell()
         fields.pop("traceback", None)  # of our own thin code: it says nothing
+        if type == "task-failed" and self._failed_by is not None:
+            fields["exception"] = repr(self._failed_by)  # not of what billiard wrapped it in
         self._eventer.send(type, uuid=self.id, **fields)
 
     def _tell_if_running(self) -> None:

@@ -9,6 +9,8 @@ import os
 import secrets
 
 from worker.settings import Settings
+from worker.tasks import monitor
+from worker.tasks.monitor import MonitorOptions
 from worker.wiring import brokers
 
 
@@ -30,19 +32,13 @@ def password(settings: Settings) -> str:
 
 def run(settings: Settings) -> None:
     """Run Flower until SIGTERM. It looks, and changes nothing."""
-    app = brokers.application(settings)
     data = settings.node.data
-    # By environment, not by arguments: the process list is open to every user of the machine.
-    os.environ["FLOWER_BASIC_AUTH"] = f"{settings.flower.user}:{password(settings)}"
-    app.start(
-        [
-            "flower",
-            f"--address={settings.flower.bind}",
-            f"--port={settings.flower.port}",
-            "--read_only=True",
-            "--persistent=True",
-            f"--db={data / 'flower.db'}",
-            "--max_tasks=5000",
-            "--logging=warning",
-        ]
+    for leftover in data.glob("flower.db*"):  # of an earlier version: a pickle, readable by everybody
+        leftover.unlink(missing_ok=True)
+    wanted = MonitorOptions(
+        address=settings.flower.bind,
+        port=settings.flower.port,
+        login=f"{settings.flower.user}:{password(settings)}",
+        history=data / "flower-history.jsonl",
     )
+    monitor.run(brokers.application(settings), wanted)
