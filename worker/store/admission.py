@@ -305,7 +305,8 @@ class InstanceStore:
                 if admission is Admission.CONFLICT:
                     log.warning("instance-conflict", extra={"sop_instance_uid": offer.uid})
             else:
-                if offer.rewritten or offer.replaces:
+                lost = first is not None and first.kept is Kept.MISSING
+                if offer.rewritten or offer.replaces or lost:
                     log.error("object-healed", extra={"object_key": offer.key, "sop_instance_uid": offer.uid})
                 kept.append((offer, admission))
         if kept:
