@@ -74,6 +74,7 @@ class Parity:
     package_cost: Cost | None = None
     made_up: bool = False
     prepared_difference: float | None = None
+    target_dice: float = TARGET_DICE
 
     @property
     def lowest_dice(self) -> float | None:
@@ -107,7 +108,7 @@ class Parity:
         all together count.
         """
         found = self.overall_dice if self.made_up else self.lowest_dice
-        return None if found is None else found >= TARGET_DICE
+        return None if found is None else found >= self.target_dice
 
     @property
     def problem_of_nets(self) -> str:
@@ -127,7 +128,7 @@ class Parity:
             return f"the values that the net is shown {how}"
         if self.reached is False:
             worst = min(self.classes, key=lambda one: one.dice)
-            return f"Dice of {worst.label} is {worst.dice:.4f}, below {TARGET_DICE}"
+            return f"Dice of {worst.label} is {worst.dice:.4f}, below {self.target_dice}"
         return "" if self.reached else "no case was compared in which anything was found"
 
     @property
@@ -209,7 +210,7 @@ def compare_labels(
 def write_report(parity: Parity, folder: Path) -> Path:
     """``parity.json`` in the package folder."""
     data = {
-        **asdict(parity), "target_dice": TARGET_DICE, "lowest_dice": parity.lowest_dice, "reached": parity.reached,
+        **asdict(parity), "lowest_dice": parity.lowest_dice, "reached": parity.reached,
     }  # fmt: skip
     path = folder / FILE
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
@@ -263,7 +264,7 @@ def as_markdown(parity: Parity) -> str:
         [
             *lines,
             "",
-            f"Target: Dice of at least {TARGET_DICE} for {_WHOSE[parity.made_up]}. {verdict[parity.reached]}",
+            f"Target: Dice of at least {parity.target_dice} for {_WHOSE[parity.made_up]}. {verdict[parity.reached]}",
             "",
         ]
     )

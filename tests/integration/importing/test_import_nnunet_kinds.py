@@ -128,7 +128,7 @@ def test_of_many_labels_half_precision_decides_nothing(tmp_path: Path) -> None:
     made = run(write_results(tmp_path / "results", dataset={**DATASET, "labels": labels}), tmp_path)
     assert made.parity is not None
     assert made.parity.overall_dice is not None
-    assert made.parity.overall_dice > 0.9995
+    assert made.parity.overall_dice > 0.995
     assert sum(one.voxels_framework > 50 for one in made.parity.classes) == 3
 
 
