@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -108,10 +108,20 @@ class Extendable(Protocol[C_contra]):
 class Heartbeat(Generic[C]):
     """Extends the lease from a thread while the attempt runs, so that a long inference keeps its job.
 
-    After ``deadline_s`` it stops: an attempt that hangs in native code must not hold its job for ever.
+    After ``deadline_s`` it stops: an attempt that hangs in native code must not hold its job for ever. ``on_deadline``
+    is called then, in the thread of the heartbeat.
     """
 
-    def __init__(self, held: Extendable[C], claim: C, *, every_s: float, deadline_s: float) -> None:
+    def __init__(
+        self,
+        held: Extendable[C],
+        claim: C,
+        *,
+        every_s: float,
+        deadline_s: float,
+        on_deadline: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_deadline = on_deadline
         self._held = held
         self._claim = claim
         self._every_s = every_s
@@ -137,7 +147,11 @@ class Heartbeat(Generic[C]):
             raise LeaseLostError("The lease was lost while the job ran.", code="lease-lost")
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._every_s) and time.monotonic() < self._ends:
+        while not self._stop.wait(min(self._every_s, max(0.0, self._ends - time.monotonic()))):
+            if time.monotonic() >= self._ends:
+                log.warning("heartbeat-deadline", extra=self._ids)
+                self._on_deadline()
+                return
             try:
                 self._held.extend(self._claim)
             except LeaseLostError:
@@ -147,8 +161,6 @@ class Heartbeat(Generic[C]):
                 self._missed(error.code)
             except Exception as error:  # noqa: BLE001 - a thread that ended here would cost the lease of a job that runs
                 self._missed(type(error).__name__)  # its text may quote a data set
-        if not self._stop.is_set():
-            log.warning("heartbeat-deadline", extra=self._ids)
 
     def _missed(self, code: str) -> None:
         """The attempt goes on, and so does the heartbeat: the end will show whether the lease outlived that."""
@@ -167,10 +179,17 @@ def carry_out(
     """Do the work of a claimed job under its heartbeat, and bring the attempt to the end that its outcome asks for.
 
     ``work`` ends the attempt itself when it succeeds, and returns the state. Returns the state in which the attempt
-    ended, or None when the lease was lost.
+    ended, or None when the lease was lost. An attempt that is not done at the deadline has failed (``time-limit``),
+    whatever it brings later.
     """
+
+    def give_up() -> None:
+        late = TransientError(f"The attempt ran longer than {deadline_s:g} s.", code="time-limit")
+        with suppress(OverreadError):  # the database is away: then the end of the lease says it
+            settle_failure(jobs, claim, late, backoff)
+
     try:
-        with Heartbeat(jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s) as heartbeat:
+        with Heartbeat(jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s, on_deadline=give_up) as heartbeat:
             return work(heartbeat)
     except (KeyboardInterrupt, SystemExit, ShutdownError):
         hand_back(jobs, claim)

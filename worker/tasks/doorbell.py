@@ -11,6 +11,9 @@ from worker.tasks.app import PRIORITIES, BrokerOptions
 from worker.tasks.lanes import Lane, lane_of
 
 
+_OF_A_FULL_REDIS = "used memory > 'maxmemory'"
+
+
 class CeleryDoorbell:
     """The ``Doorbell`` port on Celery."""
 
@@ -19,7 +22,13 @@ class CeleryDoorbell:
         self._options = options
 
     def ring(self, due: Due) -> None:
-        """Send one message with one id in it. Raises TransientError (``broker-away``)."""
+        """Send one message with one id in it.
+
+        Raises
+        ------
+        TransientError
+            ``broker-away``: it does not answer. ``broker-full``: a Redis that has no memory left for a message.
+        """
         lane = lane_of(due.kind) if due.kind is not None else Lane.DELIVER
         # Redis takes the lowest number first, RabbitMQ the highest.
         priority = PRIORITIES - 1 - due.priority if self._options.is_redis else due.priority
@@ -34,6 +43,12 @@ class CeleryDoorbell:
                 ignore_result=True,
             )
         except (OperationalError, OSError) as error:
+            if _OF_A_FULL_REDIS in str(error):
+                raise TransientError(
+                    "The broker has no memory left for a message.",
+                    next_step="Find out what fills it, and who shares it. Jobs wait in the database meanwhile.",
+                    code="broker-full",
+                ) from error
             raise TransientError(
                 "The broker does not answer.",
                 next_step="Jobs wait in the database and run when it is back.",

@@ -10,6 +10,7 @@ from tests.unit.pipeline.fakes import MODEL, FakeJobs, a_job, a_series, an_insta
 from worker.domain.errors import (
     ConfigurationError,
     IdentityError,
+    LeaseLostError,
     ModelUnusableError,
     PermanentError,
     ShutdownError,
@@ -18,7 +19,7 @@ from worker.domain.errors import (
 from worker.domain.job import Claim, Job, JobId, JobState
 from worker.domain.routing import Decision, OneOf, Rule
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, hand_back, settle_failure
+from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out, hand_back, settle_failure
 from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import BoundRule, RouteStudy, RoutingTable, Unusable
 
@@ -250,6 +251,25 @@ def test_a_heartbeat_that_reaches_its_deadline_says_so(caplog: pytest.LogCapture
     with Heartbeat(jobs, claim, every_s=0.005, deadline_s=0) as hung:
         _until(lambda: not hung._thread.is_alive())
     assert [one.message for one in caplog.records] == ["heartbeat-deadline"]
+
+
+def test_an_attempt_that_is_not_done_at_its_deadline_has_failed_by_that_name() -> None:
+    """A model that never returns: its worker cannot say so, and the end of the lease would look like a dead worker."""
+    jobs = FakeJobs(a_job())
+    claim = jobs.claim(JobId("job-1"), worker="w")
+    assert claim is not None
+
+    def never(_: Heartbeat[Claim]) -> JobState:
+        _until(lambda: bool(jobs.settled))
+        jobs.lost = True
+        raise LeaseLostError("The lease was lost.", code="lease-lost")
+
+    ended = carry_out(jobs, claim, never, backoff=Backoff(), heartbeat_s=60, deadline_s=0.01)
+    ((state, reason, retry_in_s),) = jobs.settled
+    assert (ended, state) == (None, JobState.READY)
+    assert reason.startswith("time-limit: The attempt ran longer than 0.01 s")
+    assert retry_in_s is not None
+    assert retry_in_s > 0
 
 
 def test_pauses_grow_with_failures_not_with_attempts() -> None:

@@ -1,0 +1,40 @@
+"""A Redis without memory for one more message says so, and takes messages again when there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.broker.test_embedded_redis import client
+from worker.broker.embedded import EmbeddedRedis
+from worker.domain.errors import TransientError
+from worker.domain.job import JobId, JobKind
+from worker.pipeline.ports import Due
+from worker.tasks.app import BrokerOptions, make_app
+from worker.tasks.doorbell import CeleryDoorbell
+from worker.tasks.lanes import Lane
+
+
+def fill(inside: redis.Redis) -> None:
+    for size in (100_000, 1000, 10):
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            while True:
+                inside.rpush("junk", b"x" * size)
+
+
+def test_a_full_broker_is_named_and_takes_messages_when_there_is_room(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "broker", maximum_memory_mb=4) as broker:
+        options = BrokerOptions(url=broker.url)
+        doorbell = CeleryDoorbell(make_app(options), options)
+        due = Due(JobId("1"), None, JobKind.ROUTE, "route", 5)
+        doorbell.ring(due)
+        inside = client(broker)
+        fill(inside)
+        with pytest.raises(TransientError) as refused:
+            doorbell.ring(due)
+        assert refused.value.code == "broker-full"
+        inside.delete("junk")
+        doorbell.ring(due)
+        assert sum(inside.llen(key) for key in inside.scan_iter(f"{Lane.ROUTE.queue}*")) == 2
