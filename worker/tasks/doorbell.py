@@ -10,7 +10,6 @@ from worker.pipeline.ports import Due
 from worker.tasks.app import PRIORITIES, BrokerOptions
 from worker.tasks.lanes import Lane, lane_of
 
-
 _OF_A_FULL_REDIS = "used memory > 'maxmemory'"
 
 

@@ -17,11 +17,15 @@ from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.lanes import Lane
 
 
+def push_for_ever(inside: redis.Redis, size: int) -> None:
+    while True:
+        inside.rpush("junk", b"x" * size)
+
+
 def fill(inside: redis.Redis) -> None:
     for size in (100_000, 1000, 10):
         with pytest.raises(redis.exceptions.OutOfMemoryError):
-            while True:
-                inside.rpush("junk", b"x" * size)
+            push_for_ever(inside, size)
 
 
 def test_a_full_broker_is_named_and_takes_messages_when_there_is_room(tmp_path: Path) -> None:
