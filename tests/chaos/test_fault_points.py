@@ -80,7 +80,7 @@ class Tour:
     def deaths(self) -> int:
         """Processes that died by SIGKILL, as their parents saw it."""
         log = self.system.log.read_text(errors="replace")
-        return log.count('"process-died"') + log.count("signal 9 (SIGKILL)")
+        return log.count('"process-died"') + log.count('"error": "WorkerLostError"')
 
 
 @contextmanager

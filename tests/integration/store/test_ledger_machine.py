@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,9 @@ from worker.store.outbox import DELIVERY_STEPS
 from worker.store.schema import migrate
 
 ENDS = {state for state, after in TRANSITIONS.items() if not after}
+pytestmark = pytest.mark.timeout(900)
+"""A thousand steps, each with its fsyncs: on a crowded machine they take minutes."""
+
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 DESTINATIONS = st.sampled_from([(), ("PACS",), ("PACS", "ARCHIVE")])
 JUMPS = st.sampled_from([0.5, 5.0, 70.0, 86400.0, -86400.0])
