@@ -160,7 +160,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "OVERREAD_STORAGE__RETENTION_DAYS": "0.0000001",
             "OVERREAD_STORAGE__KEEP_FINISHED_DAYS": "0.0000001",
             "OVERREAD_WORK__LEASE_S": "4",
-            "OVERREAD_WORK__DEADLINE_S": "1",
             "OVERREAD_WORK__MAX_ATTEMPTS": "20",
             # The first result that a process keeps fails as on a dying disk.
             "OVERREAD_FAULT": "produce.kept-one:fail",
@@ -237,7 +236,7 @@ def lose_the_broker(site: Site, broker: subprocess.Popen[bytes]) -> None:
     site.until("broker-away", "sweeper")
 
 
-SHOWN_ELSEWHERE = {"attempt-handed-back": "test_restart.py"}
+SHOWN_ELSEWHERE = {"attempt-handed-back": "test_restart.py", "heartbeat-deadline": "test_restart.py"}
 
 
 @pytest.mark.parametrize("event", SHOWN_ELSEWHERE)

@@ -57,12 +57,13 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     write_package(tmp_path / "models", spins=1_000_000)
     environ = {
         "OVERREAD_MODELS__FOLDERS": json.dumps([str(tmp_path / "models")]),
         "OVERREAD_MODELS__ENABLED": json.dumps([NAME]),
         "OVERREAD_WORK__MAX_ATTEMPTS": "1",  # one that counts is one too many
+        **getattr(request, "param", {}),
     }
     installation = Installation(tmp_path, send_to=[], environ=environ).start()
     try:
@@ -108,3 +109,11 @@ def test_a_planned_stop_is_no_failure_and_a_kill_without_warning_is(site: Site) 
     assert (job := site.job()) is not None
     assert job.attempt == 4
     assert "too-many-attempts: 1 attempts were used up" in job.reason
+
+
+@pytest.mark.parametrize("site", [{"OVERREAD_WORK__DEADLINE_S": "2"}], indirect=True)
+def test_a_model_that_never_returns_has_failed_at_its_deadline_by_that_name(site: Site) -> None:
+    until(lambda: (job := site.job()) and job.state is JobState.QUARANTINED, what="it is set aside", wait_s=90)
+    assert (job := site.job()) is not None
+    assert "time-limit: The attempt ran longer than 2 s." in job.reason
+    assert site.said("heartbeat-deadline") == 1

@@ -42,7 +42,8 @@ class LineHandler(logging.Handler):
         """Start empty; also in a forked child, which has no thread and must not write its parent's lines again."""
         self._pid = os.getpid()
         self._changed = threading.Condition()
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[tuple[bytes, int]] = deque()
+        """Each with the number of lines that it stands for: its own, or those that it says are missing."""
         self._waiting_bytes = 0
         self._dropped = 0
         self._thread: threading.Thread | None = None
@@ -79,8 +80,8 @@ class LineHandler(logging.Handler):
 
     # ---- with the lock held
 
-    def _append(self, line: bytes) -> None:
-        self._lines.append(line)
+    def _append(self, line: bytes, *, stands_for: int = 1) -> None:
+        self._lines.append((line, stands_for))
         self._waiting_bytes += len(line)
 
     def _own_up(self) -> None:
@@ -89,7 +90,7 @@ class LineHandler(logging.Handler):
             dropped, self._dropped = self._dropped, 0
             record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log-lines-dropped", None, None)
             record.count = dropped
-            self._append(self._encoded(record))
+            self._append(self._encoded(record), stands_for=dropped)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -103,14 +104,25 @@ class LineHandler(logging.Handler):
     # ---- the thread
 
     def _run(self) -> None:
-        while (line := self._next()) is not None:
+        while (found := self._next()) is not None:
+            line, stands_for = found
             written = self._write(line)
             with self._changed:
                 self._waiting_bytes -= len(line)
-                self._dropped += not written
+                if not written:
+                    self._give_up(stands_for)
                 self._changed.notify_all()
+                if not written:
+                    return
 
-    def _next(self) -> bytes | None:
+    def _give_up(self, stands_for: int) -> None:
+        """The stream is gone: nobody tries again for what waits, its own lines included; the next record does once."""
+        self._dropped += stands_for + sum(number for _, number in self._lines)
+        self._lines.clear()
+        self._waiting_bytes = 0
+        self._thread = None
+
+    def _next(self) -> tuple[bytes, int] | None:
         with self._changed:
             if not self._lines:
                 self._own_up()
@@ -138,7 +150,7 @@ class LineHandler(logging.Handler):
     def _write_what_fits(self) -> None:
         with self._changed:
             while self._lines and takes(self._stream):
-                line = self._lines.popleft()
+                line, _ = self._lines.popleft()
                 self._waiting_bytes -= len(line)
                 self._write(line[: select.PIPE_BUF])
 

@@ -107,6 +107,38 @@ def test_a_stream_whose_reader_is_gone_holds_nobody_up(pipe: Pipe) -> None:
     handler.flush()
 
 
+class Moving:
+    """A stream whose descriptor is another one later."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self.asked = 0
+
+    def fileno(self) -> int:
+        self.asked += 1
+        return self.stream.fileno()
+
+
+def test_a_stream_that_is_gone_is_tried_once_for_each_record_and_not_for_ever(pipe: Pipe) -> None:
+    """Its own line about what is missing was lost as well, and said again, and lost: a thread that never rested."""
+    os.close(pipe.reading)
+    moving = Moving(pipe.stream)
+    handler = LineHandler(moving)  # type: ignore[arg-type]
+    log = a_logger(handler)
+    for number in range(1, 4):
+        log.warning("lost")
+        assert until(lambda: handler._thread is None)
+        assert not handler._lines
+        assert moving.asked <= 2 * number
+    mended = Pipe()
+    moving.stream = mended.stream
+    log.warning("heard")
+    handler.flush()
+    said = [json.loads(line) for line in mended.read_to_the_end()]
+    assert [one["event"] for one in said] == ["log-lines-dropped", "heard"]
+    assert said[0]["count"] == 3
+
+
 def test_a_record_that_cannot_be_formatted_is_counted(pipe: Pipe) -> None:
     handler = LineHandler(pipe.stream)
     log = a_logger(handler)
