@@ -18,6 +18,10 @@ from worker.domain.study import Digest, SeriesInstanceUID, StudyInstanceUID
 JobId = NewType("JobId", str)
 
 
+HANDED_BACK = "handed-back: the worker was asked to stop."
+"""What the timeline says of an attempt that a planned stop ended."""
+
+
 class JobKind(StrEnum):
     """What a job does."""
 

@@ -20,12 +20,11 @@ from worker.domain.errors import (
     ShutdownError,
     TransientError,
 )
-from worker.domain.job import Claim, JobState, StageTime
+from worker.domain.job import HANDED_BACK, Claim, JobState, StageTime
 from worker.pipeline.ports import Jobs
 
 log = logging.getLogger(__name__)
 
-HANDED_BACK = "handed-back: the worker was asked to stop."
 WAIT_FOR_MODEL_S = 1800.0
 """After this long, work that waits for a model is tried again though no package has changed: a provider may be back."""
 

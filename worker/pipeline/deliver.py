@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.errors import LeaseLostError, OverreadError, ShutdownError, TransientError
+from worker.domain.job import HANDED_BACK
 from worker.domain.profile import BUILT_IN, Profile, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import HANDED_BACK, Backoff, Heartbeat
+from worker.pipeline.attempt import Backoff, Heartbeat
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)

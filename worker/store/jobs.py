@@ -9,14 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, update
 
-from worker.domain.job import Claim, JobId, JobState, StageTime
+from worker.domain.job import HANDED_BACK, Claim, JobId, JobState, StageTime
 from worker.store.database import Database
 from worker.store.rows import job_of
 from worker.store.tables import jobs, stages
 from worker.store.transitions import find, held, lease_lost, move
-
-STOPPED = "handed-back: the worker was asked to stop."
-"""What the timeline says of an attempt that a planned stop ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +143,7 @@ def end_attempt(
     An attempt whose worker was asked to stop has not failed, even when it was killed then: it is handed back.
     """
     if row.stop_asked == row.attempt:
-        return hand_back(connection, row, reason=f"{STOPPED} {reason}", now=now)
+        return hand_back(connection, row, reason=f"{HANDED_BACK} {reason}", now=now)
     if used_up(row, limits):
         return move(connection, row, JobState.QUARANTINED, reason=used_up_reason(row, reason), now=now)
     return move(connection, row, JobState.READY, reason=reason, now=now, changes=due_in(retry_in_s, now))

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, select, update
 
 from worker.domain.errors import PermanentError
-from worker.domain.job import UNFINISHED, JobId, JobState, may_follow
+from worker.domain.job import HANDED_BACK, UNFINISHED, JobId, JobState, may_follow
 from worker.domain.result import DeliveryState
 from worker.domain.study import StudyInstanceUID
 from worker.store.arrivals import latest_route, next_revision
 from worker.store.circuits import closed
 from worker.store.database import Database
-from worker.store.jobs import STOPPED, Limits, due_in, end_attempt, hand_back
+from worker.store.jobs import Limits, due_in, end_attempt, hand_back
 from worker.store.outbox import end_dead_delivery, find_delivery, step
 from worker.store.routings import withdraw
 from worker.store.tables import Kept, deliveries, instances, jobs
@@ -171,7 +171,7 @@ class Operations:
             now = self._database.now(connection)
             running = select(jobs).where(jobs.c.state == JobState.RUNNING, jobs.c.worker.in_(workers))
             for row in connection.execute(running).all():
-                taken += hand_back(connection, row, reason=STOPPED, now=now)
+                taken += hand_back(connection, row, reason=HANDED_BACK, now=now)
             sending = select(deliveries).where(
                 deliveries.c.state == DeliveryState.SENDING, deliveries.c.worker.in_(workers)
             )

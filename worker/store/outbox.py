@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, select, update
 
-from worker.domain.job import JobId, JobState
+from worker.domain.job import HANDED_BACK, JobId, JobState
 from worker.domain.result import (
     Delivery,
     DeliveryClaim,
@@ -21,7 +21,7 @@ from worker.domain.result import (
 from worker.store.circuits import closed, failed, free_places
 from worker.store.database import Database
 from worker.store.faults import reach
-from worker.store.jobs import STOPPED, Limits, due_in
+from worker.store.jobs import Limits, due_in
 from worker.store.leases import is_due
 from worker.store.rows import result_of
 from worker.store.spool import Spool
@@ -232,7 +232,7 @@ def end_dead_delivery(
     died = row.died if row.stop_asked == row.attempt else row.died + 1
     changes: dict[str, Any] = {"died": died}
     if row.stop_asked == row.attempt:
-        reason = f"{STOPPED} {reason}"
+        reason = f"{HANDED_BACK} {reason}"
     if job is None or job.state in _NOT_WANTED:
         after = DeliveryState.WITHDRAWN
     elif died >= DEATHS_UNTIL_PARKED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from worker.deliver.store_scu import StoreSender
@@ -22,6 +22,7 @@ from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.pipeline.sweep import RingNext
 from worker.settings import Settings
+from worker.store.operations import Operations
 from worker.tasks import program
 from worker.tasks.app import make_app
 from worker.tasks.doorbell import CeleryDoorbell
@@ -162,19 +163,17 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
 
 
 def _parent_stop(settings: Settings) -> ParentStop:
-    def begins(workers: Sequence[str]) -> None:
+    def recorded(workers: Sequence[str], record: Callable[[Operations, Sequence[str]], object]) -> None:
         try:
-            stores.ledger(settings).operations.stop_asked(workers)
+            record(stores.ledger(settings).operations, workers)
         except OverreadError as error:
             log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
 
-    def is_over(workers: Sequence[str]) -> None:
-        try:
-            stores.ledger(settings).operations.stopped(workers)
-        except OverreadError as error:
-            log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
-
-    return ParentStop(worker_name, begins, is_over)
+    return ParentStop(
+        worker_name,
+        begins=lambda workers: recorded(workers, Operations.stop_asked),
+        is_over=lambda workers: recorded(workers, Operations.stopped),
+    )
 
 
 def children(settings: Settings, lanes: Sequence[Lane]) -> int:

@@ -76,9 +76,8 @@ def test_an_error_reaches_exactly_those_it_concerns() -> None:
     thread.close()
 
 
-def test_closing_commits_what_waits() -> None:
-    done: list[int] = []
-    gate = threading.Event()
+def a_gated_thread(gate: threading.Event, done: list[int]) -> GroupThread[int, int]:
+    """One that handles a ticket at a time, each behind the gate."""
 
     def handle(group: Sequence[Ticket[int, int]]) -> None:
         gate.wait(10)
@@ -86,7 +85,14 @@ def test_closing_commits_what_waits() -> None:
             done.append(ticket.item)
             ticket.succeed(0)
 
-    thread: GroupThread[int, int] = GroupThread(handle, name="test", idle_s=60, limit=1)
+    return GroupThread(handle, name="test", idle_s=60, limit=1)
+
+
+def test_closing_commits_what_waits() -> None:
+    done: list[int] = []
+    gate = threading.Event()
+
+    thread = a_gated_thread(gate, done)
     for n in range(5):
         thread.offer(n)
     closer = threading.Thread(target=thread.close)
@@ -146,13 +152,7 @@ def test_a_wait_has_an_end_and_what_nobody_waits_for_is_not_committed() -> None:
     done: list[int] = []
     gate = threading.Event()
 
-    def handle(group: Sequence[Ticket[int, int]]) -> None:
-        gate.wait(10)
-        for ticket in group:
-            done.append(ticket.item)
-            ticket.succeed(0)
-
-    thread: GroupThread[int, int] = GroupThread(handle, name="test", idle_s=60, limit=1)
+    thread = a_gated_thread(gate, done)
     thread.offer(1)
     with pytest.raises(StoreUnavailableError):
         thread.offer(2).wait(0.01)

@@ -96,18 +96,22 @@ class ChannelEntry(_About):
         return self._concluded(tuple(one.measured(float(vector[one.channel]), label=self.label) for one in self.values))
 
 
-class VolumeRatioEntry(_About):
+class _OfSegments(_About):
+    """What is computed of segments alone."""
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels that it reads: none."""
+        return ()
+
+
+class VolumeRatioEntry(_OfSegments):
     """The volume of some segments over that of others (an index, a fraction)."""
 
     by: Literal["volume_ratio"]
     segments_of: Annotated[tuple[str, ...], Field(min_length=1)]
     segments_over: Annotated[tuple[str, ...], Field(min_length=1)]
     value: Quantity
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels that it reads: none."""
-        return ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -121,17 +125,12 @@ class VolumeRatioEntry(_About):
         return self._concluded((self.value.measured(above / below if below else np.inf, label=self.label),))
 
 
-class VolumeEntry(_About):
+class VolumeEntry(_OfSegments):
     """The volume of some segments together, in mL: of a structure that others lie in, which are segments themselves."""
 
     by: Literal["volume"]
     segments_of: Annotated[tuple[str, ...], Field(min_length=1)]
     value: Quantity
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels that it reads: none."""
-        return ()
 
     @property
     def segments(self) -> tuple[str, ...]:
