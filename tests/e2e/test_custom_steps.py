@@ -17,7 +17,7 @@ from tests.e2e.processes import Installation, overread, until
 pytestmark = [pytest.mark.timeout(300)]
 
 STEPS = """
-import os, pathlib
+import os, pathlib, sys, warnings
 
 with pathlib.Path({marker!r}).open("a") as file:
     file.write(f"{{os.getpid()}}\\n")
@@ -25,6 +25,9 @@ with pathlib.Path({marker!r}).open("a") as file:
 
 class Steps:
     def same(self, values, *, spacing_mm):
+        warnings.simplefilter("always")
+        warnings.warn("Doe^Jane")
+        print("Doe^Jane", file=sys.stderr)
         return values.copy()
 """
 CUSTOM = """
@@ -71,4 +74,7 @@ def test_custom_steps_run_in_a_child_of_the_worker_alone(tmp_path: Path) -> None
         (pid,) = {int(word) for word in marker.read_text().split()}
         assert own[pid].role == "worker"
         assert own[own[pid].parent].role == "worker"  # the parent of the pool, which did not load it
+    events = [json.loads(line) for line in installation.log.read_text(encoding="utf-8").splitlines()]
+    assert "standard-error-written" in {one["event"] for one in events if one["process"] == "worker-analyse"}
+    assert "Doe" not in installation.log.read_text(encoding="utf-8")
     assert list(home.rglob("*")) == [], "no process of an installation writes outside of its data folder"

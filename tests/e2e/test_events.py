@@ -236,12 +236,20 @@ def lose_the_broker(site: Site, broker: subprocess.Popen[bytes]) -> None:
     site.until("broker-away", "sweeper")
 
 
-SHOWN_ELSEWHERE = {"attempt-handed-back": "test_restart.py", "heartbeat-deadline": "test_restart.py"}
+SHOWN_ELSEWHERE = {
+    "attempt-handed-back": "test_restart.py",
+    "heartbeat-deadline": "test_restart.py",
+    "process-failed": "test_standard_error.py",
+    "process-defect": "test_standard_error.py",
+    "thread-defect": "../unit/observe/test_stray.py",
+    "exception-ignored": "../unit/observe/test_stray.py",
+    "standard-error-written": "test_custom_steps.py",
+}
 
 
 @pytest.mark.parametrize("event", SHOWN_ELSEWHERE)
 def test_what_is_shown_elsewhere_is(event: str) -> None:
-    assert f'said("{event}")' in (Path(__file__).parent / SHOWN_ELSEWHERE[event]).read_text(encoding="utf-8")
+    assert f'"{event}"' in (Path(__file__).parent / SHOWN_ELSEWHERE[event]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

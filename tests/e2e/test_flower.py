@@ -144,6 +144,7 @@ def test_it_shows_what_work_came_to_and_remembers_it_when_it_is_killed(site: Sit
     assert {uuid: [task[name] for name in told] for uuid, task in after.items()} == {
         uuid: [task[name] for name in told] for uuid, task in before.items()
     }
+    assert {json.loads(line)["process"] for line in site.installation.log.read_text().splitlines()} >= {"flower"}
     # It sees its workers by their events alone, and nobody else's files.
     until(lambda: "analyse-" in site.ask("/workers", user=site.user)[1], what="workers are shown")
     assert builders.ADA.patient_id not in json.dumps(after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +17,17 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.domain.errors import ConfigurationError, OverreadError, PermanentError, TransientError
+from worker.observe import stray
 from worker.observe.lines import takes
+
+log = logging.getLogger(__name__)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
+"""What the library of the command line has always used."""
 EXIT_DATA = 65
 EXIT_UNAVAILABLE = 69
 EXIT_DEFECT = 70
@@ -45,6 +51,10 @@ def exit_code(error: OverreadError) -> int:
 
 def print_error(error: OverreadError) -> None:
     """One line of what is wrong and one of what to do; nothing on a standard error that takes no more."""
+    if stray.takes_events_only():
+        said = {"code": error.code, "reason": error.message, "next_step": error.next_step}
+        log.critical("process-failed", extra=said)
+        return
     if not takes(sys.stderr, within_s=1.0):
         return
     err.print(f"[bold red]error[/] [dim]({error.code})[/] ", end="")
@@ -108,9 +118,14 @@ def age(then: datetime, now: datetime | None = None) -> str:
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """Turn an expected failure into its message and exit code; a defect into a short report of where it is."""
+    """Turn an expected failure into its message and exit code; in a process that has a log, a defect into its event."""
     try:
         yield
     except OverreadError as error:
         print_error(error)
         sys.exit(exit_code(error))
+    except Exception:
+        if not stray.takes_events_only():
+            raise
+        log.critical("process-defect", exc_info=True)
+        sys.exit(EXIT_DEFECT)

@@ -9,7 +9,11 @@ import typer
 
 from worker import __version__
 from worker.cli import console
+from worker.cli.options import speak_as
 from worker.cli.processes import end_with_parent
+from worker.domain.errors import OverreadError
+from worker.observe import stray
+from worker.settings import stated_log
 
 _COMMANDS = {
     "up": "up:up",
@@ -31,6 +35,9 @@ _COMMANDS = {
     "doctor": "doctor:doctor",
     "models": "models:app",
 }
+
+_PROCESSES = {"up": "up", "listen": "listener", "sweep": "sweeper", "work": "worker", "flower": "flower"}
+"""The commands that are a part of the system, and their names in the log."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -77,9 +84,24 @@ def build(only: str = "") -> typer.Typer:
 def main() -> None:
     """Run the command line; expected failures end with their message, next step and exit code."""
     end_with_parent()
+    command = next(iter(sys.argv[1:]), "")
+    if command in _PROCESSES:
+        speak_as(_PROCESSES[command], stated_log())
     with console.reporting():
-        build(only=next(iter(sys.argv[1:]), ""))(standalone_mode=True)
+        _run(build(only=command))
     sys.exit(0)
+
+
+def _run(app: typer.Typer) -> None:
+    """Run the command of the command line. What is wrong with that line is an event, where there are only those."""
+    try:
+        app(standalone_mode=not stray.takes_events_only())
+    except Exception as error:
+        wrong = getattr(error, "format_message", None)  # the library of typer has exceptions that it does not export
+        if wrong is None:
+            raise
+        console.print_error(OverreadError(wrong(), next_step="`overread COMMAND --help` lists options.", code="usage"))
+        sys.exit(console.EXIT_USAGE)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import typer
 
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
-from worker.observe import logs
-from worker.settings import Settings, load
+from worker.observe import logs, stray
+from worker.settings import Log, Settings, load, stated_log
 
 Config = Annotated[
     Path | None,
@@ -78,10 +78,27 @@ def environment(config: Path | None, changes: Mapping[str, str]) -> dict[str, st
 
 
 def settings_for(config: Path | None, data: Path | None = None, *, process: str = "") -> Settings:
-    """Load the configuration for a command, and set up its logs; ``process`` names it there."""
-    settings = load(config, environ=environment(config, overrides(data=data)))
-    logs.configure(level=settings.log.level, style=settings.log.format, process=process)
+    """Load the configuration for a command, and set up its logs; ``process`` names a part of the system there."""
+    environ = environment(config, overrides(data=data))
+    if process:
+        return settings_of(process, environ)
+    settings = load(environ=environ)
+    logs.configure(level=settings.log.level, style=settings.log.format)
     return settings
+
+
+def settings_of(process: str, environ: Mapping[str, str]) -> Settings:
+    """Load the configuration of a part of the system. What is wrong with it is said in its log."""
+    speak_as(process, stated_log(environ))
+    settings = load(environ=environ)
+    speak_as(process, settings.log)
+    return settings
+
+
+def speak_as(process: str, wanted: Log) -> None:
+    """Set up the log of a part of the system: all that this process says goes there."""
+    logs.configure(level=wanted.level, style=wanted.format, process=process)
+    stray.into_log()
 
 
 def quiet_logs() -> None:

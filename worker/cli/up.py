@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import console
-from worker.cli.options import Config, environment, overrides
+from worker.cli.options import Config, environment, overrides, settings_of
 from worker.cli.processes import LONGEST_PAUSE_S, Processes
 from worker.cli.serve import Stop
 from worker.domain.errors import ConfigurationError, TransientError
-from worker.observe import logs
-from worker.settings import Settings, load
+from worker.observe import stray
+from worker.settings import Settings
 from worker.tasks.lanes import Lane
 from worker.wiring.data_folder import make_data_folder
 
@@ -113,13 +113,12 @@ def up(
     with console.reporting():
         changes = overrides(data=data, ae_title=aet, bind=bind, port=port, send_to=send_to or (), flower=flower)
         environ = environment(config, changes)
-        settings = load(environ=environ)
-        logs.configure(level=settings.log.level, style=settings.log.format, process="up")
+        settings = settings_of("up", environ)
         stop = Stop()
         installation = Installation(settings, environ)
         try:
             installation.start()
-            if not logs.is_json():  # each line on standard error is then an event
+            if not stray.takes_events_only():
                 _say_where(settings)
             while not stop.wait(WATCH_EVERY_S):
                 installation.watch_once()

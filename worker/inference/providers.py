@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CPU = "CPUExecutionProvider"
+FATAL_ONLY = 4
+"""The severity of ONNX Runtime's own log."""
 # Pools that grow by what is asked, not by doubling (onnxruntime#9509). The CPU provider takes no such option itself;
 # it is a property of an allocator that all sessions of the process share.
 _GPU_OPTIONS = {"arena_extend_strategy": "kSameAsRequested"}
@@ -50,6 +52,8 @@ def runtime() -> Any:
     """ONNX Runtime, imported where it is first used: the import alone starts a thread, which no fork survives."""
     import onnxruntime
 
+    # What it would write to standard error itself (no line of our log) comes as an exception as well.
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
     return onnxruntime
 
 

@@ -21,7 +21,7 @@ from worker.inference.interruption import interruptible
 from worker.inference.io_check import check_tensors
 from worker.inference.nets import AnyNet
 from worker.inference.package import Weights
-from worker.inference.providers import CPU, SessionSettings, available_providers, provider_in_use, runtime
+from worker.inference.providers import CPU, FATAL_ONLY, SessionSettings, available_providers, provider_in_use, runtime
 from worker.inference.steps.image import Float
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FATAL_ONLY = 4
-"""What it would write to standard error itself (no line of our log) comes as an exception as well."""
 _SAME_AS_REQUESTED = 1
 _NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _LONGEST_REASON = 1000
@@ -53,7 +51,7 @@ class NetSession:
         self._options = runtime().RunOptions()
         self._last_options = runtime().RunOptions()
         for options in (self._options, self._last_options):
-            options.log_severity_level = _FATAL_ONLY
+            options.log_severity_level = FATAL_ONLY
         if provider == CPU:
             # Give back what the run took, so that an idle worker is small. Not between batches: it costs half as
             # much again to take it anew each time.
@@ -227,7 +225,7 @@ def _session_options(settings: SessionSettings) -> ort.SessionOptions:
     options = runtime().SessionOptions()
     options.intra_op_num_threads = settings.threads or cpu_limit()
     options.inter_op_num_threads = settings.inter_op_threads
-    options.log_severity_level = _FATAL_ONLY
+    options.log_severity_level = FATAL_ONLY
     # Waiting threads sleep instead of spinning: the machine also receives, decodes and compresses.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")

@@ -24,7 +24,7 @@ FIELDS = (
     "transaction_uid", "committed", "failed", "before", "after", "outcome", "provider", "package", "net", "sha256",
     "object_key", "result", "source", "stored", "transient", "found", "wanted", "taken", "to", "ae_title",
     "new_association", "associations", "pending", "studies", "slices", "objects", "bytes", "checks", "size", "missing",
-    "healed", "quarantined", "reindexed", "temporaries_removed", "exit_code",
+    "healed", "quarantined", "reindexed", "temporaries_removed", "exit_code", "next_step",
 )  # fmt: skip
 """The allow-list of fields. AE titles come from the wire: control characters are escaped on the way out."""
 

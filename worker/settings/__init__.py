@@ -1,6 +1,6 @@
 """Configuration: read once, validated, frozen, and passed in."""
 
-from worker.settings.load import load
-from worker.settings.model import Settings
+from worker.settings.load import load, stated_log
+from worker.settings.model import Log, Settings
 
-__all__ = ["Settings", "load"]
+__all__ = ["Log", "Settings", "load", "stated_log"]

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from worker.domain.errors import ConfigurationError
-from worker.settings.model import Settings
+from worker.settings.model import Log, Settings
 
 PREFIX = "OVERREAD_"
 NOT_SETTINGS = frozenset({"OVERREAD_CONFIG", "OVERREAD_FAULT"})
@@ -36,6 +36,16 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -
     data = _read(path) if path else {}
     _overlay(data, environ)
     return validate(data, origin=str(path) if path else "environment")
+
+
+def stated_log(environ: Mapping[str, str] = os.environ) -> Log:
+    """The section ``log`` alone, whatever is wrong with the rest: that is to be said as it asks for."""
+    try:
+        data = _read(Path(environ["OVERREAD_CONFIG"])) if environ.get("OVERREAD_CONFIG") else {}
+        _overlay(data, environ)
+        return Log.model_validate(data.get("log", {}))
+    except (ConfigurationError, ValidationError):
+        return Log()
 
 
 def validate(data: Mapping[str, Any], *, origin: str) -> Settings:

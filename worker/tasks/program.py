@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 
 from worker.tasks.lanes import Lane
 from worker.tasks.stopping import ParentStop
@@ -20,6 +21,7 @@ def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int, stop: ParentSto
     Standard output goes nowhere from now on: Celery prints its banner there, and a word for people at each signal.
     """
     setup_logging.connect(_keep_ours, weak=False)
+    worker_ready.connect(_say_no_stacks, weak=False)
     _mute(sys.__stdout__)
     stop.connect()
     try:
@@ -46,6 +48,11 @@ def _run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:
 
 def _keep_ours(**_: Any) -> None:
     """That somebody hears this signal is what tells Celery that logging is set up, in this process and its children."""
+
+
+def _say_no_stacks(**_: Any) -> None:
+    """At SIGUSR1 Celery writes every stack with its local variables to standard error: those may hold a patient."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _mute(stream: Any) -> None:

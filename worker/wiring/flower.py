@@ -12,6 +12,7 @@ from worker.settings import Settings
 from worker.tasks import monitor
 from worker.tasks.monitor import MonitorOptions
 from worker.wiring import brokers
+from worker.wiring.data_folder import make_data_folder
 
 
 def password(settings: Settings) -> str:
@@ -32,7 +33,7 @@ def password(settings: Settings) -> str:
 
 def run(settings: Settings) -> None:
     """Run Flower until SIGTERM. It looks, and changes nothing."""
-    data = settings.node.data
+    data = make_data_folder(settings)
     for leftover in data.glob("flower.db*"):  # of an earlier version: a pickle, readable by everybody
         leftover.unlink(missing_ok=True)
     wanted = MonitorOptions(

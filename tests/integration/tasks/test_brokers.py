@@ -169,6 +169,8 @@ def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, t
             control.broadcast(command)
         control.cancel_consumer(Lane.ROUTE.queue)
         control.rate_limit(Lane.ROUTE.task, "1/h")
+        # Nor does it say what its stacks hold.
+        worker.process.send_signal(signal.SIGUSR1)
         # What is not ours is dropped, once, by the same process.
         count = publish_what_is_not_ours(options)
         wait(lambda: len(worker.codes()) == count, what="all of it was refused")
