@@ -10,9 +10,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.integration.results import subjects
-from tests.unit.results import reading
+from tests.unit.results import given, reading
 from tests.viewer import screen
-from tests.viewer.expectations import assert_segments, segments_on
+from tests.viewer.expectations import assert_segments, colour_inside, segments_on
 from tests.viewer.reading_room import SAME, STUDIES, ReadingRoom, marked
 from worker.domain.profile import OHIF
 
@@ -51,6 +51,29 @@ def test_segments_lie_on_their_masks(room: ReadingRoom, name: str, tmp_path: Pat
     assert all(one.label in listed for one in segments), listed
     room.look_at(study, index)
     room.keep(f"seg-{name.lower().replace(' ', '-')}")
+
+
+def test_a_segment_in_another_leaves_that_one_whole(room: ReadingRoom, tmp_path: Path, sample_cache: Path) -> None:
+    study = STUDIES["CT"](tmp_path / "images", sample_cache)
+    index = subjects.middle(study.volume)
+    _, rows, columns = study.volume.geometry.shape
+    labels = np.zeros(study.volume.geometry.shape, np.uint8)
+    labels[index, rows // 4 : rows // 2, columns // 4 : columns // 2] = 1
+    labels[index, rows * 5 // 16 : rows * 7 // 16, columns * 5 // 16 : columns * 7 // 16] = 2
+    conclusion = given.a_nested_conclusion(study.volume, labels)
+    whole, nodule = conclusion.segments
+    objects = subjects.encoded(study, conclusion, OHIF)
+    room.open(study, objects)
+    view = room.load(study, objects[:1], index)
+    assert not room.viewer.crashed()
+    room.keep("seg-overlap")
+    assert room.viewer.segments() == [whole.label, nodule.label]
+    assert view.agreement(labels[index] > 0).holds(**SAME)
+    ring, _ = colour_inside(view, labels[index] == 1)
+    assert np.abs(ring - whole.colour_rgb).max() < 16
+    # Both lie over the inner one, and their colours are mixed there.
+    inner, _ = colour_inside(view, labels[index] == 2)
+    assert np.abs(inner - np.mean([whole.colour_rgb, nodule.colour_rgb], axis=0)).max() < 16
 
 
 def flips(plane: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -5,8 +5,10 @@ A new kind is a new class here and a new member of ``Finding``; mypy then lists 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +42,22 @@ class Evaluation:
     value: Code
 
 
+def is_any(labels: NDArray[np.integer[Any]], numbers: Sequence[int]) -> NDArray[np.bool_]:
+    """Where a label map has one of ``numbers``; shape as ``labels``."""
+    found: NDArray[np.bool_] = labels == numbers[0]
+    for number in numbers[1:]:
+        found |= labels == number
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A structure that was outlined: its number in the label map and what it shows.
 
     ``number`` counts from 1 without a gap. ``category`` and ``type`` are the segmented property category and type
     (PS3.3 C.8.20.2, CID 7150/7151). ``colour_rgb`` is sRGB, 0 to 255. ``site`` is where it lies, for what is not
-    anatomy itself (PS3.3 C.8.20.2, Anatomic Region Sequence).
+    anatomy itself (PS3.3 C.8.20.2, Anatomic Region Sequence). ``contains`` are the numbers of the segments that lie in
+    it: their voxels are its own as well.
     """
 
     number: int
@@ -59,6 +70,12 @@ class Segment:
     laterality: Code | None = None
     site: Code | None = None
     evaluations: tuple[Evaluation, ...] = ()
+    contains: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Values of the label map that are part of it."""
+        return (self.number, *self.contains)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,13 +83,22 @@ class Segmentation:
     """Structures on the grid of the source series.
 
     ``labels`` has the volume's shape (slice, row, column); dtype uint8 (uint16 above 255 segments); 0 is background,
-    n is the segment with that number. Segments that were looked for and not found have no voxel and are listed in
-    ``absent`` (labels), not in ``segments``.
+    n is the innermost segment there, and those that contain it. Segments that were looked for and not found have no
+    voxel and are listed in ``absent`` (labels), not in ``segments``.
     """
 
     labels: NDArray[np.uint8] | NDArray[np.uint16]
     segments: tuple[Segment, ...]
     absent: tuple[str, ...] = ()
+
+    @property
+    def overlap(self) -> bool:
+        """Whether a voxel belongs to more than one segment."""
+        return any(segment.contains for segment in self.segments)
+
+    def mask(self, segment: Segment, slice_index: int) -> NDArray[np.bool_]:
+        """Where a segment is on a slice, with all that lies in it: (row, column)."""
+        return is_any(self.labels[slice_index], segment.numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,15 +102,26 @@ BUILT_IN: tuple[Profile, ...] = (OHIF, SLICER, WEASIS, PLAIN)
 """Profiles that every installation has; a site adds its own in the configuration."""
 
 
-_SEGMENTATION_CLASSES = {
-    SegmentEncoding.BINARY: "1.2.840.10008.5.1.4.1.1.66.4",
-    SegmentEncoding.FRACTIONAL: "1.2.840.10008.5.1.4.1.1.66.4",
-    SegmentEncoding.LABELMAP: "1.2.840.10008.5.1.4.1.1.66.7",
+_SEGMENTATION_CLASSES: dict[SegmentEncoding, set[str]] = {
+    SegmentEncoding.BINARY: {"1.2.840.10008.5.1.4.1.1.66.4"},
+    SegmentEncoding.FRACTIONAL: {"1.2.840.10008.5.1.4.1.1.66.4"},
+    SegmentEncoding.LABELMAP: {"1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.66.4"},
+    SegmentEncoding.NONE: set(),
 }
 _KEY_IMAGE_CLASSES = {
     KeyImages.SINGLE_FRAME: "1.2.840.10008.5.1.4.1.1.7",
     KeyImages.MULTI_FRAME: "1.2.840.10008.5.1.4.1.1.7.4",
 }
+
+
+def segment_encoding(profile: Profile, *, overlap: bool) -> SegmentEncoding:
+    """How a profile wants a segmentation; ``overlap``: a voxel of it belongs to several segments.
+
+    A label map has one value a voxel, and no room for a second (PS3.3 C.8.20.2.3): such a segmentation goes as BINARY.
+    """
+    if overlap and profile.segmentation is SegmentEncoding.LABELMAP:
+        return SegmentEncoding.BINARY
+    return profile.segmentation
 
 
 def sop_classes(profile: Profile) -> frozenset[str]:
@@ -121,7 +132,7 @@ def sop_classes(profile: Profile) -> frozenset[str]:
         "1.2.840.10008.5.1.4.1.1.88.59": profile.key_object_selection,  # Key Object Selection
         "1.2.840.10008.5.1.4.1.1.11.1": profile.presentation_state,  # Grayscale Softcopy Presentation State
     }
-    found = {_SEGMENTATION_CLASSES.get(profile.segmentation), _KEY_IMAGE_CLASSES.get(profile.key_images)}
+    found = {_KEY_IMAGE_CLASSES.get(profile.key_images), *_SEGMENTATION_CLASSES[profile.segmentation]}
     found |= {uid for uid, sent in further.items() if sent}
     text = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR: of every profile, for what only words can say
     return frozenset({text, *(uid for uid in found if uid is not None)})

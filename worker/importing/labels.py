@@ -40,14 +40,10 @@ _NOT_YET = {"value": "", "scheme": "", "meaning": ""}
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The entries of ``outputs.segments``, and the labels whose codes a person has still to fill in.
-
-    ``volumes`` are entries of ``outputs.quantifications``: of regions that hold others, the volume of all of it.
-    """
+    """The entries of ``outputs.segments``, and the labels whose codes a person has still to fill in."""
 
     entries: tuple[dict[str, Any], ...]
     open_labels: tuple[str, ...]
-    volumes: tuple[dict[str, Any], ...] = ()
 
 
 def read_codes(path: Path, *, labels: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -79,8 +75,7 @@ def segments(
 ) -> Segments:
     """Entries for the channels of a net, in their order, numbered from 1.
 
-    ``inner`` are the channels that lie inside another, as segments of their own: that one's segment is called what it
-    is, the region without them, and the volume of the whole region is stated besides.
+    ``inner`` are the channels that lie inside another, as segments of their own, which that one contains.
 
     What the table does not say is taken from a short list of anatomy; where neither knows, the codes stay empty, which
     `overread models check` refuses until a person has filled them in.
@@ -91,7 +86,7 @@ def segments(
         known = _known(label)
         if not known and not {"category", "type"} <= set(stated):
             unknown.append(label)
-        title = title_of(channel, channels, inner or {})
+        title = _title(label)
         entry = {
             "number": number,
             "channel": channel,
@@ -104,49 +99,22 @@ def segments(
             "measurements": ["volume"],
         }
         entries.append({**entry, **stated})
-    of_channel = {entry["channel"]: entry for entry in entries}
-    volumes = [_volume(channel, channels[channel], parts, of_channel) for channel, parts in (inner or {}).items()]
-    return Segments(tuple(entries), tuple(unknown), tuple(volumes))
+    titles = {entry["channel"]: entry["label"] for entry in entries}
+    for entry in entries:
+        parts = (inner or {}).get(entry["channel"])
+        entry.update({"contains": [titles[one] for one in parts]} if parts else {})
+    return Segments(tuple(entries), tuple(unknown))
 
 
-def title_of(channel: int, channels: Mapping[int, str], inner: Mapping[int, Sequence[int]]) -> str:
-    """What the segment of a channel is called."""
-    title = _words(channels[channel]).capitalize()
-    parts = [_words(channels[one]) for one in inner.get(channel, ())]
-    if not parts:
-        return title[:60]
-    whole = f"{title} without {' and '.join(parts)}"
-    return whole if len(whole) <= 60 else f"{title[:42]}, outer part"
-
-
-def _words(label: str) -> str:
-    return " ".join(label.replace("_", " ").split())
-
-
-def _volume(
-    channel: int, label: str, parts: Sequence[int], of_channel: Mapping[int, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The volume of a region with everything that lies in it, in mL."""
-    title = _words(label).capitalize()[:60]
-    return {
-        "by": "volume",
-        "label": title,
-        "tracking_identifier": f"AI {title}"[:64],
-        "finding": of_channel[channel]["type"],
-        "segments_of": [of_channel[one]["label"] for one in (channel, *parts)],
-        "value": {
-            "name": {"value": "118565006", "scheme": "SCT", "meaning": "Volume"},
-            "unit": {"ucum": "mL", "meaning": "milliliter"},
-            "plausible": {"minimum": 0.0},
-        },
-    }
+def _title(label: str) -> str:
+    return " ".join(label.replace("_", " ").split()).capitalize()[:60]
 
 
 def provisional(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The entries with their numbers for names, and a private code where none is known: enough to run, not to ship."""
     private = {"value": "0", "scheme": "99UNKNOWN", "meaning": "Not coded yet"}
     return [
-        {key: private if value == _NOT_YET else value for key, value in entry.items()}
+        {key: private if value == _NOT_YET else value for key, value in entry.items() if key != "contains"}
         | {"label": str(entry["number"]), "tracking_identifier": f"AI {entry['number']}"}
         for entry in entries
     ]

@@ -42,9 +42,9 @@ class Format:
     key: str
 
     @property
-    def numbers(self) -> dict[int, str]:
-        """The segments: numbered from 1 in the order of the channels."""
-        return {number: label for number, (_, label) in enumerate(sorted(self.channels.items()), start=1)}
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """The number of each segment: from 1 in the order of the channels."""
+        return {label: (number,) for number, (_, label) in enumerate(sorted(self.channels.items()), start=1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,11 @@ def compare_case(work: Work, case: Volume, folder: Path, parity: Parity) -> Pari
     work.said("running MONAI on the case")
     answer, framework_cost = measured(lambda: run_bundle(work.bundle, work.mapped, case, work.scratch))
     theirs = label_map(answer, work.stated.channels, one_hot=work.mapped.one_hot)
-    numbers = work.stated.numbers
     return replace(
         parity,
         case_shape=case.geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case.geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, labels_of(conclusion), labels=numbers)),
+        classes=tuple(compare_labels(theirs, labels_of(conclusion), structures=work.stated.structures)),
         framework_cost=framework_cost,
         package_cost=package_cost,
     )
@@ -121,7 +120,6 @@ def compare_made_up(
     copy = package_folder.stand_in_copy(
         made, work.scratch / f"{made.name}-stand-in", manifest, entries, {"main": (net, work.shape)}
     )
-    numbers = work.stated.numbers
     theirs = label_map(answer, work.stated.channels, one_hot=work.mapped.one_hot)
     ours = labels_of(work.runtime.conclude(copy, case))
     return replace(
@@ -129,7 +127,7 @@ def compare_made_up(
         nets=worst(parity.nets, nets),
         case_shape=case.geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case.geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, ours, labels=numbers)),
+        classes=tuple(compare_labels(theirs, ours, structures=work.stated.structures)),
         framework_cost=None,
         package_cost=None,
         made_up=True,

@@ -95,7 +95,7 @@ def import_nnunet(
             "inference": nnunet_manifest.inference(model, names),
             "postprocessing": [nnunet_manifest.decision(model)],
         }
-        whole = package_folder.with_segments(manifest, outputs.entries, outputs.volumes)
+        whole = package_folder.with_segments(manifest, outputs.entries)
         package_folder.write_manifest(folder, whole, comments=_comments(outputs.open_labels))
         told = {**manifest, **nnunet_manifest.contract(model, modality, told_apart=False)}
         work = Work(model, names, folder, told, outputs.entries, modality, runtime, said, Path(scratch))
@@ -149,11 +149,6 @@ def _todo(model: TrainedModel, results: Path, open_labels: Sequence[str]) -> tup
         )
     if next(results.parent.rglob("postprocessing.pkl"), None) is not None:
         found.append("nnU-Net's postprocessing.pkl was not carried over; add largest_component where it removes parts.")
-    if model.has_regions:
-        found.append(
-            "Regions lie inside each other, segments do not: each is called what it is, a region without those inside; "
-            "the volume of the whole region is stated besides (outputs.quantifications)."
-        )
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ from worker.importing import nnunet_manifest, package_folder
 from worker.importing.cost import measured
 from worker.importing.frameworks import need
 from worker.importing.images import to_itk
-from worker.importing.labels import labels_of, title_of
+from worker.importing.labels import labels_of
 from worker.importing.made_up import made_up_volumes, stand_in, window_of
 from worker.importing.nnunet_folder import TrainedModel
 from worker.importing.nnunet_run import by_segment, nnunet_labels, prepared
@@ -47,14 +47,14 @@ class Work:
     scratch: Path
 
     @property
-    def numbers(self) -> dict[int, str]:
-        """The segments: numbered from 1 in the order of the channels."""
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """The numbers that are part of each: from 1 in the order of the channels, and those that lie in it."""
         model = self.model
-        titles = [
-            title_of(channel, model.channels, model.inner) if channel in model.inner else label
-            for channel, label in sorted(model.channels.items())
-        ]
-        return dict(enumerate(titles, start=1))
+        numbers = {channel: number for number, channel in enumerate(sorted(model.channels), start=1)}
+        return {
+            model.channels[channel]: (number, *(numbers[one] for one in model.inner.get(channel, ())))
+            for channel, number in numbers.items()
+        }
 
     def runnable(self) -> Path:
         """The package with provisional codes."""
@@ -97,12 +97,12 @@ def compare_case(work: Work, case: Sequence[Volume], parity: Parity) -> Parity:
     conclusion, package_cost = measured(lambda: work.runtime.conclude(work.runnable(), *case))
     work.said("running nnU-Net on the case")
     found, framework_cost = measured(lambda: nnunet_labels(work.model, case, work.scratch))
-    theirs, numbers = by_segment(work.model, found), work.numbers
+    theirs = by_segment(work.model, found)
     return replace(
         parity,
         case_shape=case[0].geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case[0].geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, labels_of(conclusion), labels=numbers)),
+        classes=tuple(compare_labels(theirs, labels_of(conclusion), structures=work.structures)),
         framework_cost=framework_cost,
         package_cost=package_cost,
     )
@@ -138,14 +138,13 @@ def compare_made_up(work: Work, parity: Parity) -> Parity:
     copy = package_folder.stand_in_copy(
         work.folder, work.scratch / "stand-in", work.manifest, work.entries, _named(work, acting)
     )
-    numbers = work.numbers
     ours = labels_of(work.runtime.conclude(copy, *case))
     return replace(
         parity,
         nets=worst(parity.nets, nets),
         case_shape=case[0].geometry.shape,
         case_spacing_mm=tuple(round(one, 4) for one in case[0].geometry.spacing_mm),
-        classes=tuple(compare_labels(theirs, ours, labels=numbers)),
+        classes=tuple(compare_labels(theirs, ours, structures=work.structures)),
         framework_cost=None,
         package_cost=None,
         made_up=True,

@@ -91,12 +91,9 @@ def frame(naming: Naming, *, framework: str, weights: Mapping[str, tuple[str, st
     }
 
 
-def with_segments(
-    manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
-    """The manifest with these outputs: segments, and volumes of several of them together."""
-    further = {"quantifications": list(volumes)} if volumes else {}
-    return {**manifest, "outputs": {"segments": list(entries), **further}}
+def with_segments(manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The manifest with these segments for its outputs."""
+    return {**manifest, "outputs": {"segments": list(entries)}}
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any], *, comments: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.errors import ConfigurationError
+from worker.domain.findings import is_any
 from worker.importing.cost import Cost
 
 TARGET_DICE = 0.999
@@ -195,12 +196,12 @@ def compare_scores(framework: NDArray[np.float32], package: NDArray[np.float32],
 
 
 def compare_labels(
-    framework: NDArray[np.integer[Any]], package: NDArray[np.integer[Any]], *, labels: Mapping[int, str]
+    framework: NDArray[np.integer[Any]], package: NDArray[np.integer[Any]], *, structures: Mapping[str, tuple[int, ...]]
 ) -> list[ClassParity]:
-    """Both (slice, row, column), with the same numbers."""
+    """Both (slice, row, column), with the same numbers; which of them are part of each structure."""
     found = []
-    for number, label in labels.items():
-        one, other = framework == number, package == number
+    for label, numbers in structures.items():
+        one, other = is_any(framework, numbers), is_any(package, numbers)
         both, total = int((one & other).sum()), int(one.sum()) + int(other.sum())
         dice = 2 * both / total if total else 1.0
         found.append(ClassParity(label, int(one.sum()), int(other.sum()), int((one ^ other).sum()), dice))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from worker.domain.findings import Finding, QualityStatement, Segment, Segmentation
+from worker.domain.findings import Finding, QualityStatement, Segment, Segmentation, is_any
 from worker.domain.volume import Geometry, Volume
 from worker.inference.manifest import Manifest
 from worker.inference.measure.segment import measured
@@ -15,6 +15,7 @@ from worker.inference.measure.volume import volumes_ml
 from worker.inference.outputs.case import Case
 from worker.inference.outputs.detections import detection
 from worker.inference.outputs.parts import domain_code
+from worker.inference.outputs.segments import numbers_within
 from worker.inference.steps import CustomCode, CustomOnLabels
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.decide import Labels
@@ -64,13 +65,13 @@ def conclude(
         ``probability-out-of-range``.
     """
     outputs = manifest.outputs
+    numbers = numbers_within(outputs.segments)
     by_label: dict[str, float] = {}
     if labels is not None:
         millilitres = volumes_ml(labels, volume.geometry, highest=len(outputs.segments))
-        by_label = {entry.label: ml for entry, ml in zip(outputs.segments, millilitres, strict=True)}
+        by_label = {label: sum(millilitres[number - 1] for number in own) for label, own in numbers.items()}
         for guard in manifest.guards.result:
             guard.check(by_label)
-    numbers = {entry.label: entry.number for entry in outputs.segments}
     case = Case(answer, labels, volume, thresholds, numbers, by_label)
     findings: list[Finding] = []
     if outputs.detections:
@@ -86,32 +87,43 @@ def conclude(
 
 def _segmentation(manifest: Manifest, labels: Labels, volume: Volume, by_label: Mapping[str, float]) -> Segmentation:
     entries = manifest.outputs.segments
+    within = numbers_within(entries)
     boxes = ndimage.find_objects(labels, max_label=len(entries))
-    segments: list[Segment] = []
+    placed = {entry.label: _around([boxes[number - 1] for number in within[entry.label]]) for entry in entries}
+    present = [entry for entry in entries if placed[entry.label]]
     renumbered = np.zeros(len(entries) + 1, dtype=labels.dtype)
-    for entry, box in zip(entries, boxes, strict=True):
-        if box is None:
-            continue
-        number = len(segments) + 1
+    for number, entry in enumerate(present, start=1):
         renumbered[entry.number] = number
+    segments: list[Segment] = []
+    for entry in present:
+        box, own = placed[entry.label], within[entry.label]
         segments.append(
             Segment(
-                number=number,
+                number=int(renumbered[entry.number]),
                 label=entry.label,
                 category=entry.category.to_domain(),
                 type=entry.type.to_domain(),
                 colour_rgb=entry.colour_rgb,
                 measurements=measured(
-                    entry.measurements, labels[box] == entry.number, box, volume, volume_ml=by_label[entry.label]
+                    entry.measurements, is_any(labels[box], own), box, volume, volume_ml=by_label[entry.label]
                 ),
                 tracking_identifier=entry.tracking_identifier,
                 laterality=domain_code(entry.laterality),
                 site=domain_code(entry.site),
                 evaluations=tuple(one.to_domain() for one in entry.evaluations),
+                contains=tuple(int(renumbered[number]) for number in own[1:] if renumbered[number]),
             )
         )
-    absent = tuple(entry.label for entry, box in zip(entries, boxes, strict=True) if box is None)
+    absent = tuple(entry.label for entry in entries if not placed[entry.label])
     return Segmentation(renumbered[labels] if absent else labels, tuple(segments), absent)
+
+
+def _around(boxes: Sequence[tuple[slice, ...] | None]) -> tuple[slice, ...]:
+    """The smallest box that holds all ``boxes``; empty where there is none."""
+    found = [box for box in boxes if box is not None]
+    return tuple(
+        slice(min(one.start for one in along), max(one.stop for one in along)) for along in zip(*found, strict=True)
+    )
 
 
 EXPERIMENTAL = QualityStatement(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.findings import Classification, Conclusion, Detection, Quantification, Segmentation
+from worker.domain.findings import Classification, Conclusion, Detection, Quantification, Segmentation, is_any
 from worker.inference.steps.answers import Answer, Candidates, Ratings
 
 
@@ -18,13 +18,13 @@ class Said:
     """What a run said, apart from the image.
 
     ``answer`` is float32 (channel, ...), what the inference mode answered before the postprocessing; None for boxes,
-    of which two runs may propose different numbers. ``labels`` is (slice, row, column), ``names`` says which structure
-    each number is. ``values`` are probabilities, measurements and counts by what they are of.
+    of which two runs may propose different numbers. ``labels`` is (slice, row, column), ``numbers`` says which of its
+    values are part of each structure. ``values`` are probabilities, measurements and counts by what they are of.
     """
 
     answer: NDArray[np.float32] | None
     labels: NDArray[Any] | None
-    names: Mapping[int, str]
+    numbers: Mapping[str, tuple[int, ...]]
     values: Mapping[str, float]
 
 
@@ -78,13 +78,13 @@ class Differences:
 def said_of(conclusion: Conclusion, answer: Answer) -> Said:
     """What is compared of a run."""
     labels: NDArray[Any] | None = None
-    names: dict[int, str] = {}
+    numbers: dict[str, tuple[int, ...]] = {}
     values: dict[str, float] = {}
     for finding in conclusion.findings:
         match finding:
             case Segmentation():
                 labels = finding.labels
-                names = {segment.number: segment.label for segment in finding.segments}
+                numbers = {segment.label: segment.numbers for segment in finding.segments}
                 for segment in finding.segments:
                     values |= {f"{segment.label}, {one.name.meaning}": one.value for one in segment.measurements}
             case Classification():
@@ -98,7 +98,7 @@ def said_of(conclusion: Conclusion, answer: Answer) -> Said:
                     values[key] = values.get(key, 0) + 1
             case _:
                 pass  # heat maps are the answer itself, words are made of what is compared
-    return Said(_channels_first(answer), labels, names, values)
+    return Said(_channels_first(answer), labels, numbers, values)
 
 
 def _channels_first(answer: Answer) -> NDArray[np.float32] | None:
@@ -128,7 +128,7 @@ def _of_answers(reference: Said, other: Said) -> tuple[ChannelDifference, ...]:
 def _of_labels(reference: Said, other: Said) -> tuple[SegmentDifference, ...]:
     # By name: a structure that one run does not find moves the numbers of those behind it.
     found = []
-    for name in dict.fromkeys((*reference.names.values(), *other.names.values())):
+    for name in dict.fromkeys((*reference.numbers, *other.numbers)):
         theirs, ours = _mask(reference, name), _mask(other, name)
         both = int(np.count_nonzero(theirs & ours)) if theirs is not None and ours is not None else 0
         count = 0 if theirs is None else int(np.count_nonzero(theirs))
@@ -138,8 +138,7 @@ def _of_labels(reference: Said, other: Said) -> tuple[SegmentDifference, ...]:
 
 
 def _mask(said: Said, name: str) -> NDArray[np.bool_] | None:
-    numbers = [number for number, label in said.names.items() if label == name]
-    return None if said.labels is None or not numbers else np.isin(said.labels, numbers)
+    return None if said.labels is None or name not in said.numbers else is_any(said.labels, said.numbers[name])
 
 
 def _of_values(reference: Said, other: Said) -> tuple[ValueDifference, ...]:

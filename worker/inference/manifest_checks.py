@@ -9,7 +9,8 @@ from worker.inference.guard_net import NetGuard
 from worker.inference.modes import Cascade, Clips, Ensemble, LocaliseThenSegment, NnunetCascade
 from worker.inference.nets import Net
 from worker.inference.outputs.detections import BoxesEntry, ComponentsEntry, PeaksEntry
-from worker.inference.outputs.quantifications import ChannelEntry
+from worker.inference.outputs.quantifications import ChannelEntry, VolumeRatioEntry
+from worker.inference.outputs.segments import numbers_within
 from worker.inference.steps import (
     Channels,
     ClipKept,
@@ -216,17 +217,23 @@ def _custom(manifest: Manifest) -> list[str]:
 
 
 def _segments(manifest: Manifest) -> list[str]:
-    labels = [segment.label for segment in manifest.outputs.segments]
-    used = [
-        (f"guards.result[{i}]", label) for i, guard in enumerate(manifest.guards.result) for label in guard.segments
-    ]
+    numbers = numbers_within(manifest.outputs.segments)
+    added = [(f"guards.result[{i}]", guard.segments) for i, guard in enumerate(manifest.guards.result)]
     for i, entry in enumerate(manifest.outputs.quantifications):
-        used += [(f"outputs.quantifications[{i}]", label) for label in entry.segments]
+        if isinstance(entry, VolumeRatioEntry):
+            where = f"outputs.quantifications[{i}]"
+            added += [(f"{where}.segments_of", entry.segments_of), (f"{where}.segments_over", entry.segments_over)]
+    used = [(where, label) for where, together in added for label in together]
     for i, detection in enumerate(manifest.outputs.detections):
         if isinstance(detection, ComponentsEntry):
             used.append((f"outputs.detections[{i}]", detection.segment))
-    return [f'{where}: there is no segment "{label}"{nearest(label, labels)}' for where, label in used
-            if label not in labels]  # fmt: skip
+    found = [f'{where}: there is no segment "{label}"{nearest(label, list(numbers))}' for where, label in used
+             if label not in numbers]  # fmt: skip
+    for where, together in added:
+        counted = [number for label in together for number in numbers.get(label, ())]
+        if len(set(counted)) != len(counted):
+            found.append(f"{where}: one of {', '.join(together)} lies in another, and would be counted twice")
+    return found
 
 
 def _spaces(manifest: Manifest) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,18 +122,14 @@ def scene_of(conclusion: Conclusion) -> Scene:
 
 def _structures(finding: Segmentation) -> Iterator[Structure]:
     width = max((segment.number for segment in finding.segments), default=0) + 1
-    counts = [np.bincount(plane.ravel(), minlength=width) for plane in finding.labels]
+    counts = np.stack([np.bincount(plane.ravel(), minlength=width) for plane in finding.labels])
     for segment in finding.segments:
         yield Structure(
             label=segment.label,
             colour_rgb=segment.colour_rgb,
-            voxels={k: int(n[segment.number]) for k, n in enumerate(counts) if n[segment.number]},
-            mask=_mask_in(finding.labels, segment.number),
+            voxels={k: int(n) for k, n in enumerate(counts[:, segment.numbers].sum(axis=1)) if n},
+            mask=partial(finding.mask, segment),
         )
-
-
-def _mask_in(labels: NDArray[np.uint8] | NDArray[np.uint16], number: int) -> Callable[[int], NDArray[np.bool_]]:
-    return lambda k: labels[k] == number
 
 
 def _mark(region: Region) -> Mark:

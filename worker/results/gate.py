@@ -17,7 +17,7 @@ from worker.domain.character_sets import StatedSets, has_every_character
 from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.findings import Conclusion, Refusal, Segmentation
 from worker.domain.plain_text import in_ascii
-from worker.domain.profile import OHIF, Profile
+from worker.domain.profile import OHIF, Profile, segment_encoding
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.gate_copies import series_number_check
@@ -211,9 +211,12 @@ class ResultGate:
 
 def _composition(objects: Sequence[Parsed], given: Inspection) -> Iterator[str]:
     """SEG before the SR that refers to it, all or nothing; a text report for what only words can say."""
-    segmentations = sum(bool(finding.segments) for finding in given.conclusion.segmentations)
-    seg_class = class_of_encoding(given.profile.segmentation)
-    expected = [seg_class] * segmentations if seg_class else []
+    classes = [
+        class_of_encoding(segment_encoding(given.profile, overlap=finding.overlap))
+        for finding in given.conclusion.segmentations
+        if finding.segments
+    ]
+    expected = [one for one in classes if one is not None]
     expected += [REPORT_CLASS] * reports_expected(given) + [TEXT_CLASS] * text_expected(given)
     found = [one.sop_class for one in objects if not is_picture(one)]
     if found != expected or not objects:

@@ -19,6 +19,7 @@ from worker.domain.findings import (
     Presence,
     QualityStatement,
     Quantification,
+    Segment,
     Segmentation,
 )
 from worker.domain.profile import Profile
@@ -58,7 +59,7 @@ def best_slices(conclusion: Conclusion) -> set[int]:
     for finding in conclusion.findings:
         match finding:
             case Segmentation():
-                best |= {_largest(finding, segment.number) for segment in finding.segments}
+                best |= {largest_slice(finding, segment) for segment in finding.segments}
             case Detection():
                 best |= {region.slice_index for region in finding.regions}
             case Classification():
@@ -87,7 +88,7 @@ def edges_on(index: int, conclusion: Conclusion, profile: Profile) -> Iterator[E
     colours = dict(profile.colours)
     for finding in conclusion.segmentations:
         for segment in finding.segments:
-            mask = finding.labels[index] == segment.number
+            mask = finding.mask(segment, index)
             if mask.any():
                 edge = mask & ~ndimage.binary_erosion(mask)
                 places = np.argwhere(edge).astype(np.float64)
@@ -98,8 +99,9 @@ def edges_on(index: int, conclusion: Conclusion, profile: Profile) -> Iterator[E
             yield Edge(_on(region.shape), colours.get(region.label, region.colour_rgb), region.label)
 
 
-def _largest(finding: Segmentation, number: int) -> int:
-    return int(np.argmax([np.count_nonzero(plane == number) for plane in finding.labels]))
+def largest_slice(finding: Segmentation, segment: Segment) -> int:
+    """The first of the slices on which most of a segment lies."""
+    return int(np.argmax([np.count_nonzero(finding.mask(segment, k)) for k in range(len(finding.labels))]))
 
 
 def _on(shape: Shape) -> NDArray[np.float64]:

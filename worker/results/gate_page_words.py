@@ -24,6 +24,7 @@ from worker.domain.findings import (
     Region,
     Segmentation,
 )
+from worker.results.gate_key_slices import largest_slice
 
 _DRAFT = "AI DRAFT - not verified by a physician"
 _CAUTION = "Not found by the algorithm does not mean that nothing is there."
@@ -86,8 +87,8 @@ def _found(conclusion: Conclusion) -> Iterator[tuple[str, str]]:
         match finding:
             case Segmentation():
                 for segment in finding.segments:
-                    sizes = [np.count_nonzero(plane == segment.number) for plane in finding.labels]
-                    yield _on(_told(segment.label, _values(segment.measurements)), int(np.argmax(sizes)))
+                    said = _told(segment.label, _values(segment.measurements))
+                    yield _on(said, largest_slice(finding, segment))
             case Classification():
                 if finding.presence is not Presence.ABSENT:
                     for index in finding.key_slices or (middle,):

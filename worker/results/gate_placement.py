@@ -88,6 +88,7 @@ def _place(ds: Dataset, finding: Segmentation, conclusion: Conclusion, placed: d
     """Unpack every frame and put it to where its own plane position, or its image, says."""
     volume = conclusion.volume
     slices = {(str(ref.sop_instance_uid), ref.frame_number): k for k, ref in enumerate(volume.slices)}
+    segments = {segment.number: segment for segment in finding.segments}
     stored = StoredFrames.of(ds)
     seen: set[tuple[int, int | None]] = set()
     for frame in frames_of(ds):
@@ -106,7 +107,8 @@ def _place(ds: Dataset, finding: Segmentation, conclusion: Conclusion, placed: d
         if frame.segment is None:
             yield from _add_labels(stored.labels(frame.number), finding.labels[index], ruler, placed)
         else:
-            _add_mask(stored.mask(frame.number), finding.labels[index] == frame.segment, ruler, placed[frame.segment])
+            expected = finding.mask(segments[frame.segment], index)
+            _add_mask(stored.mask(frame.number), expected, ruler, placed[frame.segment])
 
 
 def _ruler_in_patient(frame: Frame, conclusion: Conclusion) -> Ruler:
@@ -178,7 +180,12 @@ def _expected(finding: Segmentation, conclusion: Conclusion) -> dict[int, tuple[
         sums[:, 0] += here * index
         sums[:, 1] += np.bincount(flat, weights=rows, minlength=count)[:count]
         sums[:, 2] += np.bincount(flat, weights=columns, minlength=count)[:count]
-    centroids = sums / np.maximum(voxels, 1)[:, None]
-    if conclusion.volume.in_patient_space:
-        centroids = conclusion.volume.geometry.to_patient_mm(centroids)
-    return {number: (int(voxels[number]), centroids[number]) for number in range(1, count)}
+    found = {}
+    for segment in finding.segments:
+        own = list(segment.numbers)
+        size = int(voxels[own].sum())
+        centroid = sums[own].sum(axis=0) / max(size, 1)
+        if conclusion.volume.in_patient_space:
+            centroid = conclusion.volume.geometry.to_patient_mm(centroid[None])[0]
+        found[segment.number] = size, centroid
+    return found

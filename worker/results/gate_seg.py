@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from worker.domain.findings import Conclusion, Segmentation
-from worker.domain.profile import SegmentEncoding
+from worker.domain.profile import SegmentEncoding, segment_encoding
 from worker.domain.result import Check
 from worker.results.gate_header import LABELMAP_CLASS, SEG_CLASS
 from worker.results.gate_placement import SAME_DIRECTION, geometry_checks
@@ -41,8 +41,8 @@ def class_of_encoding(encoding: SegmentEncoding) -> str | None:
 def seg_checks(ds: Dataset, finding: Segmentation, given: Inspection) -> Iterator[Check]:
     """Yield the checks of one SEG against the finding that it encodes."""
     conclusion, evidence = given.conclusion, given.evidence
-    wanted = given.profile.segmentation
-    yield checked("seg-form", f"{wanted.upper()}, complete pixel data", lambda: _form(ds, wanted))
+    wanted = segment_encoding(given.profile, overlap=finding.overlap)
+    yield checked("seg-form", f"{wanted.upper()}, complete pixel data", lambda: _form(ds, finding, wanted))
     yield checked("seg-lossy", "lossy where an image was", lambda: _lossy(ds, conclusion, evidence))
     yield checked("seg-frame-of-reference", "that of the images", lambda: _frame_of_reference(ds, conclusion, evidence))
     yield checked("seg-references", "all analysed images, nothing else", lambda: _references(ds, conclusion, evidence))
@@ -54,10 +54,10 @@ def seg_checks(ds: Dataset, finding: Segmentation, given: Inspection) -> Iterato
     yield from geometry_checks(ds, finding, conclusion)
 
 
-def _form(ds: Dataset, wanted: SegmentEncoding) -> Iterator[str]:
+def _form(ds: Dataset, finding: Segmentation, wanted: SegmentEncoding) -> Iterator[str]:
     encoding = ENCODINGS.get(str(ds.SegmentationType))
     if encoding is not wanted:
-        yield f"SegmentationType is {ds.SegmentationType}, the profile wants {wanted.upper()}"
+        yield f"SegmentationType is {ds.SegmentationType}, expected {wanted.upper()}"
     bits = int(ds.BitsAllocated)
     if encoding is None or str(ds.SOPClassUID) != class_of_encoding(encoding) or bits not in _BITS[encoding]:
         yield f"{ds.SegmentationType} with {bits} bits does not go with this SOP class"
@@ -74,8 +74,8 @@ def _form(ds: Dataset, wanted: SegmentEncoding) -> Iterator[str]:
         yield f"fractions are called {ds.SegmentationFractionalType}, but they are of a decided mask"
     if [str(v) for v in ds.ImageType] != ["DERIVED", "PRIMARY"]:
         yield "ImageType is not DERIVED\\PRIMARY"
-    if ds.SegmentsOverlap != "NO":
-        yield f"SegmentsOverlap is {ds.SegmentsOverlap}; a label map cannot overlap"
+    if ds.SegmentsOverlap != ("YES" if finding.overlap else "NO"):
+        yield f"SegmentsOverlap is {ds.SegmentsOverlap}, and they do{'' if finding.overlap else ' not'}"
     frames = int(ds.NumberOfFrames)
     if frames != len(ds.PerFrameFunctionalGroupsSequence):
         yield f"NumberOfFrames is {frames}, described are {len(ds.PerFrameFunctionalGroupsSequence)}"

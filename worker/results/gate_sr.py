@@ -167,7 +167,7 @@ def _statements(groups: Groups, given: Inspection) -> Iterator[str]:
 def _measurements(reports: Sequence[Dataset], pairs: Pairs, given: Inspection) -> Iterator[str]:
     voxels = {id(finding): voxels_of(finding) for _, finding in pairs}
     for seen in take_segments(Groups.of(reports), pairs):
-        yield from measurement_problems(seen, int(voxels[id(seen.finding)][seen.segment.number]), given)
+        yield from measurement_problems(seen, int(voxels[id(seen.finding)][list(seen.segment.numbers)].sum()), given)
 
 
 def _outlines(reports: Sequence[Dataset], pairs: Pairs, given: Inspection) -> Iterator[str]:

@@ -154,7 +154,7 @@ def outline_problems(seen: Seen, given: Inspection) -> Iterator[str]:
         if image.RelationshipType != "SELECTED FROM" or region.ValueType != "SCOORD":
             yield f"{prefix} is not SELECTED FROM its image"
         points = np.array([float(v) for v in region.GraphicData]).reshape(-1, 2)
-        mask = seen.finding.labels[index] == seen.segment.number
+        mask = seen.finding.mask(seen.segment, index)
         for problem in _polygon(region.GraphicType, points, mask, numbers_of([seen.planar])[_AREA], given):
             yield f"{prefix} {problem}"
 

@@ -65,12 +65,11 @@ def graphics_of(making: Making, key_slice: KeySlice) -> tuple[Graphic, ...]:
 
 
 def _of_segments(finding: Segmentation, index: int, colours: dict[str, Colour]) -> Iterator[Graphic]:
-    labels = finding.labels[index]
-    present = np.unique(labels)
+    present = set(np.unique(finding.labels[index]).tolist())
     for segment in finding.segments:
-        if segment.number in present:
+        if present.intersection(segment.numbers):
             colour = colours.get(segment.label, segment.colour_rgb)
-            for n, part in enumerate(_parts(labels == segment.number)):
+            for n, part in enumerate(_parts(finding.mask(segment, index))):
                 yield Graphic("POLYLINE", outline(part), colour, "" if n else segment.label)
 
 

@@ -128,7 +128,7 @@ def _of_interest(making: Making, index: int) -> NDArray[np.float32]:
         outlined |= finding.labels[index] > 0
         for segment in finding.segments:
             if not is_anatomical(segment.category):
-                _add_neighbourhood(around, np.argwhere(finding.labels[index] == segment.number).astype(np.float64))
+                _add_neighbourhood(around, np.argwhere(finding.mask(segment, index)).astype(np.float64))
     for region in conclusion.regions:
         if region.slice_index == index:
             _add_neighbourhood(around, shape_points(region.shape)[0])
@@ -183,13 +183,12 @@ def _name(canvas: Canvas, drawn: dict[str, tuple[Colour, Area]], size: int, *, b
 def _draw_segments(
     canvas: Canvas, finding: Segmentation, index: int, colours: dict[str, Colour]
 ) -> dict[str, tuple[Colour, Area]]:
-    labels = finding.labels[index]
-    present = np.unique(labels)
+    present = set(np.unique(finding.labels[index]).tolist())
     drawn = {}
     for segment in finding.segments:
-        if segment.number in present:
+        if present.intersection(segment.numbers):
             colour = colours.get(segment.label, segment.colour_rgb)
-            mask = labels == segment.number
+            mask = finding.mask(segment, index)
             canvas.outline(mask, colour)
             drawn[legible(segment.label, segment.type.meaning)] = colour, canvas.area_of(mask)
     return drawn

@@ -1,8 +1,9 @@
 """Segmentation objects (PS3.3 A.51): one for each segmentation, with all of its segments.
 
 BINARY is what every reader knows. LABELMAP (Label Map Segmentation Storage) has one frame a slice, however many
-segments there are, and so is the small one for hundreds of them. FRACTIONAL says OCCUPANCY, 0 or 255, of the mask
-that was decided on: a model's probabilities are a heat map, and go as a Parametric Map.
+segments there are, and so is the small one for hundreds of them; segments that overlap do not fit into it. FRACTIONAL
+says OCCUPANCY, 0 or 255, of the mask that was decided on: a model's probabilities are a heat map, and go as a
+Parametric Map.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from worker.domain.errors import PermanentError
-from worker.domain.findings import Segmentation
-from worker.domain.profile import SegmentEncoding
+from worker.domain.findings import Segmentation, is_any
+from worker.domain.profile import SegmentEncoding, segment_encoding
 from worker.results.header import apply_header
 from worker.results.making import Making
 from worker.results.seg_segments import add_lateralities, algorithm_identification, description
@@ -44,13 +46,11 @@ def encode_segs(making: Making) -> tuple[EncodedSeg, ...]:
 
     Raises PermanentError (``seg-not-encodable``) when the source cannot carry a segmentation.
     """
-    kind = _type_of(making.profile.segmentation)
-    if kind is None:
-        return ()
     return tuple(
         EncodedSeg(_encode_seg(finding, making, part, kind), making.structures[part], part)
         for part, finding in enumerate(making.conclusion.findings)
         if isinstance(finding, Segmentation) and making.structures.get(part)
+        if (kind := _type_of(segment_encoding(making.profile, overlap=finding.overlap))) is not None
     )
 
 
@@ -95,8 +95,7 @@ def _build(
     described = algorithm_identification(algorithm)
     return hd.seg.Segmentation(
         source_images=source_skeletons(making.source, making.conclusion.volume),
-        # A copy: highdicom stretches the values of FRACTIONAL where they stand.
-        pixel_array=np.array(finding.labels),
+        pixel_array=_pixels(finding),
         segmentation_type=kind,
         segment_descriptions=[
             description(segment, described, making.uids.tracking(part, segment.tracking_identifier), making.profile)
@@ -118,6 +117,19 @@ def _build(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )
+
+
+def _pixels(finding: Segmentation) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The label map, (slice, row, column); of segments that overlap one mask each, (slice, row, column, segment).
+
+    A copy: highdicom stretches the values of FRACTIONAL where they stand.
+    """
+    if not finding.overlap:
+        return finding.labels.copy()
+    masks = np.empty((*finding.labels.shape, len(finding.segments)), np.uint8)
+    for segment in finding.segments:
+        masks[..., segment.number - 1] = is_any(finding.labels, segment.numbers)
+    return masks
 
 
 def _rename_dimensions(ds: Dataset, uid: str) -> None:

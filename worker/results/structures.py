@@ -82,6 +82,12 @@ def ensure_encodable(conclusion: Conclusion) -> None:
                 next_step="Report this to the provider of the model package.",
                 code="segments-misnumbered",
             )
+        if any(set(segment.contains) - (set(numbers) - {segment.number}) for segment in finding.segments):
+            raise PermanentError(
+                "A segment contains itself, or one that is not there.",
+                next_step="Report this to the provider of the model package.",
+                code="segments-misnumbered",
+            )
         _ensure_described(finding.segments)
 
 
@@ -145,7 +151,7 @@ def structures_of(finding: Segmentation) -> tuple[Structure, ...]:
         )
     structures = []
     for segment in finding.segments:
-        by_slice = counts[:, segment.number]
+        by_slice = counts[:, segment.numbers].sum(axis=1)
         if not by_slice.any():
             raise PermanentError(
                 f"Segment {segment.number} has no voxel; what was not found belongs into `absent`.",
@@ -153,7 +159,7 @@ def structures_of(finding: Segmentation) -> tuple[Structure, ...]:
                 code="empty-segment",
             )
         index = int(np.argmax(by_slice))
-        part = largest_component(finding.labels[index] == segment.number)
+        part = largest_component(finding.mask(segment, index))
         structures.append(
             Structure(segment, int(by_slice.sum()), Outline(index, outline(part), int(np.count_nonzero(part))))
         )

@@ -133,7 +133,7 @@ def test_of_many_labels_half_precision_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_regions_keep_their_meaning(tmp_path: Path) -> None:
-    """A segment is called what it is, and the volume of a region is that of all that lies in it."""
+    """The whole stays whole: a segment with all that lies in it."""
     (tmp_path / "codes.toml").write_text(CODES, encoding="utf-8")
     results = write_results(
         tmp_path / "results", dataset={**DATASET, "labels": REGIONS, "regions_class_order": [1, 2, 3]}
@@ -142,13 +142,14 @@ def test_regions_keep_their_meaning(tmp_path: Path) -> None:
     require_equal(made)
     assert made.problem == ""
     outputs = load_package(made.folder).manifest.outputs
-    assert [one.label for one in outputs.segments] == ["Whole without core and enhancing", "Core without enhancing",
-                                                       "Enhancing"]  # fmt: skip
-    assert [(one.label, one.segments) for one in outputs.quantifications] == [
-        ("Whole", ("Whole without core and enhancing", "Core without enhancing", "Enhancing")),
-        ("Core", ("Core without enhancing", "Enhancing")),
-    ]
-    assert any("the volume of the whole region" in one for one in made.todo)
+    assert [(one.label, one.contains) for one in outputs.segments] == [
+        ("Whole", ("Core", "Enhancing")), ("Core", ("Enhancing",)), ("Enhancing", ())
+    ]  # fmt: skip
+    assert outputs.quantifications == ()
+    assert made.parity is not None
+    assert [one.label for one in made.parity.classes] == list(REGIONS)[1:]
+    sizes = [one.voxels_package for one in made.parity.classes]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_inputs_follow_the_numbers_of_the_channels_not_their_order_in_the_file(tmp_path: Path) -> None:

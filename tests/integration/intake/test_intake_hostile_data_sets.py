@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.intake.folder_store import FolderStore
 from tests.integration.intake.raw_peer import CT, RawPeer, association_request, c_store
-from tests.unit.intake.corpus import CORPUS, EXPLICIT, SOP, Case, a_ct, encode
+from tests.unit.intake.corpus import CORPUS, EXPLICIT, SOP, Case, Element, a_ct, encode
 from worker.intake.server import Listener
 
 # The scan of the whole corpus is tested without a network; here is one data set for each outcome and encoding.
@@ -64,6 +64,18 @@ def test_a_wrong_request_is_answered_after_its_data_set_was_read_past(
         peer.release()
     assert len(store.stored_paths()) == 1
     assert store.temporaries() == []
+
+
+@pytest.mark.parametrize("tag", [0x0020000D, 0x0020000E], ids=["study", "series"])
+def test_each_sending_of_a_uid_of_66_characters_is_answered(listener: Listener, store: FolderStore, tag: int) -> None:
+    too_long = encode(a_ct(change={tag: Element(tag, b"UI", b"1." + b"3" * 64)}))
+    for _ in range(2):
+        with RawPeer(listener.port) as peer:
+            peer.open()
+            assert [peer.store(too_long, SOP) for _ in range(2)] == [0xC000, 0xC000]
+            assert peer.store(encode(a_ct()), SOP) == 0x0000
+            peer.release()
+    assert len(store.refused) == 4
 
 
 def test_a_data_set_of_another_class_does_not_match(listener: Listener) -> None:

@@ -78,3 +78,18 @@ def test_in_patient_space(tmp_path, encoding) -> None:
         found = masks[segment.label].points_mm()
         assert len(found) == len(expected)
         assert np.abs(validators.in_order(found) - expected).max() < 0.01
+
+
+def test_segments_that_lie_in_others(tmp_path) -> None:
+    """Others read the outer one whole."""
+    study = given.a_study(tmp_path / "images", orientation=turned(25, -15, 40))
+    labels = np.zeros(study.volume.geometry.shape, np.uint8)
+    labels[1:5, 6:26, 8:30], labels[2:4, 12:20, 14:24] = 1, 2
+    path = written(study, given.a_nested_conclusion(study.volume, labels), SegmentEncoding.BINARY, tmp_path)
+    assert validators.dciodvfy(path) == []
+    masks = validators.segimage2itkimage(path, tmp_path)
+    for label, mask in (("Right lung", labels > 0), ("Nodule 1", labels == 2)):
+        expected = validators.in_order(study.volume.geometry.to_patient_mm(np.argwhere(mask).astype(float)))
+        found = masks[label].points_mm()
+        assert len(found) == len(expected)
+        assert np.abs(validators.in_order(found) - expected).max() < 0.01

@@ -135,6 +135,11 @@ WRONG_FORM: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
      '"body part"')),
 ]  # fmt: skip
 
+_CORE = {**GOOD["outputs"]["segments"][0], "number": 2, "channel": 0, "label": "Core", "tracking_identifier": "AI core"}
+_INNER_LAST = [{"step": "softmax"}, {"step": "last_above", "value": 0.5}]
+NESTED = changed(changed(GOOD, "outputs.segments.1", _CORE), "outputs.segments.0.contains", ["Core"])
+NESTED = changed(NESTED, "postprocessing", _INNER_LAST)
+
 # What only the code can see: keys that must agree with each other.
 WRONG_SENSE: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("unknown attribute", changed(GOOD, "input.conditions.0.attribute", "BodyPartExamind"), ('"BodyPartExamind"',
@@ -153,6 +158,12 @@ WRONG_SENSE: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
      ("postprocessing[0]", "fill_holes", "after argmax")),
     ("channel", changed(GOOD, "outputs.segments.0.channel", 2), ("outputs.segments[0]", "channel 2", "has 2")),
     ("number", changed(GOOD, "outputs.segments.0.number", 2), ("outputs", "numbered 1, 2, 3", "[2]")),
+    ("contains what is not there", changed(GOOD, "outputs.segments.0.contains", ["Core"]), ("outputs", '"Core"',
+     "no segment")),
+    ("contains itself", changed(NESTED, "outputs.segments.1.contains", ["Lung"]), ("outputs",
+     '"Lung" contains itself')),
+    ("counted twice", changed(NESTED, "guards.result.0.segments", ["Lung", "Core"]), ("guards.result[0]", "Lung, Core",
+     "twice")),
     ("guard without segment", changed(GOOD, "guards.result.0.segments", ["Lungs"]), ("guards.result[0]", '"Lungs"',
      '"Lung"')),
     ("unlisted threshold", changed(THRESHOLD, "postprocessing.1.threshold", "cutt"), ('"cutt"', '"cut"')),
@@ -184,7 +195,7 @@ def test_the_published_schema_is_the_one_that_reads_manifests(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "data", [GOOD, CASCADE, THRESHOLD, EVERY_STEP, EVERY_GUARD, package_data("b" * 64, mode="volume")]
+    "data", [GOOD, NESTED, CASCADE, THRESHOLD, EVERY_STEP, EVERY_GUARD, package_data("b" * 64, mode="volume")]
 )
 def test_good_manifests_pass_both(data: dict[str, Any], validator: jsonschema.Draft202012Validator) -> None:
     validator.validate(data)

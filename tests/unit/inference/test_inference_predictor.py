@@ -141,6 +141,50 @@ def test_what_was_not_found_is_absent_and_the_rest_is_numbered_without_a_gap(tmp
     assert int(np.count_nonzero(finding.labels)) == 1
 
 
+def inner_and_outer(folder: Path) -> Path:
+    """A lesion from 300 on, with its core from 600 on."""
+    affine_net(folder / "model.onnx", scale=[0.0, 1.0, 1.0], bias=[0.0, -300.0, -600.0])
+    names = ["volume", "area", "mean"]
+    data = changed(TWO, "postprocessing", [{"step": "last_above", "value": 0.0}])
+    data = changed(data, "guards.result", None)
+    for index, label in enumerate(("Whole", "Core")):
+        data = changed(data, f"outputs.segments.{index}.label", label)
+        data = changed(data, f"outputs.segments.{index}.tracking_identifier", f"AI {label}")
+        data = changed(data, f"outputs.segments.{index}.measurements", names)
+    return write_package(folder, changed(data, "outputs.segments.0.contains", ["Core"]))
+
+
+def test_what_lies_in_a_segment_is_part_of_it(tmp_path: Path) -> None:
+    inner_and_outer(tmp_path)
+    voxels = np.full((6, 10, 12), 40.0, np.float32)
+    voxels[1:4, 2:6, 3:8] = 400.0
+    voxels[2, 3:5, 4:6] = 700.0
+    (finding,) = predict(tmp_path, a_volume(voxels)).findings
+    whole, core = finding.segments
+    assert [(one.label, one.number, one.contains) for one in (whole, core)] == [("Whole", 1, (2,)), ("Core", 2, ())]
+    assert finding.overlap
+    for k in range(6):
+        np.testing.assert_array_equal(finding.mask(whole, k), voxels[k] > 300)
+        np.testing.assert_array_equal(finding.mask(core, k), voxels[k] > 600)
+    values = [[one.value for one in segment.measurements] for segment in (whole, core)]
+    # In mL, in mm2 where it is largest, in HU: voxels are 3 x 2 x 2 mm.
+    expected = [[60 * 12 / 1000, 20 * 4, (56 * 400 + 4 * 700) / 60], [4 * 12 / 1000, 4 * 4, 700]]
+    assert values == [pytest.approx(one) for one in expected]
+
+
+def test_a_segment_is_there_when_only_what_lies_in_it_was_marked(tmp_path: Path) -> None:
+    inner_and_outer(tmp_path)
+    voxels = np.full((6, 10, 12), 40.0, np.float32)
+    voxels[2, 3:5, 4:6] = 700.0
+    (finding,) = predict(tmp_path, a_volume(voxels)).findings
+    assert (finding.absent, [one.label for one in finding.segments]) == ((), ["Whole", "Core"])
+    np.testing.assert_array_equal(finding.mask(finding.segments[0], 2), voxels[2] > 600)
+    voxels[2, 3:5, 4:6] = 400.0
+    (finding,) = predict(tmp_path, a_volume(voxels)).findings
+    assert (finding.absent, [one.label for one in finding.segments]) == (("Core",), ["Whole"])
+    assert not finding.overlap
+
+
 def test_nothing_found_at_all_is_said_too(tmp_path: Path) -> None:
     two_structures(tmp_path)
     voxels = np.full((6, 10, 12), 40.0, np.float32)

@@ -172,5 +172,13 @@ def a_conclusion(
     return replace(Conclusion(algorithm=ALGORITHM, volume=volume, findings=(finding,)), **changes)
 
 
+def a_nested_conclusion(volume: Volume, labels: NDArray[Any]) -> Conclusion:
+    """A right lung (1) with everything that lies in it: a nodule (2)."""
+    whole = a_segment(1, "Right lung", volume=volume, labels=np.minimum(labels, 1), side=RIGHT)
+    nodule = a_segment(2, "Nodule 1", volume=volume, labels=labels, nodule=True)
+    finding = Segmentation(labels=labels, segments=(replace(whole, contains=(2,)), nodule))
+    return Conclusion(algorithm=ALGORITHM, volume=volume, findings=(finding,))
+
+
 def instance_uid(path: Path) -> SOPInstanceUID:
     return SOPInstanceUID(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID))

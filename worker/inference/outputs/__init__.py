@@ -14,7 +14,7 @@ from worker.inference.outputs.detections import DetectionEntry
 from worker.inference.outputs.heat_maps import HeatMapEntry
 from worker.inference.outputs.parts import CodeEntry, Name, Threshold
 from worker.inference.outputs.quantifications import QuantificationEntry
-from worker.inference.outputs.segments import SegmentEntry
+from worker.inference.outputs.segments import SegmentEntry, numbers_within
 from worker.inference.strict import Strict
 
 _KINDS = ("segments", "detections", "classifications", "quantifications", "heat_maps")
@@ -45,6 +45,7 @@ class Outputs(Strict):
         channels = [segment.channel for segment in self.segments]
         if len(set(channels)) != len(channels):
             raise ValueError(f"every segment needs its own channel; found {channels}")
+        numbers_within(self.segments)
         for what in ("label", "tracking_identifier"):
             of_segments = [getattr(segment, what) for segment in self.segments]
             if len(set(of_segments)) != len(of_segments):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from worker.domain.findings import is_any
 from worker.domain.volume import Volume
 from worker.inference.steps.answers import Answer
 from worker.inference.steps.decide import Labels
@@ -18,19 +19,18 @@ class Case:
     """One run: the net's answer after the score steps, the label map, the source, and the thresholds in force.
 
     ``labels`` are on the source's grid, numbered as the manifest numbers its segments; None for a model without.
-    ``numbers`` and ``volumes_ml`` are by segment label; absent ones have 0 mL.
+    ``numbers`` (those that are part of a segment) and ``volumes_ml`` are by segment label; absent ones have 0 mL.
     """
 
     answer: Answer
     labels: Labels | None
     volume: Volume
     thresholds: Mapping[str, float]
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
 
     def mask_of(self, label: str) -> Mask:
         """Where a segment is, (slice, row, column) of the source."""
         if self.labels is None:
             return np.zeros(self.volume.geometry.shape, np.bool_)
-        mask: Mask = self.labels == self.numbers[label]
-        return mask
+        return is_any(self.labels, self.numbers[label])

@@ -96,22 +96,18 @@ class ChannelEntry(_About):
         return self._concluded(tuple(one.measured(float(vector[one.channel]), label=self.label) for one in self.values))
 
 
-class _OfSegments(_About):
-    """What is computed of segments alone."""
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels that it reads: none."""
-        return ()
-
-
-class VolumeRatioEntry(_OfSegments):
+class VolumeRatioEntry(_About):
     """The volume of some segments over that of others (an index, a fraction)."""
 
     by: Literal["volume_ratio"]
     segments_of: Annotated[tuple[str, ...], Field(min_length=1)]
     segments_over: Annotated[tuple[str, ...], Field(min_length=1)]
     value: Quantity
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels that it reads: none."""
+        return ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -125,23 +121,5 @@ class VolumeRatioEntry(_OfSegments):
         return self._concluded((self.value.measured(above / below if below else np.inf, label=self.label),))
 
 
-class VolumeEntry(_OfSegments):
-    """The volume of some segments together, in mL: of a structure that others lie in, which are segments themselves."""
-
-    by: Literal["volume"]
-    segments_of: Annotated[tuple[str, ...], Field(min_length=1)]
-    value: Quantity
-
-    @property
-    def segments(self) -> tuple[str, ...]:
-        """Labels of segments that it needs."""
-        return self.segments_of
-
-    def conclude(self, case: Case) -> Quantification:
-        """Add. Raises NotApplicableError (``quantity-implausible``)."""
-        together = sum(case.volumes_ml[label] for label in self.segments_of)
-        return self._concluded((self.value.measured(together, label=self.label),))
-
-
-QuantificationEntry = Annotated[ChannelEntry | VolumeRatioEntry | VolumeEntry, Field(discriminator="by")]
+QuantificationEntry = Annotated[ChannelEntry | VolumeRatioEntry, Field(discriminator="by")]
 """How a quantification is read."""
