@@ -239,6 +239,7 @@ def lose_the_broker(site: Site, broker: subprocess.Popen[bytes]) -> None:
 SHOWN_ELSEWHERE = {
     "attempt-handed-back": "test_restart.py",
     "heartbeat-deadline": "test_restart.py",
+    "broker-channel-closed": "../integration/tasks/test_brokers.py",
     "process-failed": "test_standard_error.py",
     "process-defect": "test_standard_error.py",
     "thread-defect": "../unit/observe/test_stray.py",

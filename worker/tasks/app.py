@@ -57,6 +57,9 @@ def make_app(options: BrokerOptions) -> Celery:
         worker_send_task_events=True,
         task_send_sent_event=False,
         task_time_limit=options.deadline_s + 30,
+        # RabbitMQ closes the channel of a consumer that acknowledges later than its ``consumer_timeout`` (30 minutes):
+        # it is opened again, and the ring that comes once more finds its job running.
+        broker_channel_error_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=3,

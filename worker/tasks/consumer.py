@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +15,15 @@ from kombu.transport import redis as kombu_redis
 
 from worker.tasks.messages import NotOursError, check_envelope, checked_headers, refused
 
+log = logging.getLogger(__name__)
 logger = get_logger(__name__)
 
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What libraries raise over bytes that they did not expect. None of it is a connection that was lost."""
+
+
+_PAUSE_S = 1.0
+"""A queue that we may not use, or that somebody made otherwise, is asked for no more often than this."""
 
 
 class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no types
@@ -39,6 +46,13 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no types
                 self._drop(message, error.code)
 
         return on_message
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Called before all is opened anew; what runs goes on meanwhile."""
+        if isinstance(exc, self.channel_errors):
+            log.warning("broker-channel-closed", extra={"status": getattr(exc, "code", None)})
+            time.sleep(_PAUSE_S)
+        super().on_connection_error_after_connected(exc)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Called for what kombu cannot open."""

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_ready
 
+from worker.domain.errors import TransientError
 from worker.tasks.lanes import Lane
 from worker.tasks.stopping import ParentStop
 
@@ -19,6 +20,8 @@ def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int, stop: ParentSto
     """Run one worker with this many child processes until SIGTERM. It logs as this process was told to.
 
     Standard output goes nowhere from now on: Celery prints its banner there, and a word for people at each signal.
+
+    Raises TransientError (``worker-ended``) when it ends by itself: nobody may take that for a stop.
     """
     setup_logging.connect(_keep_ours, weak=False)
     worker_ready.connect(_say_no_stacks, weak=False)
@@ -28,6 +31,12 @@ def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int, stop: ParentSto
         _run(app, lanes, concurrency=concurrency)
     finally:
         stop.finish()
+    if not stop.asked:
+        raise TransientError(
+            "The worker ended, and nobody had asked it to.",
+            next_step="Start it again. The line before this one says what ended it.",
+            code="worker-ended",
+        )
 
 
 def _run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:

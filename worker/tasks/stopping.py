@@ -119,6 +119,11 @@ class ParentStop:
         worker_ready.connect(self._on_ready, weak=False)
         worker_shutting_down.connect(self._on_stop, weak=False)
 
+    @property
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._begun
+
     def finish(self) -> None:
         """The children are gone: hand back what they still held."""
         if self._names:

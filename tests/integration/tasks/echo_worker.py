@@ -26,6 +26,9 @@ class Writes:
     def run(self, id_: str, *, worker: str) -> None:
         with self._said.open("a") as stream:
             stream.write(f"{self._name} {id_}\n")
+        if (held := self._said.with_name(id_)).is_fifo():  # takes until somebody writes there
+            held.read_text()
+            held.unlink()
 
 
 class UseCases:

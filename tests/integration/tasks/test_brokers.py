@@ -66,14 +66,23 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def rabbitmq_url(tmp_path: Path) -> Iterator[str]:
+    with a_rabbitmq(tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[str]:
+    """A server with its ``advanced.config``."""
     port, distribution = free_port(), free_port()
     found = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     executable = str(found) if found.exists() else shutil.which("rabbitmq-server")
     assert executable is not None
     (tmp_path / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\n")
+    (tmp_path / "advanced.config").write_text(f"{settings}.\n")
     environ = {
         **os.environ,
         "HOME": str(tmp_path),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(tmp_path / "advanced.config"),
         "RABBITMQ_NODENAME": f"overread{port}@localhost",
         "RABBITMQ_DIST_PORT": str(distribution),
         "RABBITMQ_CONFIG_FILE": str(tmp_path / "rabbitmq"),
@@ -184,6 +193,36 @@ def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, t
             "message-not-for-now",
         }  # fmt: skip
         assert "Doe" not in worker.log.read_text()
+
+
+@pytest.mark.rabbitmq
+def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path) -> None:
+    """By default it closes the channel of a consumer that has not acknowledged after half an hour."""
+    held = tmp_path / "id-1"
+    os.mkfifo(held)
+    short = "[{rabbit, [{consumer_timeout, 1500}, {channel_tick_interval, 500}]}]"
+    with a_rabbitmq(tmp_path, settings=short) as url:
+        options = BrokerOptions(url, deadline_s=60)
+        bell = CeleryDoorbell(make_app(options), options)
+        with a_worker(options, tmp_path) as worker:
+            bell.ring(due(1, kind=JobKind.ANALYSE))
+            wait(lambda: "analyse id-1" in worker.lines(), what="it runs")
+            bell.ring(due(2, kind=JobKind.ANALYSE))
+
+            def closed() -> list[dict[str, Any]]:
+                return [one for one in worker.events() if one["event"] == "broker-channel-closed"]
+
+            wait(lambda: len(closed()) > 0, what="the channel is closed")
+            assert closed()[0]["status"] == 406
+            assert "analyse id-2" not in worker.lines()
+            held.write_text("go on")
+            # The first ring comes again, to a ledger that knows its job.
+            wait(lambda: worker.lines().count("analyse id-1") == 2, what="the ring comes again")
+            wait(lambda: "analyse id-2" in worker.lines(), what="the lane goes on")
+            bell.ring(due(3, kind=JobKind.ROUTE))
+            wait(lambda: "route id-3" in worker.lines(), what="and on")
+            assert worker.lines().count("prepared True") == 1, "by the same child"
+            assert worker.process.poll() is None
 
 
 def publish_what_is_not_ours(options: BrokerOptions) -> int:

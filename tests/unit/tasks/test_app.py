@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from contextlib import suppress
 
 from worker.domain.job import JobKind
@@ -75,3 +77,22 @@ def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
     assert is_dead(name)
     assert not is_dead(worker_name())
     assert not is_dead(f"elsewhere/1:{child.pid}")
+
+
+def test_a_worker_that_ends_by_itself_is_not_taken_for_one_that_was_stopped() -> None:
+    script = """
+from worker.domain.errors import TransientError
+from worker.tasks import program
+from worker.tasks.stopping import ParentStop
+
+class EndsAtOnce:
+    def worker_main(self, argv):
+        pass
+
+try:
+    program.run(EndsAtOnce(), [], concurrency=1, stop=ParentStop(str, len, len))
+except TransientError as error:
+    assert error.code == "worker-ended"
+    raise SystemExit(75)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 75
