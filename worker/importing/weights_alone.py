@@ -12,6 +12,7 @@ from typing import Any
 from worker.domain.errors import ConfigurationError
 from worker.importing.frameworks import need, quiet
 from worker.importing.onnx_export import Shape, export
+from worker.importing.package_folder import MANIFEST
 from worker.importing.toml import inline
 
 _TYPES = {1: "float32", 10: "float16"}
@@ -75,11 +76,14 @@ def tensors_of(path: Path, *, output: str = "", several: bool = False) -> Tensor
     return Tensors(taken, _tensor(chosen, path))
 
 
-def one_file(path: Path, to: Path, *, elsewhere: Collection[str]) -> tuple[Path, ...]:
+def one_file(
+    path: Path, to: Path, *, elsewhere: Collection[str], largest_bytes: int = _LARGEST_BYTES
+) -> tuple[Path, ...]:
     """Copy an ONNX file with all its tensors: those of other files are merged into it where one file can hold them.
 
     ``elsewhere`` are the names of these files, as the ONNX file has them; without any it is copied as it is. Returns
-    the files beside ``to`` that hold tensors of it, to be pinned in the manifest: none, or one for a net above 2 GiB.
+    the files beside ``to`` that hold tensors of it, to be pinned in the manifest: none, or all of a net of
+    ``largest_bytes`` and more.
 
     Raises ConfigurationError (``external-data``).
     """
@@ -87,20 +91,30 @@ def one_file(path: Path, to: Path, *, elsewhere: Collection[str]) -> tuple[Path,
         shutil.copyfile(path, to)
         return ()
     (onnx,) = need("onnx")
+    beside = tuple(to.with_name(Path(name).name) for name in sorted(elsewhere))
     try:
-        model = onnx.load(str(path))
+        # Of the files: protobuf cannot even say how large a message above 2 GiB is.
+        size_bytes = path.stat().st_size + sum((path.parent / name).stat().st_size for name in elsewhere)
+        if size_bytes < largest_bytes:
+            onnx.save_model(onnx.load(str(path)), str(to))
+            return ()
     except Exception as error:
-        raise ConfigurationError(
-            f"The tensors that {path.name} keeps in other files cannot be read: {', '.join(sorted(elsewhere))}.",
-            next_step=f"Put these files beside {path.name}, as the export has written them.",
-            code="external-data",
-        ) from error
-    if model.ByteSize() < _LARGEST_BYTES:
-        onnx.save_model(model, str(to))
-        return ()
-    beside = f"{to.name}.data"
-    onnx.save_model(model, str(to), save_as_external_data=True, all_tensors_to_one_file=True, location=beside)
-    return (to.with_name(beside),)
+        raise _not_taken(path, elsewhere, "cannot be read") from error
+    # The names stand in the ONNX file: these files keep theirs.
+    if any(name not in {one.name for one in beside} - {to.name, MANIFEST} for name in elsewhere):
+        raise _not_taken(path, elsewhere, "do not lie beside it, or have a name that is taken in a package")
+    shutil.copyfile(path, to)
+    for one in beside:
+        shutil.copyfile(path.with_name(one.name), one)
+    return beside
+
+
+def _not_taken(path: Path, elsewhere: Collection[str], why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The tensors that {path.name} keeps in other files {why}: {', '.join(sorted(elsewhere))}.",
+        next_step=f"Put these files beside {path.name}, as the export has written them.",
+        code="external-data",
+    )
 
 
 def script_to_onnx(path: Path, to: Path, *, shape: Shape) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from worker.domain.volume import Volume
 from worker.importing import package_folder
 from worker.importing.images import read_nifti
 from worker.importing.net_parity import answers_of_torch, compare_weights
+from worker.importing.onnx_export import sha256_of
 from worker.importing.package_folder import Imported, Naming, add_report
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
@@ -108,7 +108,7 @@ def package_of_onnx(
         )
         made.rmdir()  # the skeleton makes its folder itself
         write_package_skeleton(made, family, name=naming.name, weights=weights)
-        external = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in beside}
+        external = {one.name: sha256_of(one) for one in beside}
         for one in beside:
             one.rename(made / one.name)
         path = made / MANIFEST

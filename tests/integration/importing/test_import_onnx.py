@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.e2e.processes import overread
 from worker.domain.errors import ConfigurationError
 from worker.importing.package_folder import Naming
+from worker.importing.weights_alone import one_file
 from worker.inference.package import MANIFEST, load_package
 from worker.inference.scaffold import Family
 from worker.wiring import importing
@@ -71,6 +72,18 @@ def test_tensors_in_another_file_come_with_it(tmp_path: Path) -> None:
     (weights,) = package.weights.values()
     assert weights.external == {}
     (tensor,) = onnx.load_model_from_string(weights.read()).graph.initializer
+    np.testing.assert_array_equal(numpy_helper.to_array(tensor).ravel(), [2, 1])
+
+
+def test_what_one_file_cannot_hold_stays_in_two(tmp_path: Path) -> None:
+    """As for a net above 2 GiB, with a smaller limit."""
+    (tmp_path / "source").mkdir()
+    file = an_onnx(tmp_path / "source" / "net.onnx", external="elsewhere.bin")
+    made = tmp_path / "model.onnx"
+    assert one_file(file, made, elsewhere=("elsewhere.bin",), largest_bytes=100) == (tmp_path / "elsewhere.bin",)
+    (tensor,) = onnx.load(str(made), load_external_data=False).graph.initializer
+    assert tensor.data_location == TensorProto.EXTERNAL
+    (tensor,) = onnx.load(str(made)).graph.initializer
     np.testing.assert_array_equal(numpy_helper.to_array(tensor).ravel(), [2, 1])
 
 
