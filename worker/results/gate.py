@@ -161,7 +161,8 @@ class ResultGate:
         for note, withdrawal in zip(notes, context.withdrawals, strict=False):
             given = Inspection(conclusion, headers, context, self.standard)
             yield from self._header(note, replace(given, profile=replace(self.standard, character_set=None)))
-            yield from note_checks(note.dataset, withdrawal, [one.dataset for one in objects], headers)
+            others = [one.dataset for one in objects]
+            yield from note_checks(note.dataset, withdrawal, others, headers, conclusion.algorithm)
 
     def _header(self, one: Parsed, given: Inspection) -> Iterator[Check]:
         name = "key" if one.item.kind is ResultKind.KEY else _NAMES.get(one.sop_class, "object")

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from worker.domain.result import Check
 from worker.results.gate_key_slices import key_of, slices_by_key, unshown
+from worker.results.gate_key_words import Words, joined, lines_of, made_by
 from worker.results.gate_reading import Inspection, checked, children, code_of, only_child
 
 _TITLE = ("113000", "DCM")
@@ -38,9 +39,25 @@ def _context(ds: Dataset, given: Inspection) -> Iterator[str]:
     if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
         yield "the device observer UID is not the equipment's"
     (description,) = children(ds, _DESCRIPTION)
-    words = str(description.TextValue)
-    if "AI DRAFT" not in words or given.conclusion.algorithm.model.version not in words:
-        yield "the description does not say that it is an AI draft, and of which version"
+    if not _reasons(ds, given).are(str(description.TextValue)):
+        yield "the description does not say why each slice is selected, that it is an AI draft, and nothing more"
+
+
+def _reasons(ds: Dataset, given: Inspection) -> Words:
+    """Who selected, why each slice, and what was found on others."""
+    slices = slices_by_key(given.conclusion)
+    named = {key_of(item.ReferencedSOPSequence[0]) for item in ds.ContentSequence if _is_object(item)}
+    shown = sorted(slices[key] for key in named & slices.keys())
+    found = list(lines_of(given.conclusion))
+    said: list[Words | str] = [f"AI DRAFT, not verified by a physician. Made by {made_by(given.conclusion.algorithm)}."]
+    said += [
+        joined([one.words for one in found if one.index == index], "; ", before=f"Slice {index + 1}: ")
+        for index in shown
+    ]
+    left_over = [one.words for one in found if one.index not in shown]
+    if left_over:
+        said.append(joined(left_over, "; ", before="Not selected, for lack of room: "))
+    return joined(said, "\r\n")
 
 
 def _named(ds: Dataset) -> Iterator[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
+from worker.domain.model import Algorithm
 from worker.domain.result import Check, Predecessor, ResultContext, ResultKind, Withdrawal
 from worker.results.gate_reading import EvidenceHeaders, checked, children, code_of, only_child
 
@@ -25,13 +26,16 @@ def predecessor_check(name: str, ds: Dataset, context: ResultContext) -> Check:
 
 
 def note_checks(
-    ds: Dataset, withdrawal: Withdrawal, others: Iterable[Dataset], evidence: EvidenceHeaders
+    ds: Dataset, withdrawal: Withdrawal, others: Iterable[Dataset], evidence: EvidenceHeaders, algorithm: Algorithm
 ) -> Iterator[Check]:
-    """Yield the checks of a rejection note; ``others`` are the objects that are sent along with it."""
+    """Yield the checks of a rejection note; ``others`` are the objects that are sent along with it.
+
+    ``algorithm`` is that of the results which replace what is rejected.
+    """
     new = {str(other.SOPInstanceUID) for other in others}
     count = len(withdrawal.instances)
     yield checked("kos-form", "TID 2010, 113001", lambda: _form(ds))
-    yield checked("kos-context", "a device rejects, and says why", lambda: _context(ds))
+    yield checked("kos-context", "a device rejects, and says why", lambda: _context(ds, algorithm))
     yield checked(
         "kos-evidence", f"{count} replaced objects, nothing else", lambda: _evidence(ds, withdrawal.instances)
     )
@@ -55,13 +59,17 @@ def _form(ds: Dataset) -> Iterator[str]:
         yield "the root is no container with separate content"
 
 
-def _context(ds: Dataset) -> Iterator[str]:
+def _context(ds: Dataset, algorithm: Algorithm) -> Iterator[str]:
     if code_of(only_child(ds, "121005"), "ConceptCodeSequence") != ("121007", "DCM"):
         yield "the observer is not a device"
     if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
         yield "the device observer UID is not the equipment's"
-    if not any(item.get("TextValue") for item in children(ds, _DESCRIPTION)):
-        yield "no description says why"
+    why = (
+        "AI DRAFT results that new ones replace: later images, another model or another configuration. "
+        f"The replacement was made by {algorithm.title}, version {algorithm.model.version}."
+    )
+    if [str(item.get("TextValue")).rstrip() for item in children(ds, _DESCRIPTION)] != [why]:
+        yield "the description does not say why, and by which model the new results are, and nothing more"
 
 
 def _evidence(ds: Dataset, rejected: Sequence[Predecessor]) -> Iterator[str]:

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from worker.domain.result import Check
 from worker.functional_groups.groups import FunctionalGroups
 from worker.functional_groups.macros import PIXEL_VALUE_TRANSFORMATION
-from worker.results.gate_key_slices import edges_on, key_of, slices_by_key, unshown
+from worker.results.gate_key_slices import key_of, slices_by_key, unshown
+from worker.results.gate_pr_graphics import graphics_problems, text_problems
 from worker.results.gate_reading import Inspection, checked
-
-_POINTS = {"POINT": (1, 1), "POLYLINE": (2, 10_000), "CIRCLE": (2, 2), "ELLIPSE": (4, 4)}
-"""Least and most points of a graphic type (PS3.3 C.10.5.1.2)."""
-
-_NEAR_PX = 1.5
-_DRAWN = 0.9
-"""Share of the points of an outline that must lie on an edge of what was found."""
 
 
 def is_grey(given: Inspection) -> bool:
@@ -37,7 +30,8 @@ def presentation_checks(states: Sequence[Dataset], given: Inspection) -> Iterato
         ("pr-references", _references, "analysed images only"),
         ("pr-area", _area, "the whole image"),
         ("pr-values", _values, "values and polarity of the images"),
-        ("pr-graphics", _graphics, "inside the image, along what was found"),
+        ("pr-graphics", graphics_problems, "inside the image, along what was found, with its colour and name"),
+        ("pr-words", text_problems, "what was found on each image, as a draft"),
     ):
         yield checked(name, good, lambda check=check: (p for ds in states for p in check(ds, given)))  # type: ignore[misc]
 
@@ -156,62 +150,3 @@ def _values(ds: Dataset, given: Inspection) -> Iterator[str]:
 
 def _transformation(image: Dataset, number: int | None) -> Dataset:
     return image if number is None else FunctionalGroups(image).speaker(PIXEL_VALUE_TRANSFORMATION, number - 1)
-
-
-def _graphics(ds: Dataset, given: Inspection) -> Iterator[str]:
-    known = slices_by_key(given.conclusion)
-    _, rows, columns = given.conclusion.volume.geometry.shape
-    drawn: dict[int, list[NDArray[np.float64]]] = {}
-    for annotation in ds.GraphicAnnotationSequence:
-        (image,) = annotation.ReferencedImageSequence
-        index = known[key_of(image)]
-        for item in annotation.get("GraphicObjectSequence") or []:
-            points = np.array([float(v) for v in item.GraphicData]).reshape(-1, 2)
-            least, most = _POINTS[item.GraphicType]
-            if not least <= len(points) <= most or int(item.NumberOfGraphicPoints) != len(points):
-                yield f"a {item.GraphicType} of {len(points)} points"
-            if (
-                item.GraphicAnnotationUnits != "PIXEL"
-                or item.GraphicDimensions != 2
-                or item.get("GraphicFilled") == "Y"
-            ):
-                yield "a graphic is not in pixels, or filled"
-            if points.min() < 0 or points[:, 0].max() > columns or points[:, 1].max() > rows:
-                yield "a graphic leaves the image"
-            drawn.setdefault(index, []).append(_around(points) if item.GraphicType == "CIRCLE" else points)
-    for index in {known[key_of(item)] for a in ds.GraphicAnnotationSequence for item in a.ReferencedImageSequence}:
-        yield from _along(index, drawn.get(index, []), given)
-
-
-def _along(index: int, graphics: Sequence[NDArray[np.float64]], given: Inspection) -> Iterator[str]:
-    """Each thing that was found on a slice has a graphic along it, and each outline lies on something."""
-    shape = given.conclusion.volume.geometry.shape
-    limits = np.array([shape[2], shape[1]], dtype=np.float64)
-    places = [edge.places for edge in edges_on(index, given.conclusion, given.profile)]
-    edges = [np.clip(one[:, ::-1] + 0.5, 0.0, limits) for one in places]
-    for edge in edges:
-        if not any(_share_near(points, edge) >= _DRAWN for points in graphics):
-            yield f"something on slice {index + 1} is not drawn"
-    for points in graphics:
-        if not any(_share_near(points, edge) >= _DRAWN for edge in (*edges, *_hottest(index, given))):
-            yield f"a graphic on slice {index + 1} lies along nothing"
-
-
-def _hottest(index: int, given: Inspection) -> Iterator[NDArray[np.float64]]:
-    for heat_map in given.conclusion.heat_maps:
-        plane = heat_map.values[index]
-        if float(plane.max()) == float(heat_map.values.max()):
-            yield np.argwhere(plane == plane.max())[:, ::-1].astype(np.float64) + 0.5
-
-
-def _around(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Four places of a circle that is given by its centre and a place on it."""
-    radius = float(np.linalg.norm(points[1] - points[0]))
-    around: NDArray[np.float64] = points[0] + radius * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
-    return around
-
-
-def _share_near(points: NDArray[np.float64], edge: NDArray[np.float64]) -> float:
-    """Share of points (column, row) that are near one of an edge."""
-    near = [bool((np.abs(edge - point).max(axis=1) <= _NEAR_PX).any()) for point in points]
-    return float(np.mean(near))

@@ -99,8 +99,7 @@ def _segment(item: Dataset, segment: Segment, given: Inspection) -> Iterator[str
     if algorithm.model.digest not in str(described.AlgorithmParameters):
         yield "the algorithm's parameters do not hold the model's digest"
     rgb = dict(given.profile.colours).get(segment.label, segment.colour_rgb)
-    found_lab = _lab_of_stored([int(v) for v in item.RecommendedDisplayCIELabValue])
-    if max(abs(a - b) for a, b in zip(found_lab, lab_of(rgb), strict=True)) > _SAME_COLOUR:
+    if not is_colour([int(v) for v in item.RecommendedDisplayCIELabValue], rgb):
         yield "the display colour is not that of the model or the profile"
 
 
@@ -112,6 +111,11 @@ def _holder(regions: Sequence[Dataset]) -> Dataset:
 
 def _pair(code: Code | None) -> tuple[str, str]:
     return ("", "") if code is None else (code.value, code.scheme)
+
+
+def is_colour(stored: Sequence[int], rgb: tuple[int, int, int]) -> bool:
+    """Tell whether a stored CIELab value is an sRGB colour."""
+    return max(abs(a - b) for a, b in zip(_lab_of_stored(stored), lab_of(rgb), strict=True)) <= _SAME_COLOUR
 
 
 def _lab_of_stored(value: Sequence[int]) -> tuple[float, float, float]:

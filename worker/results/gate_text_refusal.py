@@ -93,7 +93,8 @@ def set_checks(
     for one, withdrawal in zip(notes, context.withdrawals, strict=False):
         limit = rules.maximum_object_bytes
         yield from header_checks(one.item, one.dataset, evidence, plain, name="kos", maximum_bytes=limit)
-        yield from note_checks(one.dataset, withdrawal, [each.dataset for each in objects], evidence)
+        others = [each.dataset for each in objects]
+        yield from note_checks(one.dataset, withdrawal, others, evidence, refusal.algorithm)
 
 
 def _order(objects: Sequence[Parsed], wanting: Sequence[DeliveryGroup], *, several: bool, notes: int) -> Iterator[str]:

@@ -101,6 +101,15 @@ def evidence(ds: Dataset, number: int = 0) -> Dataset:
     return ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[number]
 
 
+def words(old: str, new: str) -> Callable[[Dataset], None]:
+    def apply(ds: Dataset) -> None:
+        (item,) = reading.named(ds, "113012")
+        assert old in item.TextValue
+        item.TextValue = item.TextValue.replace(old, new)
+
+    return apply
+
+
 SEEDED: dict[str, tuple[Callable[[Dataset], object], str]] = {
     "a rejection": (lambda d: setattr(d.ConceptNameCodeSequence[0], "CodeValue", "113001"), "key-form"),
     "a rejection for safety": (lambda d: setattr(d.ConceptNameCodeSequence[0], "CodeValue", "113037"), "key-form"),
@@ -110,6 +119,11 @@ SEEDED: dict[str, tuple[Callable[[Dataset], object], str]] = {
     "another device": (lambda d: setattr(reading.named(d, "121012")[0], "UID", "1.2.3"), "key-context"),
     "no reason": (lambda d: reading.drop(d, "113012"), "key-context"),
     "no draft": (lambda d: setattr(reading.named(d, "113012")[0], "TextValue", "Look"), "key-context"),
+    "another number": (words("probability 0.83", "probability 0.38"), "key-context"),
+    "another finding": (words("Lesion 1", "Lesion 2"), "key-context"),
+    "another slice": (words("Slice 2: ", "Slice 3: "), "key-context"),
+    "another version": (words("version 1.2.3", "version 1.2.4"), "key-context"),
+    "a word more": (words("Lesion 1", "Malignant Lesion 1"), "key-context"),
     "a slice less": (lambda d: reading.drop(d, SOURCE), "key-objects"),
     "a key image less": (lambda d: d.ContentSequence.pop(), "key-objects"),
     "an object twice": (lambda d: d.ContentSequence.append(key(d)), "key-objects"),

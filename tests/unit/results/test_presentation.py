@@ -179,6 +179,36 @@ def points(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Dataset], No
     return apply
 
 
+def written(ds: Dataset, units: str) -> list[Dataset]:
+    return [
+        item
+        for holder in ds.GraphicAnnotationSequence
+        for item in holder.get("TextObjectSequence") or []
+        if item.BoundingBoxAnnotationUnits == units
+    ]
+
+
+def words(units: str, old: str, new: str) -> Callable[[Dataset], None]:
+    """Other words in the first text that has the old ones."""
+
+    def apply(ds: Dataset) -> None:
+        item = next(one for one in written(ds, units) if old in one.UnformattedTextValue)
+        item.UnformattedTextValue = item.UnformattedTextValue.replace(old, new)
+
+    return apply
+
+
+def names_swapped(ds: Dataset) -> None:
+    """Of two findings on one slice."""
+    of_slice: dict[str, list[Dataset]] = {}
+    for holder in ds.GraphicAnnotationSequence:
+        uid = holder.ReferencedImageSequence[0].ReferencedSOPInstanceUID
+        found = holder.get("TextObjectSequence") or []
+        of_slice.setdefault(uid, []).extend(one for one in found if one.BoundingBoxAnnotationUnits == "PIXEL")
+    one, other = next(texts[:2] for texts in of_slice.values() if len(texts) > 1)
+    one.UnformattedTextValue, other.UnformattedTextValue = other.UnformattedTextValue, one.UnformattedTextValue
+
+
 def on_another_slice(ds: Dataset) -> None:
     annotation(ds).ReferencedImageSequence = annotation(ds, -1).ReferencedImageSequence
 
@@ -201,6 +231,25 @@ SEEDED = {
             for a in d.GraphicAnnotationSequence[-1:] for item in a.TextObjectSequence
         ],
         "pr-form",
+    ),
+    "another number": (words("DISPLAY", "probability 0.83", "probability 0.38"), "pr-words"),
+    "another volume": (words("DISPLAY", " mL", "0 mL"), "pr-words"),
+    "another finding": (words("DISPLAY", "Lesion 1", "Lesion 2"), "pr-words"),
+    "a longer name": (words("DISPLAY", "Lesion 1", "Lesion 11"), "pr-words"),
+    "another version": (words("DISPLAY", "version 1.2.3", "version 1.2.4"), "pr-words"),
+    "a word more": (words("DISPLAY", "Lesion 1", "Malignant Lesion 1"), "pr-words"),
+    "a finding said twice": (words("DISPLAY", "AI DRAFT", "Nodule 1\r\nAI DRAFT"), "pr-words"),
+    "a draft that is none": (words("DISPLAY", "not verified", "verified"), "pr-words"),
+    "another name beside a graphic": (words("PIXEL", "Lesion 1", "Lesion 2"), "pr-graphics"),
+    "the other side": (words("PIXEL", "Right", "Left"), "pr-graphics"),
+    "names of two graphics swapped": (names_swapped, "pr-graphics"),
+    "a name less": (lambda d: delattr(annotation(d), "TextObjectSequence"), "pr-graphics"),
+    "another colour": (
+        lambda d: setattr(
+            d.GraphicLayerSequence[0], "GraphicLayerRecommendedDisplayCIELabValue",
+            d.GraphicLayerSequence[1].GraphicLayerRecommendedDisplayCIELabValue,
+        ),
+        "pr-graphics",
     ),
     "a text without room": (
         lambda d: setattr(annotation(d, -1).TextObjectSequence[0], "BoundingBoxBottomRightHandCorner", [0.0, 0.0]),

@@ -120,6 +120,15 @@ def evidence(ds: Dataset, number: int = 0) -> Dataset:
     return ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[number]
 
 
+def words(old: str, new: str) -> Callable[[Dataset], None]:
+    def apply(ds: Dataset) -> None:
+        (item,) = reading.named(ds, "113012")
+        assert old in item.TextValue
+        item.TextValue = item.TextValue.replace(old, new)
+
+    return apply
+
+
 SEEDED = {
     "another title": (lambda d: setattr(d.ConceptNameCodeSequence[0], "CodeValue", "113037"), "kos-form"),
     "no rejection at all": (lambda d: setattr(d.ConceptNameCodeSequence[0], "CodeValue", "113000"), "kos-form"),
@@ -128,6 +137,10 @@ SEEDED = {
     "no observer": (lambda d: reading.drop(d, "121005"), "kos-context"),
     "another device": (lambda d: setattr(reading.named(d, "121012")[0], "UID", "1.2.3"), "kos-context"),
     "no reason": (lambda d: reading.drop(d, "113012"), "kos-context"),
+    "another reason": (words("later images", "another patient"), "kos-context"),
+    "no draft": (words("AI DRAFT results", "Results"), "kos-context"),
+    "another model": (words("Lungs and airways", "Liver"), "kos-context"),
+    "another version": (words("1.2.3", "1.2.4"), "kos-context"),
     "a key object less": (lambda d: reading.drop(d, "260753009"), "kos-references"),
     "a key object twice": (lambda d: d.ContentSequence.append(key_object(d)), "kos-references"),
     "a key object that was not replaced": (
