@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 MODEL_MISSING = "model-missing"
 """Code of a model that is not installed."""
+MODEL_GONE = "model-gone"
+"""Code of a model that was installed, and whose folder is not there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Registry:
     ) -> None:
         packages: dict[tuple[str, str], Package] = {}
         broken: list[BrokenPackage] = []
+        roots = [folder.resolve() for folder in folders]
         for folder in package_folders(folders):
             try:
                 package = load_package(
@@ -82,10 +86,24 @@ class Registry:
                 packages.setdefault(key, package)
             except (ConfigurationError, OSError) as raised:
                 error = raised if isinstance(raised, ConfigurationError) else _unreadable(folder, raised)
+                if folder in roots and not _has_manifest(folder):
+                    error = _nothing_in(folder)
                 log.warning("model-package-broken", extra={"package": folder.name, "code": error.code})
                 broken.append(BrokenPackage(folder, error, _manifest_in(folder)))
         self.packages: tuple[Package, ...] = tuple(sorted(packages.values(), key=_by_name_and_version))
         self.broken: tuple[BrokenPackage, ...] = tuple(broken)
+
+    def missing(self, known: Collection[Package]) -> Registry:
+        """The same, with those of the ``known`` packages among the broken ones of whose name nothing is there now."""
+        here = {*(package.identity.name for package in self.packages), *(one.name for one in self.broken)}
+        gone = [package for package in known if package.identity.name not in here]
+        if not gone:
+            return self
+        for package in gone:
+            log.warning("model-package-broken", extra={"package": package.folder.name, "code": MODEL_GONE})
+        found = copy(self)
+        found.broken = (*self.broken, *(BrokenPackage(one.folder, _gone(one), one.manifest) for one in gone))
+        return found
 
     def find(self, name: str, version: str | None = None) -> Package:
         """The package of that name; without ``version`` the highest. Raises ConfigurationError ``model-missing``."""
@@ -108,7 +126,8 @@ class Registry:
     def pinned(self, model: ModelIdentity) -> Package:
         """The package that a job was queued for, never another version.
 
-        Raises ModelUnusableError when it may be one that is broken now, else ConfigurationError ``model-missing``.
+        Raises ModelUnusableError: for the reason of one that is broken and may be it, else ``model-missing``. It was
+        there when the job was planned, and may be on its way back.
         """
         try:
             return self.by_digest(model.digest)
@@ -116,7 +135,8 @@ class Registry:
             for broken in self.broken:
                 if broken.may_be(model.name):
                     raise broken.as_unusable() from error
-            raise self._missing(f"{model} with digest {model.digest[:12]}...") from error
+            missing = self._missing(f"{model} with digest {model.digest[:12]}...")
+            raise ModelUnusableError(missing.message, next_step=_MISSED, code=missing.code) from error
 
     def _missing(self, what: str) -> ConfigurationError:
         installed = ", ".join(f"{p.identity} ({p.identity.digest[:12]}...)" for p in self.packages) or "none"
@@ -128,11 +148,17 @@ class Registry:
         )
 
 
+_MISSED = (
+    "Put that version of the package back: the work is then done. Where it was removed on purpose, `overread rerun "
+    "STUDY` does the study with what is installed, and `overread cancel JOB` gives it up."
+)
+
+
 def package_folders(folders: Sequence[Path]) -> list[Path]:
     """The folders with a manifest: each of these itself, or those in it.
 
-    One that cannot be looked into is among them, and so is one of ``folders`` that is not there: what should be in
-    them is missed.
+    One that cannot be looked into is among them, and so is one of ``folders`` that is not there or holds none (a share
+    that is not mounted): what should be in them is missed.
     """
     found: dict[Path, None] = {}
     for folder in folders:
@@ -142,7 +168,7 @@ def package_folders(folders: Sequence[Path]) -> list[Path]:
             )
         except OSError:
             inside = [folder]
-        found |= {one.resolve(): None for one in inside}
+        found |= {one.resolve(): None for one in inside or [folder]}
     return list(found)
 
 
@@ -169,6 +195,22 @@ def _unreadable(folder: Path, error: OSError) -> ConfigurationError:
         f"The package folder {folder} cannot be read ({error.strerror}).",
         next_step="Give it back its files and rights.",
         code="package-unreadable",
+    )
+
+
+def _nothing_in(folder: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no model package in {folder}, which is configured as a folder of them.",
+        next_step="Mount or fill it, or take it out of models.folders.",
+        code="models-folder-empty",
+    )
+
+
+def _gone(package: Package) -> ConfigurationError:
+    return ConfigurationError(
+        f"{package.identity} was installed in {package.folder}, which is not there now.",
+        next_step="Put it back. If it was removed on purpose, start the workers again.",
+        code=MODEL_GONE,
     )
 
 

@@ -46,7 +46,8 @@ class Sweeper:
     """Run ``sweep`` again and again, in as many processes as you like.
 
     ``broker_life`` names the broker's present life: another name once it was started again or emptied, and an empty
-    one while that is not known. ``models`` are the digests of the packages that can be used now.
+    one while that is not known. ``models`` names the packages that can be used now; one that
+    was mended, or went and came back, has another name than before.
     """
 
     ledger: Sweepable

@@ -161,8 +161,8 @@ def _waiting(settings: Settings) -> Examined:
         "waiting work",
         well=False,
         detail=f"{waiting} job{'s wait' if waiting > 1 else ' waits'} for a model that cannot be used",
-        next_step="Mend the package that is ill above: the work is then done, without a restart. "
-        "`overread jobs --state waiting` lists it.",
+        next_step="Mend the package that is ill above, or put back the one that is missed: the work is then done, "
+        "without a restart. `overread jobs --state waiting` lists it with its reason.",
     )
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from worker.inference.package import Package
 from worker.inference.registry import Registry, package_folders
 from worker.settings import Settings
 from worker.wiring import offline
@@ -19,13 +20,18 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Packages:
-    """The registry of a process, which need not be started again when a package was mended, changed or broken."""
+    """The registry of a process, which need not be started again when a package was mended, changed or broken.
+
+    What this process has seen installed is missed when it is not there any more, until the process is started again: a
+    package that is being replaced, or lies on a share that is not mounted just now, looks like one that was removed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._looking = threading.Lock()
         self._stamp: Stamp = ()
         self._registry: Registry | None = None
+        self._seen: dict[str, Package] = {}
 
     def registry(self) -> Registry:
         """The packages now. Nothing is read when no file has changed."""
@@ -35,12 +41,21 @@ class Packages:
             if self._registry is None or stamp != self._stamp:
                 if self._registry is not None:
                     log.info("model-packages-read-again")
-                self._registry, self._stamp = offline.registry(self._settings), stamp
+                self._registry, self._stamp = offline.registry(self._settings).missing(self._seen.values()), stamp
+                self._seen |= {package.identity.name: package for package in self._registry.packages}
             return self._registry
 
     def sound(self) -> frozenset[str]:
-        """Digests of the packages that can be used now."""
-        return frozenset(package.identity.digest for package in self.registry().packages)
+        """The packages that can be used now, each by its digest and its folder: one that came back is another one."""
+        return frozenset(f"{one.identity.digest} {_last_put(one.folder)}" for one in self.registry().packages)
+
+
+def _last_put(folder: Path) -> str:
+    try:
+        status = folder.stat()
+    except OSError:
+        return ""
+    return f"{status.st_ino} {status.st_ctime_ns}"
 
 
 def _stamp(folders: Sequence[Path]) -> Stamp:

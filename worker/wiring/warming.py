@@ -24,12 +24,15 @@ log = logging.getLogger(__name__)
 
 
 class Models:
-    """What the jobs of a process share, made when the first of them, or the warm-up, needs it."""
+    """What the jobs of a process share, made when the first of them, or the warm-up, needs it.
 
-    def __init__(self, settings: Settings) -> None:
+    ``packages`` may be those of the parent: then what it has seen installed is missed here as well.
+    """
+
+    def __init__(self, settings: Settings, packages: Packages | None = None) -> None:
         self._settings = settings
         self._making = threading.Lock()
-        self._packages = Packages(settings)
+        self._packages = packages if packages is not None else Packages(settings)
         self._made: tuple[Registry, PackagePredictor] | None = None
 
     @property

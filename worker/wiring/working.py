@@ -30,6 +30,7 @@ from worker.tasks.lanes import Lane
 from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
+from worker.wiring.packages import Packages
 from worker.wiring.warming import Models
 
 log = logging.getLogger(__name__)
@@ -129,12 +130,15 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     app = brokers.application(settings)
     made: dict[int, UseCases] = {}
     loaded: dict[int, Models] = {}
+    packages = Packages(settings)
+    if Lane.ROUTE in lanes:
+        packages.registry()  # before the first fork: what a study is missing is what was here when we began
     making = threading.RLock()  # the warm-up and the first task may come at the same time
     black_box = BlackBox(settings.node.data / "run")
 
     def models() -> Models:
         with making:
-            return loaded.setdefault(os.getpid(), Models(settings))
+            return loaded.setdefault(os.getpid(), Models(settings, packages))
 
     def use_cases() -> UseCases:
         # By process: what a parent made must not be used by a child that was forked from it.

@@ -94,6 +94,36 @@ def test_a_study_waits_for_a_broken_package_and_is_done_when_it_is_mended(
     assert all("cannot be used" not in " ".join(one.reasons) for one in site.ledger.queries.decisions(uid))
 
 
+def _package_away(site: Site) -> tuple[Path, Path]:
+    return site.model, site.folder / "away"
+
+
+def _folder_away(site: Site) -> tuple[Path, Path]:
+    return site.model.parent, site.folder / "away"
+
+
+@pytest.mark.parametrize("away", [_package_away, _folder_away])
+def test_work_waits_for_a_package_that_went_away_and_is_done_when_it_is_back(
+    site: Site, tmp_path: Path, away: Callable[[Site], tuple[Path, Path]]
+) -> None:
+    site.rung = lambda due: due.kind is not JobKind.ANALYSE
+    planned = a_study(site, tmp_path / "planned", f"planned {away.__name__}")
+    assert job(site, planned, JobKind.ANALYSE).state in {JobState.READY, JobState.QUEUED}
+    site.rung = lambda due: True
+    here, there = away(site)
+    here.rename(there)  # the folder that held it is empty, or not there
+    site.ledger.sweepable.forget_rings()
+    late = a_study(site, tmp_path / "late", f"late {away.__name__}")
+    assert job(site, planned, JobKind.ANALYSE).state is JobState.WAITING
+    assert job(site, late, JobKind.ROUTE).state is JobState.WAITING
+    assert len(site.ledger.queries.list_jobs(states=[JobState.WAITING])) == 2
+    there.rename(here)
+    site.settle()  # the same workers and the same sweeper
+    for uid in (planned, late):
+        assert job(site, uid, JobKind.ROUTE).state is JobState.ROUTED
+        assert job(site, uid, JobKind.ANALYSE).state is JobState.COMMITTED
+
+
 def test_an_analysis_that_was_planned_waits_too(site: Site, tmp_path: Path) -> None:
     site.rung = lambda due: due.kind is not JobKind.ANALYSE
     uid = a_study(site, tmp_path, "planned")
@@ -114,6 +144,27 @@ def test_an_analysis_that_was_planned_waits_too(site: Site, tmp_path: Path) -> N
     site.settle()
     assert job(site, uid, JobKind.ANALYSE).state is JobState.COMMITTED
     assert kinds(site.pacs) == [*before, "SEG", "SR"]
+
+
+def test_an_analysis_for_a_version_that_is_gone_waits_until_a_person_asks_for_the_study_again(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    try:
+        site.rung = lambda due: due.kind is not JobKind.ANALYSE
+        uid = a_study(site, tmp_path, "upgrade")
+        site.install("1.1.0", threshold=-400.0)
+        site.rung = lambda due: True
+        site.ledger.sweepable.forget_rings()
+        site.settle()
+        old = job(site, uid, JobKind.ANALYSE)
+        assert old.state is JobState.WAITING
+        assert "model-missing: There is no toy-ct 1.0.0" in old.reason
+        assert "Installed: toy-ct 1.1.0" in old.reason
+        site.ledger.operations.rerun(old.study_instance_uid)
+        site.settle()
+        done = {one.model.version: one.state for one in site.study(uid).jobs if one.model is not None}
+        assert done == {"1.0.0": JobState.SUPERSEDED, "1.1.0": JobState.COMMITTED}
+    finally:
+        site.close()
 
 
 def test_a_waiting_study_may_be_cancelled_and_tried_again_by_a_person(site: Site, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def test_one_broken_package_does_not_block_the_others(tmp_path: Path) -> None:
     assert [package.folder.name for package in registry.packages] == ["good"]
     assert [(one.folder.name, one.name, one.error.code) for one in registry.broken] == [
         ("broken", "toy-ct", "weights-missing"),
-        ("nowhere", "nowhere", "manifest-missing"),  # what should be in it is missed
+        ("nowhere", "nowhere", "models-folder-empty"),  # what should be in it is missed
     ]
 
 
@@ -301,9 +301,24 @@ def test_a_pinned_package_that_may_be_the_broken_one_is_waited_for(tmp_path: Pat
     (tmp_path / "one" / "manifest.toml").write_text("not = [toml", encoding="utf-8")
     with pytest.raises(ModelUnusableError):
         Registry([tmp_path]).pinned(pinned)
-    with pytest.raises(ConfigurationError) as gone:
-        Registry([tmp_path / "empty"]).find("toy-ct")
+    # Of what is not there at all, nobody knows that it does not come back.
+    (tmp_path / "one").rename(tmp_path.parent / f"{tmp_path.name} away")
+    write_package(tmp_path / "other", changed(EMPTY, "package.version", "9.9.9"))
+    with pytest.raises(ModelUnusableError) as gone:
+        Registry([tmp_path]).pinned(pinned)
     assert gone.value.code == "model-missing"
+    assert "toy-ct 9.9.9" in gone.value.message
+    assert "overread rerun" in gone.value.next_step
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["empty, as the place of a share that is not mounted", "not there"])
+def test_a_folder_without_packages_is_missed(tmp_path: Path, made: bool) -> None:
+    folder = tmp_path / "models"
+    if made:
+        folder.mkdir()
+    (broken,) = Registry([folder]).broken
+    assert (broken.name, broken.error.code, broken.manifest) == ("models", "models-folder-empty", None)
+    assert broken.may_be("toy-ct")
 
 
 def test_packages_are_found_by_name_version_and_digest(tmp_path: Path) -> None:

@@ -95,12 +95,31 @@ def test_packages_are_read_again_when_they_have_changed_and_only_then(tmp_path: 
 def test_a_model_that_a_rule_names_and_that_is_taken_away_is_missed(tmp_path: Path) -> None:
     settings = site(tmp_path)
     named = settings.model_copy(update={"models": settings.models.model_copy(update={"enabled": ("one-ct", "two-ct")})})
-    models = Models(named)
-    assert models.table().unusable == ()
     (tmp_path / "one-ct").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    models = Models(named)  # which has not seen it
     (missed,) = models.table().unusable
     assert (missed.model, missed.code, missed.rule) == ("one-ct", "model-missing", None)
     assert [one.model.name for one in models.table().rules] == ["two-ct"]
+
+
+def test_a_model_that_this_process_has_seen_and_that_is_gone_is_missed(tmp_path: Path) -> None:
+    settings = site(tmp_path)
+    packages = Packages(settings)
+    before = packages.sound()
+    models = Models(settings, packages)  # as of a child: its parent has looked
+    away = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    (tmp_path / "one-ct").rename(away)
+    (missed,) = models.table().unusable
+    assert (missed.model, missed.code) == ("one-ct", "model-gone")
+    assert missed.rule is not None
+    assert [one.model.name for one in models.table().rules] == ["two-ct"]
+    assert len(packages.sound() - before) == 0
+    away.rename(tmp_path / "one-ct")
+    assert models.table().unusable == ()
+    assert len(packages.sound() - before) == 1  # it came back: what waits is tried again
+    # Who was started later has not seen it.
+    (tmp_path / "one-ct").rename(away)
+    assert Models(settings).table().unusable == ()
 
 
 def test_jobs_and_warm_up_share_one_predictor(tmp_path: Path) -> None:
