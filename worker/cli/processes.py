@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worker.domain.errors import ConfigurationError
+
 log = logging.getLogger(__name__)
 
 PARENT = "OVERREAD_PARENT_PID"
@@ -23,6 +25,8 @@ READY = "READY_FD"
 _PR_SET_PDEATHSIG = 1
 _RESTART_FIRST_S = 0.2
 LONGEST_PAUSE_S = 15.0
+WATCH_EVERY_S = 0.1
+"""How often a parent looks whether its children live."""
 _STEADY_S = 10.0
 """A child that lived this long was healthy: its next restart is quick again."""
 
@@ -121,11 +125,22 @@ class Processes:
         return child
 
     def watch_once(self) -> None:
-        """Start again what died; a child that dies at once waits longer each time."""
+        """Start again what died; a child that dies at once waits longer each time.
+
+        Raises ConfigurationError (``process-misconfigured``) for a child that said EX_CONFIG (78): starting it again
+        cannot help, and a person has to look.
+        """
         now = time.monotonic()
         for child in self._children:
             if child.process is None or child.process.poll() is None:
                 continue
+            if child.process.returncode == os.EX_CONFIG:
+                where = f"Its log: {child.output}" if child.output else "Its error is above."
+                raise ConfigurationError(
+                    f"The process {child.name!r} cannot start as configured.",
+                    next_step=f"`overread doctor` looks at every part. {where}",
+                    code="process-misconfigured",
+                )
             if child.due_at == 0.0:
                 steady = now - child.started_at > _STEADY_S
                 child.restarts = 1 if steady else child.restarts + 1
@@ -137,10 +152,6 @@ class Processes:
                 child.due_at = 0.0
                 child.start(self._environment)
                 log.info("process-started", extra={"child": child.name})
-
-    def failed_for_good(self) -> Child | None:
-        """The child that said EX_CONFIG (78): starting it again cannot help, and a person has to look."""
-        return next((c for c in self._children if c.process is not None and c.process.poll() == os.EX_CONFIG), None)
 
     def stop(self, *, grace_s: float = 20.0) -> None:
         """End every child: SIGTERM in reverse order, all at once, then SIGKILL for what is left after the grace."""

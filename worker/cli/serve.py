@@ -16,8 +16,8 @@ import typer
 
 from worker.cli import console
 from worker.cli.options import Config, Data, environment, overrides, settings_for
-from worker.cli.processes import Processes, say_ready
-from worker.domain.errors import ConfigurationError, TransientError
+from worker.cli.processes import WATCH_EVERY_S, Processes, say_ready
+from worker.domain.errors import TransientError
 from worker.tasks.lanes import Lane
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY_S = 0.25
 """Short beside any quiet period, and one indexed query each time."""
 SWEEP_CAP_S = 5.0
-WATCH_EVERY_S = 0.1
 
 
 class Stop:
@@ -137,13 +136,6 @@ def _one_worker_for_each(lanes: Sequence[Lane], environ: Mapping[str, str]) -> N
             workers.add(f"worker-{lane.value}", "work", "--lane", lane.value)
         while not stop.wait(WATCH_EVERY_S):
             workers.watch_once()
-            failed = workers.failed_for_good()
-            if failed is not None:
-                raise ConfigurationError(
-                    f"The process {failed.name!r} cannot start as configured.",
-                    next_step="`overread doctor` looks at every part. Its error is above.",
-                    code="process-misconfigured",
-                )
     finally:
         workers.stop()
 

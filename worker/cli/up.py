@@ -11,9 +11,9 @@ import typer
 
 from worker.cli import console
 from worker.cli.options import Config, environment, overrides, settings_of
-from worker.cli.processes import LONGEST_PAUSE_S, Processes
+from worker.cli.processes import LONGEST_PAUSE_S, WATCH_EVERY_S, Processes
 from worker.cli.serve import Stop
-from worker.domain.errors import ConfigurationError, TransientError
+from worker.domain.errors import TransientError
 from worker.observe import stray
 from worker.settings import Settings
 from worker.tasks.lanes import Lane
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WATCH_EVERY_S = 0.1
 LISTENER_FIRST_S = 10.0
 """How long everything else waits for the listener: on a busy machine each would take its processor away."""
 LISTENER_PAUSE_S = 1.0
@@ -74,14 +73,6 @@ class Installation:
                 self._broker.restart_if_dead()
             except TransientError as error:
                 log.warning("broker-away", extra={"code": error.code})
-        failed = self._processes.failed_for_good()
-        if failed is not None:
-            where = f" Its log: {failed.output}" if failed.output else " Its error is above."
-            raise ConfigurationError(
-                f"The process {failed.name!r} cannot start as configured.",
-                next_step=f"`overread doctor` looks at every part.{where}",
-                code="process-misconfigured",
-            )
 
     def stop(self) -> None:
         """End everything in order: workers hand back their jobs, the broker goes last."""

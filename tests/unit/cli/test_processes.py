@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.processes import Processes
+from worker.domain.errors import ConfigurationError
 
 MODULE = "tests.unit.cli.child"
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,8 +54,9 @@ def test_a_child_that_is_misconfigured_is_named(processes: Processes, tmp_path: 
     child = processes.add("wrong", "config", str(tmp_path / "said"), module=MODULE)
     assert child.process is not None
     child.process.wait(60)
-    failed = processes.failed_for_good()
-    assert failed is child
+    with pytest.raises(ConfigurationError, match="'wrong'") as refused:
+        processes.watch_once()
+    assert refused.value.code == "process-misconfigured"
     processes.stop()
 
 
