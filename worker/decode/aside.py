@@ -44,7 +44,7 @@ def set_aside(headers: Sequence[InstanceHeader]) -> tuple[SetAside, ...]:
     reasons.update(
         (_uid(header), f"it cannot be read ({header.unreadable})" if header.unreadable else "without pixels")
         for header in headers
-        if header not in images
+        if not (header.rows and header.columns)
     )
     labelled = {_uid(header): reason for header in images if (reason := _labelled(header, images))}
     if len(labelled) < len(images):
@@ -92,9 +92,9 @@ def _frames(odd: dict[str, str], images: Images) -> int:
 
 def _commonest(images: Images) -> Images:
     """One image for each of the commonest descriptions, which are no more than a first guess at what most are."""
-    by_description = {_description(one): one for one in images}
-    counted = Counter(_description(one) for one in images)
-    return [by_description[description] for description, _ in counted.most_common(_CANDIDATES)]
+    descriptions = [_description(one) for one in images]
+    by_description = dict(zip(descriptions, images, strict=True))
+    return [by_description[description] for description, _ in Counter(descriptions).most_common(_CANDIDATES)]
 
 
 def _description(one: InstanceHeader) -> tuple[object, ...]:
@@ -157,8 +157,10 @@ def _of_other_matrix(one: InstanceHeader, other: InstanceHeader) -> str:
 
 def _of_other_spacing(one: InstanceHeader, other: InstanceHeader) -> str:
     mine, theirs = (floats(header.attributes, "PixelSpacing") for header in (one, other))
+    if mine == theirs:
+        return ""
     if mine is None or theirs is None or len(mine) != len(theirs):
-        return "" if mine == theirs else "of another pixel spacing"
+        return "of another pixel spacing"
     near = np.allclose(mine, theirs, rtol=PIXEL_SPACING_TOLERANCE, atol=0.0)
     return "" if near else "of another pixel spacing"
 
@@ -171,8 +173,8 @@ _TESTS: tuple[Callable[[InstanceHeader, InstanceHeader], str], ...] = (
 
 def _is_parallel(one: InstanceHeader, other: InstanceHeader) -> bool:
     mine, theirs = one.image_orientation_patient, other.image_orientation_patient
-    if mine is None or theirs is None:
-        return mine is theirs
+    if mine is None or theirs is None or mine == theirs:
+        return mine == theirs
     return bool(np.all(np.abs(np.subtract(mine, theirs)) <= SAME_DIRECTION_TOLERANCE))
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from math import isfinite
 
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import dictionary_keyword, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import BaseTag
+from pydicom.tag import Tag
 
 from worker.domain.character_sets import StatedSet
+from worker.functional_groups.elements import elements_of
 from worker.functional_groups.groups import items_of
 
 Attributes = dict[str, tuple[str, ...]]
@@ -44,9 +47,11 @@ _CHARSET_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _PLAIN_TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+_SIZES = {letter: struct.calcsize(f"<{letter}") for letter in _NUMBERS.values()}
 _DELIMITERS = {0x0A, 0x0C, 0x0D, 0x5C, 0x5E, 0x3D}
-_SPECIFIC_CHARACTER_SET = 0x00080005
-_PIXEL_REPRESENTATION = 0x00280103
+_CODED_TAGS = frozenset(map(int, map(Tag, CODED)))
+_SPECIFIC_CHARACTER_SET = Tag(0x00080005)
+_PIXEL_REPRESENTATION = Tag(0x00280103)
 
 
 def plain_attributes(dataset: Dataset, inherited: list[str] | None = None) -> Attributes:
@@ -103,8 +108,8 @@ def values_of(element: RawDataElement | DataElement, *, encodings: list[str], si
 def _plain(dataset: Dataset, inherited: list[str] | None = None) -> Iterator[tuple[str, tuple[str, ...]]]:
     encodings = encodings_of(dataset, inherited)
     signed = _is_signed(dataset)
-    for element in dataset.elements():
-        keyword = _keyword(element.tag)
+    for tag, element in elements_of(dataset):
+        keyword = _keyword(tag)
         if not keyword:
             continue
         values = values_of(element, encodings=encodings, signed=signed)
@@ -115,6 +120,8 @@ def _plain(dataset: Dataset, inherited: list[str] | None = None) -> Iterator[tup
 def coded_attributes(dataset: Dataset) -> Attributes:
     """Code meanings and code values of the sequences of ``CODED`` at this level, under their names."""
     found: Attributes = {}
+    if dataset.keys().isdisjoint(_CODED_TAGS):
+        return found
     for sequence, name in CODED.items():
         items = items_of(dataset, sequence) if sequence in dataset else []
         found.update(_codes(items, name))
@@ -126,19 +133,20 @@ def coded_attributes(dataset: Dataset) -> Attributes:
 
 def _codes(items: list[Dataset], name: str) -> Attributes:
     found: Attributes = {}
+    said = [plain_attributes(item) for item in items]
     for suffix, keyword in (("", "CodeMeaning"), ("Value", "CodeValue")):
-        values = tuple(value for item in items for value in dict(_plain(item)).get(keyword, ()))
+        values = tuple(value for one in said for value in one.get(keyword, ()))
         if values:
             found[name + suffix] = values
     return found
 
 
 def _numbers(raw: bytes, letter: str, *, little_endian: bool) -> tuple[str, ...]:
-    count, rest = divmod(len(raw), struct.calcsize(f"<{letter}"))
+    count, rest = divmod(len(raw), _SIZES[letter])
     if rest or not count:
         return ()
     numbers = struct.unpack(f"{'<' if little_endian else '>'}{count}{letter}", raw)
-    return tuple(f"{number:.7g}" if letter == "f" else str(number) for number in numbers)
+    return tuple([f"{number:.7g}" for number in numbers] if letter == "f" else map(str, numbers))
 
 
 def _decoded(raw: bytes, encodings: list[str]) -> str:
@@ -148,8 +156,8 @@ def _decoded(raw: bytes, encodings: list[str]) -> str:
 
 
 def _cleaned(values: Iterable[str]) -> tuple[str, ...]:
-    cleaned = tuple(value.strip(" \0\r\n\t") for value in values)
-    return cleaned if any(cleaned) else ()
+    cleaned = [value.strip(" \0\r\n\t") for value in values]
+    return tuple(cleaned) if any(cleaned) else ()
 
 
 def _vr(element: RawDataElement | DataElement, *, signed: bool) -> str:
@@ -164,7 +172,8 @@ def _vr(element: RawDataElement | DataElement, *, signed: bool) -> str:
     return str(vr)
 
 
-def _keyword(tag: BaseTag) -> str:
+@lru_cache(maxsize=8192)
+def _keyword(tag: int) -> str:
     try:
         return dictionary_keyword(tag)
     except KeyError:
@@ -187,10 +196,10 @@ def _defined_term(term: str) -> str:
 def floats(attributes: Mapping[str, tuple[str, ...]], keyword: str) -> tuple[float, ...] | None:
     """All values of an attribute as finite numbers; None when it is absent or one of them is none."""
     try:
-        numbers = tuple(float(value) for value in attributes[keyword])
+        numbers = tuple(map(float, attributes[keyword]))
     except (KeyError, ValueError):
         return None
-    return numbers if all(number - number == 0 for number in numbers) else None
+    return numbers if all(map(isfinite, numbers)) else None
 
 
 def integer(attributes: Mapping[str, tuple[str, ...]], keyword: str) -> int | None:

@@ -41,18 +41,21 @@ def require_comparable(planes: Sequence[Plane], *, spacing_mm: float, series: st
     VolumeError
         ``several-acquisitions``, naming the attributes in which the planes differ.
     """
-    mixed = [name for name in INCOMPARABLE if _is_mixed(name, planes)]
+    stated: set[str] = set().union(*(plane.marks for plane in planes))
+    mixed = [name for name in INCOMPARABLE if name in stated and _is_mixed(name, planes)]
     if mixed:
         raise _several(mixed, planes, series, "their values cannot be compared")
     overlapping = _overlap(planes, spacing_mm)
     is_mr = planes[0].marks.get("Modality") == ("MR",)
-    woven = [
+    woven: list[str] = [
         name
         for name in ADMINISTRATIVE
-        if is_interleaved(_settings(name, planes)) and (overlapping or not is_mr or name not in PASSES)
+        if name in stated
+        and is_interleaved(_settings(name, planes))
+        and (overlapping or not is_mr or name not in PASSES)
     ]
     if not woven and planes[0].marks.get("Modality", ("",))[0] in ("CT", "PT"):
-        woven = [name for name in TIMES if _goes_back_and_forth(name, planes)]
+        woven = [name for name in TIMES if name in stated and _goes_back_and_forth(name, planes)]
     if woven:
         raise _several(woven, planes, series, "they are interleaved")
 

@@ -102,14 +102,17 @@ def name_of_orientation(normal: Vector) -> str:
 def groups_of_orientation(orientations: Sequence[Sequence[float]]) -> list[list[int]]:
     """Group indices of orientations that are the same within tolerance, the largest group first."""
     groups: list[tuple[Vector, list[int]]] = []
-    for index, orientation in enumerate(orientations):
-        values = np.asarray(orientation, dtype=np.float64)
-        for first, members in groups:
-            if np.all(np.abs(first - values) <= SAME_DIRECTION_TOLERANCE):
-                members.append(index)
-                break
-        else:
-            groups.append((values, [index]))
+    known: dict[tuple[float, ...], list[int]] = {}
+    for index, orientation in enumerate(map(tuple, orientations)):
+        if orientation not in known:
+            values = np.asarray(orientation, dtype=np.float64)
+            near = (one for first, one in groups if np.all(np.abs(first - values) <= SAME_DIRECTION_TOLERANCE))
+            members = next(near, None)
+            if members is None:
+                members = []
+                groups.append((values, members))
+            known[orientation] = members
+        known[orientation].append(index)
     return sorted((members for _, members in groups), key=len, reverse=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -67,6 +68,8 @@ OTHER_TIMES: Final = ("FrameReferenceTime", "FrameReferenceDateTime", "ActualFra
 TELLS_APART: Final = ("StackID", *INCOMPARABLE, *ADMINISTRATIVE, *TIMES, *OTHER_TIMES)
 """By which several images at one position may differ, most telling first."""
 
+_MARKS: Final = frozenset((*TELLS_APART, "Modality"))
+
 ALMOST: Final = 0.01
 """Physical quantities that differ by no more than this part are one setting."""
 
@@ -108,9 +111,7 @@ def marks_of(attributes: Attributes, dataset: Dataset | None = None) -> dict[str
     dataset:
         Of a single-frame image: where vendors hide what the standard has no place for is looked at as well.
     """
-    found: dict[str, tuple[str, ...]] = {
-        name: attributes[name] for name in (*TELLS_APART, "Modality") if name in attributes
-    }
+    found: dict[str, tuple[str, ...]] = {name: attributes[name] for name in attributes.keys() & _MARKS}
     if dataset is not None:
         if "DiffusionBValue" not in found and (b_value := _private_b_value(dataset)):
             found["DiffusionBValue"] = b_value
@@ -130,6 +131,8 @@ def _private_b_value(dataset: Dataset) -> tuple[str, ...]:
 
 def private_values(dataset: Dataset, group: int, creator: str, offset: int, *, vr: str) -> tuple[str, ...]:
     """Values of a private element of a vendor; ``vr`` is what it has where the data set does not say."""
+    if dataset.keys().isdisjoint(_creators(group)):
+        return ()
     try:
         tag = dataset.private_block(group, creator).get_tag(offset)
     except KeyError:
@@ -142,6 +145,12 @@ def private_values(dataset: Dataset, group: int, creator: str, offset: int, *, v
     return values_of(element, encodings=["iso8859"], signed=False)
 
 
+@cache
+def _creators(group: int) -> frozenset[int]:
+    """Tags at which vendors may reserve elements of a private group (PS3.5 7.8.1)."""
+    return frozenset(range(group << 16 | 0x10, group << 16 | 0x100))
+
+
 def settings_of(keyword: str, values: Sequence[tuple[str, ...]]) -> list[int]:
     """Number the settings of an attribute: equal numbers are one setting, written differently or not quite the same.
 
@@ -151,17 +160,17 @@ def settings_of(keyword: str, values: Sequence[tuple[str, ...]]) -> list[int]:
         For each of ``values`` the number of its setting, in the order of their first appearance; -1 for an absent one.
     """
     known: dict[tuple[str, ...] | tuple[float, ...], int] = {}
-    numbers: list[int] = []
-    for value in values:
+    numbers: dict[tuple[str, ...], int] = {}
+    for value in dict.fromkeys(values):  # planes by the thousand have few settings
         plain = _comparable(keyword, value)
         if not plain:
-            numbers.append(-1)
+            numbers[value] = -1
             continue
         if plain not in known:
             alike = (number for other, number in known.items() if _alike(keyword, plain, other))
             known[plain] = next(alike, len(set(known.values()))) if keyword in _ALMOST_EQUAL else len(known)
-        numbers.append(known[plain])
-    return numbers
+        numbers[value] = known[plain]
+    return [numbers[value] for value in values]
 
 
 def are_alike(one: Marks, other: Marks) -> bool:

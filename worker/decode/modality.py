@@ -77,7 +77,9 @@ def transforms_of(dataset: Dataset, *, frames: int, name: str) -> tuple[Modality
     groups = FunctionalGroups(dataset)
     found = [groups.macro(PIXEL_VALUE_TRANSFORMATION, frame) for frame in range(frames)]
     if any(found):
-        return tuple(_rescale(plain_attributes(items[0]), name) if items else None for items in found)
+        said = {id(items[0]): items[0] for items in found if items}  # many frames share one item
+        read = {key: _rescale(plain_attributes(item), name) for key, item in said.items()}
+        return tuple(read[id(items[0])] if items else None for items in found)
     tables = items_of(dataset, "ModalityLUTSequence")
     if tables:
         signed = integer(plain_attributes(dataset), "PixelRepresentation") == 1

@@ -107,8 +107,11 @@ def _require_geometry(planes: Sequence[Plane], series: str) -> None:
             next_step="Exclude such series by a rule (projection images, screenshots), or have the export corrected.",
             code="no-geometry",
         )
+    right: set[tuple[float, ...] | None] = set()
     for plane in planes:
-        if min(plane.pixel_spacing_mm or (0.0,)) <= 0 or axes_of(plane.orientation or ()) is None:
+        if plane.orientation not in right and axes_of(plane.orientation or ()) is not None:
+            right.add(plane.orientation)
+        if min(plane.pixel_spacing_mm or (0.0,)) <= 0 or plane.orientation not in right:
             raise VolumeError(
                 f"Series {series}: instance {plane.ref.sop_instance_uid} has a pixel spacing that is not positive, or "
                 "direction cosines that are not two unit vectors at right angles.",

@@ -127,14 +127,14 @@ def read_looks(frames: Iterable[SourceFrame], evidence: Sequence[StoredInstance]
     Raises PermanentError (``evidence-unreadable``) when an instance cannot be read back.
     """
     paths = {instance.sop_instance_uid: instance.path for instance in evidence}
-    read: dict[str, Dataset] = {}
+    read: dict[str, FunctionalGroups] = {}
     looks = []
     for frame in frames:
         uid = frame.sop_instance_uid
         try:
             with config.disable_value_validation():
                 if uid not in read:
-                    read[uid] = read_header(paths[uid], _ATTRIBUTES)
+                    read[uid] = FunctionalGroups(read_header(paths[uid], _ATTRIBUTES))
                 looks.append(_look(read[uid], frame.number))
         except _BROKEN as error:
             raise PermanentError(
@@ -151,9 +151,10 @@ def _letters(direction: Sequence[float]) -> str:
     return "".join(_AXES[axis][int(direction[axis] > 0)] for axis in order if abs(direction[axis]) > 0.3)
 
 
-def _look(ds: Dataset, number: int | None) -> Look:
+def _look(groups: FunctionalGroups, number: int | None) -> Look:
+    ds = groups.dataset
     photometric = str(ds.get("PhotometricInterpretation") or "MONOCHROME2").strip()
-    values = _group(ds, number, PIXEL_VALUE_TRANSFORMATION)
+    values = _group(groups, number, PIXEL_VALUE_TRANSFORMATION)
     rescale = _rescale(values)
     sequence = ds.get("ModalityLUTSequence") if values is ds else None
     common = copies_of(ds, ("ImageLaterality", "Laterality", *_LOSSY)).text
@@ -165,7 +166,7 @@ def _look(ds: Dataset, number: int | None) -> Look:
     return Look(
         is_grey=photometric in _GREY,
         is_inverted=photometric == "MONOCHROME1",
-        window=_window(_group(ds, number, FRAME_VOI_LUT)),
+        window=_window(_group(groups, number, FRAME_VOI_LUT)),
         rescale=None if sequence else rescale,
         modality_lut=_modality_lut(sequence[0]) if sequence else None,
         orientation=tuple(filter(None, _ascii(ds, "PatientOrientation").split("\\"))),
@@ -174,9 +175,9 @@ def _look(ds: Dataset, number: int | None) -> Look:
     )
 
 
-def _group(ds: Dataset, number: int | None, keyword: str) -> Dataset:
+def _group(groups: FunctionalGroups, number: int | None, keyword: str) -> Dataset:
     """Functional group of a frame: its own, else the shared; the data set itself where it has none."""
-    return ds if number is None else FunctionalGroups(ds).speaker(keyword, number - 1)
+    return groups.dataset if number is None else groups.speaker(keyword, number - 1)
 
 
 def _window(ds: Dataset) -> Window | None:

@@ -177,8 +177,11 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
     copies = _with_loss_of_any(_copies(first, kept[first.sop_instance_uid], stated), used)
     made_at = latest_moment(used)
     read = _frame if volume.in_patient_space else _frame_in_its_plane
+    groups = {uid: FunctionalGroups(ds) for uid, ds in kept.items()}
     with config.disable_value_validation():
-        frames = tuple(read(kept[ref.sop_instance_uid], ref, volume) for ref in volume.slices)
+        frames = tuple(
+            read(kept[ref.sop_instance_uid], groups[ref.sop_instance_uid], ref, volume) for ref in volume.slices
+        )
     _ensure_one_stack(frames)
     reference = _shared(used, "FrameOfReferenceUID")
     return Source(
@@ -334,11 +337,9 @@ def _plain(ds: Dataset, keyword: str, reading: Reading) -> str:
     return comparable_name(text) if keyword == "PatientName" else text
 
 
-def _frame(ds: Dataset, ref: SliceRef, _: Volume) -> SourceFrame:
+def _frame(ds: Dataset, groups: FunctionalGroups, ref: SliceRef, _volume: Volume) -> SourceFrame:
     try:
-        plane, orientation, measures = (
-            (ds, ds, ds) if ref.frame_number is None else _functional_groups(ds, ref.frame_number)
-        )
+        plane, orientation, measures = (ds, ds, ds) if ref.frame_number is None else _speakers(groups, ref.frame_number)
         x, y, z = (_decimal(v) for v in plane.ImagePositionPatient)
         row_mm, column_mm = (_decimal(v) for v in measures.PixelSpacing)
         return SourceFrame(
@@ -360,7 +361,7 @@ def _frame(ds: Dataset, ref: SliceRef, _: Volume) -> SourceFrame:
         ) from error
 
 
-def _frame_in_its_plane(ds: Dataset, ref: SliceRef, volume: Volume) -> SourceFrame:
+def _frame_in_its_plane(ds: Dataset, _groups: FunctionalGroups, ref: SliceRef, volume: Volume) -> SourceFrame:
     """Read what a projection image has: its size; its spacing is the volume's, which the gate compares again."""
     try:
         _, row_mm, column_mm = volume.geometry.spacing_mm
@@ -397,9 +398,8 @@ def _thickness(measures: Dataset) -> float | None:
     return _decimal(thickness) if 0 < thickness < float("inf") else None
 
 
-def _functional_groups(ds: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:
+def _speakers(groups: FunctionalGroups, number: int) -> tuple[Dataset, Dataset, Dataset]:
     """What says plane position, orientation and pixel measures of a frame (PS3.3 C.7.6.16)."""
-    groups = FunctionalGroups(ds)
     position, orientation, measures = (
         groups.speaker(keyword, number - 1) for keyword in (PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES)
     )
