@@ -104,11 +104,16 @@ class Extendable(Protocol[C_contra]):
         """Heartbeat. Raises LeaseLostError when another attempt holds it."""
 
 
+def never() -> bool:
+    """For a process that nobody asks to stop."""
+    return False
+
+
 class Heartbeat(Generic[C]):
     """Extends the lease from a thread while the attempt runs, so that a long inference keeps its job.
 
     After ``deadline_s`` it stops: an attempt that hangs in native code must not hold its job for ever. ``on_deadline``
-    is called then, in the thread of the heartbeat.
+    is called then, in the thread of the heartbeat. ``stopping`` tells whether this process was asked to stop.
     """
 
     def __init__(
@@ -119,8 +124,10 @@ class Heartbeat(Generic[C]):
         every_s: float,
         deadline_s: float,
         on_deadline: Callable[[], object] = lambda: None,
+        stopping: Callable[[], bool] = never,
     ) -> None:
         self._on_deadline = on_deadline
+        self._stopping = stopping
         self._held = held
         self._claim = claim
         self._every_s = every_s
@@ -141,7 +148,13 @@ class Heartbeat(Generic[C]):
         self._thread.join()
 
     def ensure_held(self) -> None:
-        """Raise LeaseLostError when a heartbeat found that another attempt holds the job."""
+        """Before a result is kept: raise what says that it must not be.
+
+        LeaseLostError when a heartbeat found that another attempt holds the job. ShutdownError when this process was
+        asked to stop: the work was interrupted somewhere, and code that handles every exception may have gone on.
+        """
+        if self._stopping():
+            raise ShutdownError
         if self._lost.is_set():
             raise LeaseLostError("The lease was lost while the job ran.", code="lease-lost")
 
@@ -174,12 +187,14 @@ def carry_out(
     backoff: Backoff,
     heartbeat_s: float,
     deadline_s: float,
+    stopping: Callable[[], bool] = never,
 ) -> JobState | None:
     """Do the work of a claimed job under its heartbeat, and bring the attempt to the end that its outcome asks for.
 
     ``work`` ends the attempt itself when it succeeds, and returns the state. Returns the state in which the attempt
     ended, or None when the lease was lost. An attempt that is not done at the deadline has failed (``time-limit``),
-    whatever it brings later.
+    whatever it brings later. What fails after this process was asked to stop (``stopping``) failed because of that, and
+    is handed back: raises ShutdownError.
     """
 
     def give_up() -> None:
@@ -188,12 +203,17 @@ def carry_out(
             settle_failure(jobs, claim, late, backoff)
 
     try:
-        with Heartbeat(jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s, on_deadline=give_up) as heartbeat:
+        with Heartbeat(
+            jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s, on_deadline=give_up, stopping=stopping
+        ) as heartbeat:
             return work(heartbeat)
     except (KeyboardInterrupt, SystemExit, ShutdownError):
         hand_back(jobs, claim)
         raise
-    except Exception as error:  # noqa: BLE001 - the ledger must learn of every end, a bug's included
+    except Exception as error:
+        if stopping() and not isinstance(error, LeaseLostError):
+            hand_back(jobs, claim)
+            raise ShutdownError from error
         return settle_failure(jobs, claim, error, backoff)
 
 

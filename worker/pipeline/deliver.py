@@ -11,7 +11,7 @@ from worker.domain.job import HANDED_BACK
 from worker.domain.profile import BUILT_IN, Profile, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import Backoff, Heartbeat
+from worker.pipeline.attempt import Backoff, Heartbeat, never
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)
@@ -24,11 +24,6 @@ DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
 def left_to_the_sweeper(destination: str) -> None:
     """For a delivery whose end rings for nothing."""
     del destination
-
-
-def never() -> bool:
-    """For a process that nobody asks to stop."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import WAIT_FOR_MODEL_S, Backoff, Heartbeat, Stopwatch, carry_out
+from worker.pipeline.attempt import WAIT_FOR_MODEL_S, Backoff, Heartbeat, Stopwatch, carry_out, never
 from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
 from worker.pipeline.selection import select
 
@@ -62,6 +62,7 @@ class RouteStudy:
     new_watch: Callable[[], Stopwatch] = Stopwatch
     heartbeat_s: float = 15.0
     deadline_s: float = 600.0
+    stopping: Callable[[], bool] = never
 
     def run(self, job_id: JobId, *, worker: str) -> JobState | None:
         """Claim the job and carry it out; None when there was nothing to claim or the lease was lost."""
@@ -87,7 +88,13 @@ class RouteStudy:
             return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
 
         return carry_out(
-            self.jobs, claim, work, backoff=self.backoff, heartbeat_s=self.heartbeat_s, deadline_s=self.deadline_s
+            self.jobs,
+            claim,
+            work,
+            backoff=self.backoff,
+            heartbeat_s=self.heartbeat_s,
+            deadline_s=self.deadline_s,
+            stopping=self.stopping,
         )
 
     def _plan(self, claim: Claim, watch: Stopwatch) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from worker.deliver.store_scu import StoreSender
@@ -22,7 +22,6 @@ from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
 from worker.pipeline.sweep import RingNext
 from worker.settings import Settings
-from worker.store.operations import Operations
 from worker.tasks import program
 from worker.tasks.app import make_app
 from worker.tasks.doorbell import CeleryDoorbell
@@ -31,6 +30,7 @@ from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
 from worker.wiring.packages import Packages
+from worker.wiring.stops import PlannedStops
 from worker.wiring.warming import Models
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class UseCases:
             config_digest=settings.result_digest,
             new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,
+            stopping=lambda: self._stop.asked,
         )
 
     @cached_property
@@ -101,6 +102,7 @@ class UseCases:
             new_watch=self._new_watch,
             heartbeat_s=self._heartbeat_s,
             deadline_s=settings.work.deadline_s,
+            stopping=lambda: self._stop.asked,
         )
 
     @cached_property
@@ -126,6 +128,8 @@ class UseCases:
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     """Run one Celery worker for these lanes until SIGTERM; what is running then is handed back, and does not count."""
     stores.prepare(settings)
+    stops = PlannedStops(settings)
+    stops.take_up()
     brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
     made: dict[int, UseCases] = {}
@@ -163,21 +167,8 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
         before_first_task(offer_to_be_killed_first)
     if Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
-    program.run(app, lanes, concurrency=children(settings, lanes), stop=_parent_stop(settings))
-
-
-def _parent_stop(settings: Settings) -> ParentStop:
-    def recorded(workers: Sequence[str], record: Callable[[Operations, Sequence[str]], object]) -> None:
-        try:
-            record(stores.ledger(settings).operations, workers)
-        except OverreadError as error:
-            log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
-
-    return ParentStop(
-        worker_name,
-        begins=lambda workers: recorded(workers, Operations.stop_asked),
-        is_over=lambda workers: recorded(workers, Operations.stopped),
-    )
+    stop = ParentStop(worker_name, begins=stops.begins, is_over=stops.is_over)
+    program.run(app, lanes, concurrency=children(settings, lanes), stop=stop)
 
 
 def children(settings: Settings, lanes: Sequence[Lane]) -> int:

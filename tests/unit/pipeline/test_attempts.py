@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -173,6 +174,24 @@ def test_a_stop_hands_the_job_back_at_once(stop: BaseException) -> None:
     with pytest.raises(type(stop)):
         route(jobs, error=stop).run(JobId("job-1"), worker="w")
     assert jobs.settled == [(JobState.READY, "handed-back: the worker was asked to stop.", 0.0)]
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        PermanentError("what handles every exception made one of ours", code="custom-step-failed"),
+        ConfigurationError("the same", code="provider-missing"),
+        ZeroDivisionError(),
+        None,  # or went on as if nothing had been: nobody knows what it left out
+    ],
+)
+def test_what_an_attempt_comes_to_after_a_stop_was_asked_for_does_not_count(came: Exception | None) -> None:
+    jobs, routings = FakeJobs(a_job()), Routings()
+    use_case = replace(route(jobs, error=came, routings=routings), stopping=lambda: True)
+    with pytest.raises(ShutdownError):
+        use_case.run(JobId("job-1"), worker="w")
+    assert jobs.settled == [(JobState.READY, "handed-back: the worker was asked to stop.", 0.0)]
+    assert routings.recorded == []
 
 
 def test_an_attempt_that_lost_its_lease_writes_nothing() -> None:
