@@ -20,6 +20,7 @@ from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile, segment_encoding
 from worker.domain.result import Check, EncodedObject, GateReport, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
+from worker.results.gate_codes import known_meanings
 from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import (
     CAPTURE_CLASS,
@@ -33,6 +34,7 @@ from worker.results.gate_header import (
     TEXT_CLASS,
     header_checks,
 )
+from worker.results.gate_header_words import Said, equipment_check
 from worker.results.gate_kos import note_checks, predecessor_check
 from worker.results.gate_pictures import is_picture, picture_checks
 from worker.results.gate_reading import (
@@ -146,6 +148,7 @@ class ResultGate:
         results = [one for one in objects if one.item.kind is not ResultKind.KOS]
         yield checked("whole", "each is somebody's, once, and notes come last", lambda: _whole(objects, context))
         yield series_number_check([one.dataset for one in objects], context)
+        yield equipment_check([one.dataset for one in objects])
         groups = delivery_groups(context.destinations, self.profiles, standard=self.standard)
         several = len(groups) > 1
         for group in groups:
@@ -165,9 +168,16 @@ class ResultGate:
             yield from note_checks(note.dataset, withdrawal, others, headers, conclusion.algorithm)
 
     def _header(self, one: Parsed, given: Inspection) -> Iterator[Check]:
+        said = given.conclusion
         name = "key" if one.item.kind is ResultKind.KEY else _NAMES.get(one.sop_class, "object")
         yield from header_checks(
-            one.item, one.dataset, given.evidence, given.profile, name=name, maximum_bytes=self.maximum_object_bytes
+            one.item,
+            one.dataset,
+            given.evidence,
+            given.profile,
+            Said(said.algorithm, known_meanings(said.findings, said.volume.modality)),
+            name=name,
+            maximum_bytes=self.maximum_object_bytes,
         )
 
     def _addressed(

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
-from worker.domain.codes import Code, Unit
 from worker.domain.findings import Conclusion
 from worker.domain.result import Check
+from worker.results.gate_codes import code_problems, known_meanings
 from worker.results.gate_reading import EvidenceHeaders, Inspection, checked, code_of, content_items
-
-Concept = tuple[str, str]
-
-_MEANINGS = {
-    ("121053", "DCM"): "Present", ("121054", "DCM"): "Absent", ("121059", "DCM"): "Presence Undetermined",
-    ("121052", "DCM"): "Presence of property", ("260870009", "SCT"): "Priority", ("103391001", "SCT"): "Urgency",
-    ("121071", "DCM"): "Finding", ("276214006", "SCT"): "Finding category", ("363698007", "SCT"): "Finding Site",
-    ("272741003", "SCT"): "Laterality", ("122157", "DCM"): "Probability", ("118565006", "SCT"): "Volume",
-    ("42798000", "SCT"): "Area", ("410668003", "SCT"): "Length", ("121401", "DCM"): "Derivation",
-    ("370129005", "SCT"): "Measurement Method", ("24028007", "SCT"): "Right", ("7771000", "SCT"): "Left",
-    ("121070", "DCM"): "Findings", ("121076", "DCM"): "Conclusions", ("121077", "DCM"): "Conclusion",
-    ("%", "UCUM"): "Percent", ("mL", "UCUM"): "milliliter", ("mm", "UCUM"): "millimeter",
-    ("mm2", "UCUM"): "square millimeter", ("{pixels}", "UCUM"): "pixels",
-}  # fmt: skip
-"""What the codes that results have beside the concluded ones mean (PS3.16)."""
 
 _VALUE_OF = {
     "CODE": "ConceptCodeSequence",
@@ -57,47 +41,7 @@ def nameless_or_empty(ds: Dataset) -> Iterator[str]:
 
 def meaning_problems(ds: Dataset, conclusion: Conclusion) -> Iterator[str]:
     """What viewers show of a code is its meaning: it has to be that of the code, in every content item."""
-    known = known_meanings(conclusion)
-    for item in content_items(ds):
-        measured = (item.get("MeasuredValueSequence") or [Dataset()])[0]
-        holders = ((item, "ConceptNameCodeSequence"), (item, "ConceptCodeSequence"))
-        for holder, keyword in (*holders, (measured, "MeasurementUnitsCodeSequence")):
-            yield from meaning_of_code(holder, keyword, known)
-
-
-def known_meanings(conclusion: Conclusion) -> dict[Concept, set[str]]:
-    """What codes may be said to mean: what the standard calls them, and what the model does."""
-    known: dict[Concept, set[str]] = {concept: {meaning} for concept, meaning in _MEANINGS.items()}
-    for concept, meaning in concluded_codes(conclusion.findings):
-        known.setdefault(concept, set()).add(meaning)
-    return known
-
-
-def meaning_of_code(holder: Dataset, keyword: str, known: Mapping[Concept, set[str]]) -> Iterator[str]:
-    """Compare the meaning of a code with those that are known of it; a LO has at most 64 characters."""
-    codes = holder.get(keyword)
-    if not codes or code_of(holder, keyword) not in known:
-        return
-    right = {form.strip() for meaning in known[code_of(holder, keyword)] for form in (meaning, meaning[:64])}
-    if str(codes[0].get("CodeMeaning") or "").strip() not in right:
-        yield f"{' '.join(code_of(holder, keyword))} is said to mean something else"
-
-
-def concluded_codes(value: object) -> Iterator[tuple[Concept, str]]:
-    """Every code and unit of what was concluded, with its meaning."""
-    match value:
-        case Code():
-            yield (value.value, value.scheme), value.meaning
-        case Unit():
-            yield (value.ucum, "UCUM"), value.meaning
-        case tuple():
-            for one in value:
-                yield from concluded_codes(one)
-        case _ if is_dataclass(value):
-            for field in fields(value):
-                yield from concluded_codes(getattr(value, field.name))
-        case _:
-            pass
+    yield from code_problems(ds, known_meanings(conclusion.findings, conclusion.volume.modality))
 
 
 def reference_check(

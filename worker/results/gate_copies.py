@@ -3,73 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from contextlib import suppress
 
 from pydicom import config
 from pydicom.datadict import dictionary_VM, dictionary_VR
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread
-from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
-from worker.domain.character_sets import UTF_8, Reading, StatedSet, UndecodableTextError
+from worker.domain.character_sets import UTF_8, UndecodableTextError
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
-
-IDENTITY = (
-    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
-)  # fmt: skip
-"""The same in every instance of the evidence and in every result."""
-
-STUDY_AND_PATIENT = (
-    "OtherPatientIDs", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
-    "ReferringPhysicianName", "TimezoneOffsetFromUTC",
-)  # fmt: skip
-"""Copied from the images to every result; scanners may vary them from image to image."""
-
-_CHARACTER_SET = "SpecificCharacterSet"
-_WITH_CHARACTER_SET = frozenset({"LO", "PN", "SH"})
-
-
-@dataclass(frozen=True, slots=True)
-class StoredText:
-    """The copied attributes of one data set as bytes, without padding, and how they are to be read."""
-
-    values: Mapping[str, bytes] = field(repr=False)
-    reading: Reading
-
-    def text(self, keyword: str) -> str:
-        """The value as text, of names without padding and empty trailing components. Raises UndecodableTextError."""
-        value = self.values.get(keyword, b"").strip(b" \0")
-        if dictionary_VR(keyword) not in _WITH_CHARACTER_SET:
-            return value.decode("latin-1")
-        found = self.reading.decode(value).text
-        if keyword.endswith("Name"):
-            return _name(found)
-        return found
-
-    def is_certain(self, keyword: str) -> bool:
-        """True for text that may be written in another character set: its bytes leave no doubt of it."""
-        try:
-            return self.reading.decode(self.values.get(keyword, b"").strip(b" \0")).certain
-        except UndecodableTextError:
-            return False
-
-
-def stored_text(ds: Dataset, stated: StatedSet | None = None) -> StoredText:
-    """Keep the bytes of a data set that was read and not yet converted."""
-    values = {keyword: _bytes(ds, keyword) for keyword in (*IDENTITY, *STUDY_AND_PATIENT)}
-    declared = ds.get(_CHARACTER_SET) or ""
-    terms = [declared] if isinstance(declared, str) else [str(term or "") for term in declared]
-    return StoredText(values, Reading.of("\\".join(terms).encode("latin-1", "replace"), stated))
-
-
-def stored_text_of(item: EncodedObject) -> StoredText:
-    """The same of an encoded object."""
-    tags = [Tag(keyword) for keyword in (_CHARACTER_SET, *IDENTITY, *STUDY_AND_PATIENT)]
-    return stored_text(dcmread(BytesIO(item.content), stop_before_pixels=True, specific_tags=list(tags)))
+from worker.results.gate_stored_text import (
+    CONTRIBUTIONS,
+    EQUIPMENT,
+    IDENTITY,
+    OF_SOME_IMAGE,
+    REFERENCED_REQUESTS,
+    REQUESTS,
+    SEQUENCES,
+    STUDY_AND_PATIENT,
+    Leaf,
+    StoredText,
+    stored_text_of,
+)
 
 
 def identity_problems(item: EncodedObject, images: Mapping[str, StoredText]) -> Iterator[str]:
@@ -83,15 +39,54 @@ def identity_problems(item: EncodedObject, images: Mapping[str, StoredText]) -> 
 
 
 def copy_problems(item: EncodedObject, images: Mapping[str, StoredText]) -> Iterator[str]:
-    """Each attribute is that of an image; it may be empty only where no image has a valid value."""
+    """Each attribute is that of an image; it may be empty only where an image has no valid value."""
     found = stored_text_of(item)
     for keyword in STUDY_AND_PATIENT:
         if any(_is_same(keyword, found, image) for image in images.values()):
             continue
         if found.values[keyword]:
             yield f"{keyword} is that of no image"
-        elif any(_is_fit(keyword, image) for image in images.values()):
+        elif all(_is_fit(keyword, image) for image in images.values()):
             yield f"{keyword} is left out"
+    for keyword in OF_SOME_IMAGE:
+        if found.values[keyword] and not any(_is_same(keyword, found, image) for image in images.values()):
+            yield f"{keyword} is that of no image"
+    for keyword in SEQUENCES:
+        theirs = [leaves for image in images.values() for leaves in image.leaves(keyword)]
+        if not all(any(own <= one for one in theirs) for own in found.leaves(keyword)):
+            yield f"an item of {keyword} is that of no image"
+    yield from _request_problems(found, images)
+    yield from _acquisition_problems(found, images)
+
+
+def _request_problems(found: StoredText, images: Mapping[str, StoredText]) -> Iterator[str]:
+    """What a document says of the order that it answers (PS3.3 C.17.2.1)."""
+    theirs = [leaves for image in images.values() for leaves in image.leaves(REQUESTS)]
+    for own in found.leaves(REFERENCED_REQUESTS):
+        own -= {(keyword, found.text(keyword)) for keyword in ("StudyInstanceUID", "AccessionNumber")}
+        if not any(own <= one for one in theirs):
+            yield f"an item of {REFERENCED_REQUESTS} is that of no image"
+
+
+def _acquisition_problems(found: StoredText, images: Mapping[str, StoredText]) -> Iterator[str]:
+    """What is said of the device that made the images (109101, DCM)."""
+    for own in found.leaves(CONTRIBUTIONS):
+        if ("PurposeOfReferenceCodeSequence/CodeValue", "109101") not in own:
+            continue
+        said = {(path, text) for path, text in own if path in EQUIPMENT}
+        rest = {(path, text) for path, text in own if path not in EQUIPMENT and "/" not in path}
+        if not any(said <= _equipment(image) for image in images.values()):
+            yield "the acquisition equipment is that of no image"
+        if rest != {("ContributionDescription", "Acquisition of the analysed images")}:
+            yield "more or less is said of the acquisition equipment than what it is"
+
+
+def _equipment(image: StoredText) -> set[Leaf]:
+    found = set()
+    for keyword in EQUIPMENT:
+        with suppress(UndecodableTextError):
+            found.add((keyword, image.text(keyword)))
+    return found
 
 
 def character_set_problems(item: EncodedObject, profile: Profile, images: Mapping[str, StoredText]) -> Iterator[str]:
@@ -107,8 +102,13 @@ def character_set_problems(item: EncodedObject, profile: Profile, images: Mappin
         yield f"SpecificCharacterSet is {terms}, which no image declares"
     doubtful = [
         keyword
-        for keyword in (*IDENTITY, *STUDY_AND_PATIENT)
+        for keyword in IDENTITY
         if found.values[keyword] and not all(image.is_certain(keyword) for image in images.values())
+    ]
+    doubtful += [
+        keyword
+        for keyword in STUDY_AND_PATIENT
+        if found.values[keyword] and not any(image.is_certain(keyword) for image in images.values())
     ]
     if doubtful:
         yield f"{', '.join(doubtful)} in another character set than the images have, though their text is in doubt"
@@ -132,12 +132,6 @@ def is_valid(keyword: str, values: Sequence[str]) -> bool:
     return True
 
 
-def _bytes(ds: Dataset, keyword: str) -> bytes:
-    element: object = ds.get_item(Tag(keyword)) if keyword in ds else None
-    value = element.value if isinstance(element, RawDataElement) else None
-    return value.rstrip(b" \0") if isinstance(value, bytes) else b""
-
-
 def _is_same(keyword: str, one: StoredText, other: StoredText) -> bool:
     if one.reading == other.reading and one.values[keyword] == other.values[keyword]:
         return True
@@ -159,9 +153,3 @@ def _is_fit(keyword: str, image: StoredText) -> bool:
     return is_valid(keyword, values) and not (
         dictionary_VR(keyword) in {"DA", "TM"} and any("-" in value for value in values)
     )
-
-
-def _name(text: str) -> str:
-    """A name without padding of its components and without empty ones at the end (PS3.5 6.2.1)."""
-    groups = [[part.strip(" ") for part in group.split("^")] for group in text.split("=")]
-    return "=".join("^".join(group).rstrip("^") for group in groups).rstrip("=")

@@ -11,10 +11,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
+from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject
-from worker.results.gate_copies import IDENTITY, character_set_problems, copy_problems, identity_problems
-from worker.results.gate_reading import EvidenceHeaders, checked, code_of
+from worker.results.gate_codes import code_problems
+from worker.results.gate_copies import character_set_problems, copy_problems, identity_problems
+from worker.results.gate_header_words import Said, provenance_problems, word_problems
+from worker.results.gate_reading import EvidenceHeaders, checked
+from worker.results.gate_stored_text import IDENTITY
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -93,9 +97,16 @@ _CHECKED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", 
 
 
 def header_checks(
-    item: EncodedObject, ds: Dataset, evidence: EvidenceHeaders, profile: Profile, *, name: str, maximum_bytes: int
+    item: EncodedObject,
+    ds: Dataset,
+    evidence: EvidenceHeaders,
+    profile: Profile,
+    said: Said,
+    *,
+    name: str,
+    maximum_bytes: int,
 ) -> Iterator[Check]:
-    """Yield the checks of one object; ``name`` begins each check's name."""
+    """Yield the checks of one object; ``name`` is its kind, and begins each check's name."""
     yield checked(f"{name}-size", f"{len(item.content)} bytes", lambda: _size(item, maximum_bytes))
     yield checked(f"{name}-file", "Part 10, Explicit VR Little Endian", lambda: _file(item, ds))
     yield checked(f"{name}-uids", "own, valid UIDs in the study of the evidence", lambda: _uids(ds, evidence))
@@ -111,7 +122,14 @@ def header_checks(
         str(ds.get("SpecificCharacterSet")),
         lambda: character_set_problems(item, profile, evidence.texts),
     )
-    yield checked(f"{name}-provenance", "names its model and its evidence", lambda: _provenance(ds, evidence))
+    yield checked(
+        f"{name}-provenance", "names its model and its evidence", lambda: provenance_problems(ds, said, evidence)
+    )
+    yield checked(
+        f"{name}-words", "series, content and equipment in words", lambda: word_problems(ds, name, said, profile)
+    )
+    if name not in {"sr", "text"}:  # which are asked with their content
+        yield checked(f"{name}-codes", "codes mean what they say", lambda: code_problems(ds, said.known))
     yield checked(f"{name}-draft", "marked as an unverified AI draft", lambda: _draft(ds))
     yield checked(f"{name}-values", "every value fits its representation", lambda: _values(ds, evidence))
 
@@ -135,9 +153,8 @@ def _file(item: EncodedObject, ds: Dataset) -> Iterator[str]:
     for what, found, expected in pairs:
         if str(found) != str(expected):
             yield f"{what} is {found}, the data set says {expected}"
-    if not meta.get("ImplementationClassUID") or not str(meta.get("ImplementationVersionName", "")).startswith(
-        "OVERREAD"
-    ):
+    written_by = str(meta.ImplementationClassUID), str(meta.ImplementationVersionName)
+    if written_by != (IMPLEMENTATION_CLASS_UID, implementation_version_name()):
         yield "the file meta information does not name Overread as the writer"
 
 
@@ -161,19 +178,6 @@ def _attributes(ds: Dataset) -> Iterator[str]:
             yield f"no {keyword} (may be empty, must be there)"
     if ds.Modality != _MODALITY[sop_class]:
         yield f"Modality is {ds.Modality}, expected {_MODALITY[sop_class]}"
-
-
-def _provenance(ds: Dataset, evidence: EvidenceHeaders) -> Iterator[str]:
-    models = [
-        item
-        for item in ds.ContributingEquipmentSequence
-        if code_of(item, "PurposeOfReferenceCodeSequence") == ("109102", "DCM")
-    ]
-    if len(models) != 1:
-        yield "ContributingEquipmentSequence does not name the model (109102, DCM)"
-    for item in models:
-        if f"evidence digest sha256:{evidence.digest}" not in str(item.ContributionDescription):
-            yield "the evidence digest is not that of the evidence"
 
 
 def _draft(ds: Dataset) -> Iterator[str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
 from worker.domain.result import Check
+from worker.results.gate_context import OBSERVER, observer_problems
 from worker.results.gate_key_slices import key_of, slices_by_key, unshown
 from worker.results.gate_key_words import Words, joined, lines_of, made_by
-from worker.results.gate_reading import Inspection, checked, children, code_of, only_child
+from worker.results.gate_reading import Inspection, checked, children, code_of
 
 _TITLE = ("113000", "DCM")
 _DESCRIPTION = "113012"
+_REFERRING = frozenset({"IMAGE", "COMPOSITE", "WAVEFORM"})
+_AROUND = OBSERVER + Counter((_DESCRIPTION,))
 
 
 def key_checks(ds: Dataset, captures: Sequence[Dataset], given: Inspection) -> Iterator[Check]:
@@ -34,12 +38,11 @@ def _form(ds: Dataset) -> Iterator[str]:
 
 
 def _context(ds: Dataset, given: Inspection) -> Iterator[str]:
-    if code_of(only_child(ds, "121005"), "ConceptCodeSequence") != ("121007", "DCM"):
-        yield "the observer is not a device"
-    if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
-        yield "the device observer UID is not the equipment's"
+    yield from observer_problems(ds)
+    if Counter(code_of(item)[0] for item in ds.ContentSequence if item.ValueType not in _REFERRING) != _AROUND:
+        yield "beside what it names there is more or less than language, observer and description"
     (description,) = children(ds, _DESCRIPTION)
-    if not _reasons(ds, given).are(str(description.TextValue)):
+    if description.ValueType != "TEXT" or not _reasons(ds, given).are(str(description.TextValue)):
         yield "the description does not say why each slice is selected, that it is an AI draft, and nothing more"
 
 
@@ -101,7 +104,7 @@ def _studies(ds: Dataset) -> Sequence[Dataset]:
 
 
 def _is_object(item: Dataset) -> bool:
-    return item.ValueType in {"IMAGE", "COMPOSITE", "WAVEFORM"}
+    return item.ValueType in _REFERRING
 
 
 def _objects(ds: Dataset, captures: Sequence[Dataset], given: Inspection) -> Iterator[str]:

@@ -102,7 +102,7 @@ def lines_of(conclusion: Conclusion) -> Iterator[Line]:
                 if finding.presence is not Presence.ABSENT:
                     name = named(finding.label, finding.finding.meaning)
                     for index in finding.key_slices or (middle,):
-                        yield _line(index, name, _classified(finding))
+                        yield _line(index, name, classified(finding))
             case Quantification():
                 for index in finding.key_slices or (middle,):
                     yield _line(index, Words(finding.label), _values(finding.measurements))
@@ -127,7 +127,8 @@ def _region(region: Region) -> str:
     return ", ".join((*sure, *values))
 
 
-def _classified(one: Classification) -> str:
+def classified(one: Classification) -> str:
+    """What a classification comes to, as pictures write it."""
     sure = "" if one.probability is None else f", probability {one.probability:.2f}"
     point = "" if one.operating_point is None else f" (threshold {one.operating_point.threshold:.2f})"
     return f"{one.presence.value}{sure}{point}{' - URGENT' if one.urgent else ''}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
 from worker.domain.model import Algorithm
 from worker.domain.result import Check, Predecessor, ResultContext, ResultKind, Withdrawal
-from worker.results.gate_reading import EvidenceHeaders, checked, children, code_of, only_child
+from worker.results.gate_context import OBSERVER, observer_problems
+from worker.results.gate_reading import EvidenceHeaders, checked, children, code_of
 
 _TITLE = ("113001", "DCM")
 _DESCRIPTION = "113012"
+_AROUND = OBSERVER + Counter((_DESCRIPTION,))
 _REFERRING = frozenset({"IMAGE", "COMPOSITE"})
 _WITH_PIXELS = frozenset({ResultKind.SEG, ResultKind.PM, ResultKind.SC})
 
@@ -60,15 +63,15 @@ def _form(ds: Dataset) -> Iterator[str]:
 
 
 def _context(ds: Dataset, algorithm: Algorithm) -> Iterator[str]:
-    if code_of(only_child(ds, "121005"), "ConceptCodeSequence") != ("121007", "DCM"):
-        yield "the observer is not a device"
-    if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
-        yield "the device observer UID is not the equipment's"
+    yield from observer_problems(ds)
+    if Counter(code_of(item)[0] for item in ds.ContentSequence if item.ValueType not in _REFERRING) != _AROUND:
+        yield "beside what it names there is more or less than language, observer and description"
     why = (
         "AI DRAFT results that new ones replace: later images, another model or another configuration. "
         f"The replacement was made by {algorithm.title}, version {algorithm.model.version}."
     )
-    if [str(item.get("TextValue")).rstrip() for item in children(ds, _DESCRIPTION)] != [why]:
+    said = [(item.ValueType, str(item.get("TextValue")).rstrip()) for item in children(ds, _DESCRIPTION)]
+    if said != [("TEXT", why)]:
         yield "the description does not say why, and by which model the new results are, and nothing more"
 
 

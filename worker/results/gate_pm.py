@@ -9,9 +9,11 @@ from pydicom.dataset import Dataset
 
 from worker.domain.findings import HeatMap
 from worker.domain.result import Check
+from worker.results.gate_header_words import text_of
 from worker.results.gate_placement import tolerance_mm
 from worker.results.gate_reading import Inspection, checked, code_of
 from worker.results.gate_seg_reading import frames_of, plane_of
+from worker.results.gate_sentences import parameters_of
 
 LARGEST_BYTES = 400 * 1024 * 1024
 """Of the numbers of one map: larger ones are shown on key images only."""
@@ -32,6 +34,7 @@ def map_checks(ds: Dataset, heat_map: HeatMap, given: Inspection) -> Iterator[Ch
     """Yield the checks of one Parametric Map against the heat map that it encodes."""
     yield checked("pm-form", "float, complete pixel data", lambda: _form(ds, given))
     yield checked("pm-meaning", "quantity, unit and range as concluded", lambda: _meaning(ds, heat_map))
+    yield checked("pm-said", "called what was concluded, as a draft", lambda: _said(ds, heat_map, given))
     yield checked("pm-references", "all analysed images, nothing else", lambda: _references(ds, given))
     yield checked("pm-frames", f"{ds.get('NumberOfFrames')} frames on their images", lambda: _frames(ds, given))
     yield checked("pm-values", "every number is where the model put it", lambda: _values(ds, heat_map, given))
@@ -44,16 +47,17 @@ def _form(ds: Dataset, given: Inspection) -> Iterator[str]:
         ("PhotometricInterpretation", "MONOCHROME2"),
         ("PresentationLUTShape", "IDENTITY"),
         ("BurnedInAnnotation", "NO"),
+        ("RecognizableVisualFeatures", "NO"),
+        ("ContentQualification", "RESEARCH"),
     ):
         if ds[keyword].value != expected:
             yield f"{keyword} is {ds[keyword].value}, expected {expected}"
     for keyword in ("PixelData", "DoubleFloatPixelData", "BitsStored", "PixelRepresentation"):
         if keyword in ds:
             yield f"{keyword} beside Float Pixel Data"
-    if [str(v) for v in ds.ImageType[:2]] != ["DERIVED", "PRIMARY"]:
-        yield "ImageType does not begin with DERIVED\\PRIMARY"
-    if not str(ds.ContentDescription).startswith("AI DRAFT"):
-        yield "ContentDescription does not say that it is an AI draft"
+    kind = ds.SharedFunctionalGroupsSequence[0].ParametricMapFrameTypeSequence[0]
+    if any(list(types) != ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"] for types in (ds.ImageType, kind.FrameType)):
+        yield "ImageType or Frame Type is not DERIVED\\PRIMARY\\VOLUME\\QUANTITY"
     frames, slices = int(ds.NumberOfFrames), len(given.conclusion.volume.slices)
     if frames != len(ds.PerFrameFunctionalGroupsSequence):
         yield f"NumberOfFrames is {frames}, described are {len(ds.PerFrameFunctionalGroupsSequence)}"
@@ -62,7 +66,9 @@ def _form(ds: Dataset, given: Inspection) -> Iterator[str]:
     if len(ds.FloatPixelData) != frames * ds.Rows * ds.Columns * 4:
         yield f"pixel data has {len(ds.FloatPixelData)} bytes, {frames} frames need {frames * ds.Rows * ds.Columns * 4}"
     transformation = ds.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence[0]
-    if (float(transformation.RescaleSlope), float(transformation.RescaleIntercept)) != (1.0, 0.0):
+    if (float(transformation.RescaleSlope), float(transformation.RescaleIntercept)) != (1.0, 0.0) or (
+        transformation.RescaleType != "US"
+    ):
         yield "the stored numbers are rescaled"
     indices = [str(item.FrameContentSequence[0].DimensionIndexValues) for item in ds.PerFrameFunctionalGroupsSequence]
     if len(set(indices)) != len(indices):
@@ -94,6 +100,26 @@ def _meaning(ds: Dataset, heat_map: HeatMap) -> Iterator[str]:
         yield f"VOILUTFunction is {window.get('VOILUTFunction')}, which is not defined for every width"
 
 
+def _said(ds: Dataset, heat_map: HeatMap, given: Inspection) -> Iterator[str]:
+    """What viewers write beside a map."""
+    algorithm = given.conclusion.algorithm
+    mapping = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    comments = "; ".join(("AI DRAFT, not verified", algorithm.title, *parameters_of(algorithm)))
+    for holder, keyword, expected in (
+        (ds, "ContentDescription", f"AI DRAFT, not verified: {heat_map.label}"[:64]),
+        (ds, "ImageComments", comments),
+        (mapping, "LUTLabel", heat_map.unit.ucum[:16] or "VALUE"),
+        (mapping, "LUTExplanation", heat_map.label[:64]),
+        (mapping.QuantityDefinitionSequence[0], "ValueType", "CODE"),
+        (ds.DimensionIndexSequence[0], "DimensionDescriptionLabel", "Image Position Patient"),
+    ):
+        if text_of(holder, keyword) != expected.rstrip():
+            yield f"{keyword} does not say what it has to"
+    stated = {str(image.get("LossyImageCompression") or "") for image in given.evidence.by_instance.values()}
+    if ds.LossyImageCompression not in {"01" if "01" in stated else "00", *stated}:
+        yield f"LossyImageCompression is {ds.LossyImageCompression}, which no image says"
+
+
 def _references(ds: Dataset, given: Inspection) -> Iterator[str]:
     volume, evidence = given.conclusion.volume, given.evidence
     (series,) = ds.ReferencedSeriesSequence
@@ -111,7 +137,7 @@ def _references(ds: Dataset, given: Inspection) -> Iterator[str]:
 
 
 def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
-    for frame in frames_of(ds):
+    for frame, own in zip(frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
         uid, frame_number = frame.source
         image = given.evidence.by_instance.get(uid)
         name = f"frame {frame.number + 1}"
@@ -119,6 +145,9 @@ def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
             yield f"{name} was made from {uid}, which is not among the evidence"
             continue
         position, orientation, spacing = plane_of(image, frame_number)
+        (derivation,) = own.DerivationImageSequence
+        if code_of(derivation, "DerivationCodeSequence") != ("112187", "DCM"):
+            yield f"{name} does not call its derivation an unspecified calculation"
         if frame.source_class != str(image.SOPClassUID) or frame.purpose != "121322" or frame.preserved != "YES":
             yield f"{name} names its source with a wrong class or purpose"
         if (ds.Rows, ds.Columns) != (image.Rows, image.Columns):

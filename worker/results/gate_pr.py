@@ -9,10 +9,12 @@ from pydicom.dataset import Dataset
 
 from worker.domain.result import Check
 from worker.functional_groups.groups import FunctionalGroups
-from worker.functional_groups.macros import PIXEL_VALUE_TRANSFORMATION
+from worker.functional_groups.macros import FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION
+from worker.results.gate_copies import is_valid
+from worker.results.gate_header_words import text_of
 from worker.results.gate_key_slices import key_of, slices_by_key, unshown
 from worker.results.gate_pr_graphics import graphics_problems, text_problems
-from worker.results.gate_reading import Inspection, checked
+from worker.results.gate_reading import Inspection, checked, numbers_of
 
 
 def is_grey(given: Inspection) -> bool:
@@ -55,6 +57,10 @@ def _form(ds: Dataset, _: Inspection) -> Iterator[str]:
     orders = [int(layer.GraphicLayerOrder) for layer in ds.GraphicLayerSequence]
     if len(set(layers)) != len(layers) or len(set(orders)) != len(orders):
         yield "two layers share a name or an order"
+    if layers != [*(f"AI_DRAFT_{n + 1}" for n in range(len(layers) - 1)), "AI_DRAFT_TEXT"] or any(
+        layer.GraphicLayerDescription != "AI DRAFT, not verified" for layer in ds.GraphicLayerSequence
+    ):
+        yield "not every layer is called an AI draft"
     texts: list[str] = []
     for annotation in ds.GraphicAnnotationSequence:
         if str(annotation.GraphicLayer) not in layers:
@@ -120,6 +126,8 @@ def _area(ds: Dataset, given: Inspection) -> Iterator[str]:
     (area,) = ds.DisplayedAreaSelectionSequence
     volume = given.conclusion.volume
     _, rows, columns = volume.geometry.shape
+    if area.PresentationSizeMode != "SCALE TO FIT":
+        yield f"is shown as {area.PresentationSizeMode}"
     corners = [*area.DisplayedAreaTopLeftHandCorner, *area.DisplayedAreaBottomRightHandCorner]
     if corners != [1, 1, columns, rows]:
         yield f"shows {corners}, the images have {columns} columns and {rows} rows"
@@ -139,14 +147,40 @@ def _values(ds: Dataset, given: Inspection) -> Iterator[str]:
             yield f"PresentationLUTShape is {ds.PresentationLUTShape} for {image.PhotometricInterpretation}"
         for _, number in _keys(item):
             for keyword, neutral in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
-                stated = _transformation(image, number).get(keyword)
+                stated = _group(image, number, PIXEL_VALUE_TRANSFORMATION).get(keyword)
                 expected = neutral if stated is None else float(stated)
                 if "ModalityLUTSequence" not in ds and not np.isclose(float(ds.get(keyword, neutral)), expected):
                     yield f"{keyword} is not that of the image"
+            unit = _said(str(item.ReferencedSOPInstanceUID), number, PIXEL_VALUE_TRANSFORMATION, "RescaleType", given)
+            if "RescaleSlope" in ds and text_of(ds, "RescaleType") != (unit or "US"):
+                yield "RescaleType is not that of the image"
+    yield from _windows(ds, given)
+
+
+def _windows(ds: Dataset, given: Inspection) -> Iterator[str]:
+    """The window of each image where it states one; another where it states none."""
     for window in ds.get("SoftcopyVOILUTSequence") or []:
         if float(window.WindowWidth) < 1.0 and window.get("VOILUTFunction") != "LINEAR_EXACT":
             yield f"window width {window.WindowWidth}"
+        for uid, number in (key for item in window.ReferencedImageSequence for key in _keys(item)):
+            stated = _group(given.evidence.by_instance[uid], number, FRAME_VOI_LUT)
+            centre, width = (numbers_of(stated, keyword)[:1] for keyword in ("WindowCenter", "WindowWidth"))
+            if not centre or not width or width[0] < 1.0 or not np.isfinite([*centre, *width]).all():
+                continue
+            if not np.allclose([float(window.WindowCenter), float(window.WindowWidth)], [*centre, *width]):
+                yield "a window is not that of the image"
+            if text_of(window, "VOILUTFunction") != _said(uid, number, FRAME_VOI_LUT, "VOILUTFunction", given):
+                yield "the function of a window is not that of the image"
 
 
-def _transformation(image: Dataset, number: int | None) -> Dataset:
-    return image if number is None else FunctionalGroups(image).speaker(PIXEL_VALUE_TRANSFORMATION, number - 1)
+def _said(uid: str, number: int | None, macro: str, keyword: str, given: Inspection) -> str:
+    """A text of an image or of its frame; empty where it is no valid one in ASCII."""
+    if number is None:
+        text = given.evidence.texts[uid].plain(keyword)
+    else:
+        text = text_of(_group(given.evidence.by_instance[uid], number, macro), keyword).strip()
+    return text if text.isascii() and is_valid(keyword, [text]) else ""
+
+
+def _group(image: Dataset, number: int | None, macro: str) -> Dataset:
+    return image if number is None else FunctionalGroups(image).speaker(macro, number - 1)

@@ -29,6 +29,7 @@ _BESIDE_PX = 3.0
 _MOST_CHARACTERS = 1024
 """Of Unformatted Text Value, a ST."""
 
+_TEXT_LAYER = "AI_DRAFT_TEXT"
 _HOTTEST = (235, 235, 235)
 
 _Points = NDArray[np.float64]
@@ -81,8 +82,12 @@ def text_problems(ds: Dataset, given: Inspection) -> Iterator[str]:
         index = known[key_of(annotation.ReferencedImageSequence[0])]
         over = written.setdefault(index, [])
         for item in annotation.get("TextObjectSequence") or []:
+            if item.BoundingBoxTextHorizontalJustification != "LEFT":
+                yield "a text does not begin at the left of its box"
             if item.BoundingBoxAnnotationUnits == "DISPLAY":
                 over.append(str(item.UnformattedTextValue))
+                if annotation.GraphicLayer != _TEXT_LAYER:
+                    yield "what is said of an image is in the layer of a graphic"
             elif item.BoundingBoxAnnotationUnits != "PIXEL":
                 yield "a text in other units than those of the image or the display"
     for index, texts in written.items():

@@ -16,7 +16,7 @@ from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
-from worker.results.gate_copies import IDENTITY, STUDY_AND_PATIENT, StoredText, stored_text
+from worker.results.gate_stored_text import READ, StoredText, stored_text
 from worker.structure.repairs import read_header
 
 _GEOMETRY = (
@@ -25,6 +25,7 @@ _GEOMETRY = (
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ImagerPixelSpacing",
     "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor", "SequenceOfUltrasoundRegions",
     "LossyImageCompression", "PhotometricInterpretation", "PatientOrientation", "RescaleSlope", "RescaleIntercept",
+    "SliceThickness", "WindowCenter", "WindowWidth",
 )  # fmt: skip
 
 UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
@@ -90,7 +91,7 @@ def read_object(item: EncodedObject) -> Dataset:
 
 def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> EvidenceHeaders:
     """Read the headers that results are compared with; raises what pydicom raises."""
-    wanted = [*IDENTITY, *STUDY_AND_PATIENT, *_GEOMETRY, "SpecificCharacterSet"]
+    wanted = [*READ, *_GEOMETRY, "SpecificCharacterSet"]
     headers, texts = {}, {}
     with config.disable_value_validation():
         for instance in evidence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -14,16 +15,13 @@ from worker.domain.result import Check
 from worker.results.gate_copies import is_valid
 from worker.results.gate_header import CAPTURE_CLASS, FRAMES_CLASS
 from worker.results.gate_key_slices import Edge, edges_on, key_of, slices_by_key, unshown
-from worker.results.gate_page_words import page_problems
 from worker.results.gate_pm import expected_maps
 from worker.results.gate_reading import Inspection, checked, code_of
+from worker.results.gate_sc_words import Shown, word_problems
 from worker.results.gate_seg_reading import plane_of
 
 _Problems = Callable[[Dataset, Inspection], Iterator[str]]
 _Vector = NDArray[np.float64]
-
-_FULL_COMMENT = 10_000
-"""Comments (LT) end at 10240 characters: in longer ones not every label can be looked for."""
 
 _SAMPLES = 200
 _LEAST_DRAWN = 0.9
@@ -44,7 +42,7 @@ def wants_key_images(given: Inspection) -> bool:
 def capture_checks(captures: Sequence[Dataset], given: Inspection) -> Iterator[Check]:
     """Yield the checks of all key images of a set."""
     yield checked("sc-set", f"{len(captures)} key images show every finding", lambda: _set(captures, given))
-    yield checked("sc-words", "everything concluded is written", lambda: _words(captures, given.conclusion))
+    yield checked("sc-words", "everything concluded is written", lambda: word_problems(_shown(captures, given), given))
     for check, good in (
         (_form, "RGB, complete pixel data"),
         (_draft, "marked as a draft, no patient in its words"),
@@ -76,6 +74,10 @@ def _slices_of(ds: Dataset, given: Inspection) -> list[int]:
     return [known[key_of(item)] for item in ds.SourceImageSequence]
 
 
+def _shown(captures: Sequence[Dataset], given: Inspection) -> list[Shown]:
+    return [Shown(ds, tuple(_slices_of(ds, given))) for ds in captures]
+
+
 def _set(captures: Sequence[Dataset], given: Inspection) -> Iterator[str]:
     if not any(_is_page(ds) for ds in captures[:1]):
         yield "the first is no page of statements"
@@ -84,32 +86,6 @@ def _set(captures: Sequence[Dataset], given: Inspection) -> Iterator[str]:
         if (str(ds.SOPClassUID) == FRAMES_CLASS) != many:
             yield f"SOP class {ds.SOPClassUID} is not what the profile asks for"
     yield from unshown({index for ds in captures for index in _slices_of(ds, given)}, given.conclusion)
-
-
-def _words(captures: Sequence[Dataset], conclusion: Conclusion) -> Iterator[str]:
-    """Every label and statement stands in the comments, which repeat what is written on the pictures."""
-    comments = [str(ds.ImageComments) for ds in captures]
-    if any(len(comment) > _FULL_COMMENT for comment in comments):
-        return
-    said = _plain(" ".join(comments))
-    labels = [
-        *(one.label for one in conclusion.segments),
-        *(one.label for one in conclusion.regions),
-        *(one.label for one in conclusion.heat_maps),
-        *(one.label for one in conclusion.classifications),
-        *(one.label for one in conclusion.quantifications),
-        *(one.text for one in conclusion.quality),
-        *(one.text for one in conclusion.narratives),
-        *conclusion.absent,
-    ]
-    missing = [label for label in labels if label.isascii() and _plain(label) not in said]
-    if missing:
-        yield f"{len(missing)} of {len(labels)} labels and statements are not written"
-    yield from page_problems([str(ds.ImageComments) for ds in captures if _is_page(ds)], conclusion)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _form(ds: Dataset, _: Inspection) -> Iterator[str]:
@@ -135,6 +111,8 @@ def _form(ds: Dataset, _: Inspection) -> Iterator[str]:
         yield f"pixel data has {len(ds.PixelData)} bytes, {frames} frames need {expected_bytes}"
     if frames > 1 and (ds.FrameIncrementPointer != 0x00182002 or len(ds.FrameLabelVector) != frames):
         yield "not every frame has its label"
+    if not all(re.fullmatch(r"(SLICE|PAGE) [0-9]+", str(label)) for label in ds.get("FrameLabelVector") or []):
+        yield "a frame is labelled as something else than a slice or a page"
 
 
 def _draft(ds: Dataset, given: Inspection) -> Iterator[str]:
@@ -145,7 +123,7 @@ def _draft(ds: Dataset, given: Inspection) -> Iterator[str]:
             yield f"{keyword} does not say that it is an AI draft"
     if given.conclusion.algorithm.model.version not in str(ds.ImageComments) and not _is_page(ds):
         yield "the model's version is not written"
-    words = f" {_plain(str(ds.ImageComments))} ".casefold()
+    words = f" {' '.join(str(ds.ImageComments).split())} ".casefold()
     patient = given.evidence.any_text
     name = " ".join(part for part in patient.text("PatientName").replace("^", " ").split() if part)
     for what, text in (("name", name), ("ID", patient.text("PatientID"))):

@@ -24,6 +24,14 @@ from worker.results.gate_seg_segments import segment_problems
 ON_IMAGE_MM = 0.01
 """How far a frame may lie from the image that it was made from: decimal strings round."""
 
+_DIMENSIONS = {
+    Tag("ImagePositionPatient"): "Image Position Patient",
+    Tag("ReferencedSegmentNumber"): "Referenced Segment Number",
+    Tag("FrameLabel"): "Source image",
+    Tag("TemporalPositionIndex"): "Frame of the source image",
+}
+"""How the attributes are called that tell frames apart."""
+
 _BITS = {SegmentEncoding.BINARY: (1,), SegmentEncoding.FRACTIONAL: (8,), SegmentEncoding.LABELMAP: (8, 16)}
 
 
@@ -134,6 +142,11 @@ def _dimensions(ds: Dataset) -> Iterator[str]:
 
     The same value of an index means the same; those of positions count from 1 without a gap.
     """
+    labels = {item.DimensionIndexPointer: item.DimensionDescriptionLabel for item in ds.DimensionIndexSequence}
+    if any(label != _DIMENSIONS.get(pointer) for pointer, label in labels.items()):
+        yield "a dimension is called something else than what it is"
+    if ds.get("DimensionOrganizationType", "3D") != "3D" or ds.get("PresentationLUTShape", "IDENTITY") != "IDENTITY":
+        yield "the frames are organized, or to be shown, in another way"
     shared = ds.SharedFunctionalGroupsSequence[0]
     pointers = [(item.FunctionalGroupPointer, item.DimensionIndexPointer) for item in ds.DimensionIndexSequence]
     organizations = {str(item.DimensionOrganizationUID) for item in ds.DimensionOrganizationSequence}
@@ -164,6 +177,7 @@ def _dimensions(ds: Dataset) -> Iterator[str]:
 
 def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
     shared = ds.SharedFunctionalGroupsSequence[0]
+    images = list(dict.fromkeys(str(ref.sop_instance_uid) for ref in given.conclusion.volume.slices))
     for frame, own in zip(frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
         uid, _ = frame.source
         name = f"frame {frame.number + 1}"
@@ -173,6 +187,9 @@ def _frames(ds: Dataset, given: Inspection) -> Iterator[str]:
             continue
         if frame.source_class != str(image.SOPClassUID) or frame.purpose != "121322":
             yield f"{name} names its source with a wrong class or purpose"
+        label = own.FrameContentSequence[0].get("FrameLabel")
+        if label is not None and label != f"Image {images.index(uid) + 1 if uid in images else 0}":
+            yield f"{name} is labelled as another image"
         if frame.preserved != "YES":
             yield f"{name} does not say that its pixels are those of its image"
         if group_of(own, shared, "DerivationImageSequence").DerivationCodeSequence[0].CodeValue != "113076":

@@ -9,9 +9,11 @@ from pydicom.dataset import Dataset
 
 from worker.domain.codes import Code
 from worker.domain.findings import Segment, Segmentation
-from worker.results.gate_content import Concept, known_meanings, meaning_of_code
+from worker.results.gate_codes import Concept, known_meanings, meaning_of_code
+from worker.results.gate_header_words import text_of
 from worker.results.gate_reading import Inspection, code_of
 from worker.results.gate_seg_reading import StoredFrames
+from worker.results.gate_sentences import parameters_of
 
 BACKGROUND = ("125040", "DCM")
 """Category and type of segment number 0 of a label map."""
@@ -24,7 +26,7 @@ def segment_problems(ds: Dataset, finding: Segmentation, given: Inspection) -> I
     """Compare Segment Sequence (0062,0002) with what was concluded."""
     described = list(ds.SegmentSequence)
     if ds.SegmentationType == "LABELMAP":
-        yield from _background(ds, described)
+        yield from _background(ds, described, given.conclusion.algorithm.title)
         described = [item for item in described if int(item.SegmentNumber) != 0]
     numbers = [int(item.SegmentNumber) for item in described]
     expected = [segment.number for segment in finding.segments]
@@ -34,7 +36,7 @@ def segment_problems(ds: Dataset, finding: Segmentation, given: Inspection) -> I
     tracking = [str(item.TrackingUID) for item in described]
     if len(set(tracking)) != len(tracking):
         yield "two segments share a tracking UID"
-    known = known_meanings(given.conclusion)
+    known = known_meanings(given.conclusion.findings)
     for item, segment in zip(described, finding.segments, strict=True):
         for problem in (*_segment(item, segment, given), *_meanings(item, known)):
             yield f"segment {segment.number}: {problem}"
@@ -51,7 +53,7 @@ def _meanings(item: Dataset, known: Mapping[Concept, set[str]]) -> Iterator[str]
         yield from meaning_of_code(holder, "AnatomicRegionModifierSequence", known)
 
 
-def _background(ds: Dataset, described: Sequence[Dataset]) -> Iterator[str]:
+def _background(ds: Dataset, described: Sequence[Dataset], title: str) -> Iterator[str]:
     """C.8.20.2.3.3: every value in the pixel data is described, the background as well, and nothing twice."""
     numbers = [int(item.SegmentNumber) for item in described]
     if len(set(numbers)) != len(numbers):
@@ -67,8 +69,9 @@ def _background(ds: Dataset, described: Sequence[Dataset]) -> Iterator[str]:
             keywords = ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence")
             if {code_of(item, keyword) for keyword in keywords} != {BACKGROUND}:
                 yield "segment 0 is not called background"
-            if not item.SegmentLabel or (item.SegmentAlgorithmType != "MANUAL" and not item.SegmentAlgorithmName):
-                yield "segment 0 has no label or no algorithm"
+            said = item.SegmentLabel, item.SegmentAlgorithmType, text_of(item, "SegmentAlgorithmName")
+            if said != ("Background", "AUTOMATIC", title[:64].rstrip()):
+                yield "segment 0 has another label or algorithm"
     if "PixelPaddingValue" in ds and int(ds.PixelPaddingValue) != 0:
         yield f"the pixel padding value is {ds.PixelPaddingValue}, the background is 0"
 
@@ -96,8 +99,10 @@ def _segment(item: Dataset, segment: Segment, given: Inspection) -> Iterator[str
     for what, found, expected in pairs:
         if found != expected:
             yield f"{what} is not as concluded"
-    if algorithm.model.digest not in str(described.AlgorithmParameters):
-        yield "the algorithm's parameters do not hold the model's digest"
+    if text_of(described, "AlgorithmParameters") != "; ".join(parameters_of(algorithm))[:10240].rstrip():
+        yield "the algorithm's parameters are others: they do not name this model and its settings alone"
+    if text_of(described, "AlgorithmSource") != algorithm.manufacturer[:64].rstrip():
+        yield "the algorithm's source is not as concluded"
     rgb = dict(given.profile.colours).get(segment.label, segment.colour_rgb)
     if not is_colour([int(v) for v in item.RecommendedDisplayCIELabValue], rgb):
         yield "the display colour is not that of the model or the profile"

@@ -12,8 +12,10 @@ from worker.domain.profile import SegmentEncoding, Statements
 from worker.domain.regions import Line
 from worker.domain.result import Check
 from worker.results.gate_content import meaning_problems, nameless_or_empty, reference_check
+from worker.results.gate_context import OBSERVER, PROCEDURE, observer_problems, procedure_problems
 from worker.results.gate_reading import Inspection, checked, children, code_of, content_items, only_child
 from worker.results.gate_sr_groups import Groups, template_of
+from worker.results.gate_sr_library import library_problems
 from worker.results.gate_sr_regions import place_problems, region_problems, take_region
 from worker.results.gate_sr_segments import (
     group_problems,
@@ -26,15 +28,8 @@ from worker.results.gate_sr_statements import absence_problems, classification_p
 
 Pairs = Sequence[tuple[Dataset | None, Segmentation]]
 
-_AROUND = Counter(("121049", "121005", "121012", "121013", "121014", "121015", "121016", "121058", "126010"))
+_AROUND = OBSERVER + Counter((PROCEDURE, "126010"))
 """Language, observer, procedure, and the measurement groups."""
-
-_X_RAY = ("43468-8", "LN")
-_PROCEDURE = {
-    "CT": ("25045-6", "LN"), "MR": ("25056-3", "LN"), "PT": ("44136-0", "LN"), "NM": ("49118-3", "LN"),
-    "XA": ("77343006", "SCT"), "CR": _X_RAY, "DX": _X_RAY, "IO": _X_RAY, "MG": _X_RAY, "PX": _X_RAY, "RF": _X_RAY,
-    "RG": _X_RAY,
-}  # fmt: skip
 
 
 def templates_expected(given: Inspection) -> frozenset[str]:
@@ -87,6 +82,7 @@ def _of_one(ds: Dataset, objects: Sequence[Dataset], given: Inspection, *, whole
     yield checked("sr-form", "TID 1500, 126000", lambda: _form(ds, given))
     yield checked("sr-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
     yield checked("sr-meanings", "codes mean what they say", lambda: meaning_problems(ds, given.conclusion))
+    yield checked("sr-library", "true of the images", lambda: library_problems(ds, given))
     yield checked("sr-context", "language, device observer, procedure", lambda: _context(ds, given))
     yield reference_check("sr", ds, objects, given, whole=whole)
 
@@ -109,23 +105,8 @@ def _form(ds: Dataset, given: Inspection) -> Iterator[str]:
 
 
 def _context(ds: Dataset, given: Inspection) -> Iterator[str]:
-    if code_of(only_child(ds, "121005"), "ConceptCodeSequence") != ("121007", "DCM"):
-        yield "the observer is not a device"
-    if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
-        yield "the device observer UID is not the equipment's"
-    for code, what in (
-        ("121013", "name"),
-        ("121014", "manufacturer"),
-        ("121015", "model"),
-        ("121016", "serial number"),
-    ):
-        if not only_child(ds, code).TextValue:
-            yield f"no device observer {what}"
-    procedure = code_of(only_child(ds, "121058"), "ConceptCodeSequence")
-    if procedure != _PROCEDURE.get(given.conclusion.volume.modality, ("363679005", "SCT")):
-        yield f"procedure reported is {procedure}, not that of the modality"
-    if code_of(only_child(ds, "121049"), "ConceptCodeSequence") != ("en-US", "RFC5646"):
-        yield "the language is not English"
+    yield from observer_problems(ds)
+    yield from procedure_problems(ds, given.conclusion.volume.modality)
 
 
 def _tracking(reports: Sequence[Dataset], given: Inspection) -> Iterator[str]:

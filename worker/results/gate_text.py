@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from worker.domain.profile import Statements
 from worker.domain.result import Check
 from worker.results.gate_content import meaning_problems, nameless_or_empty, reference_check
-from worker.results.gate_reading import Inspection, checked, code_of, content_items, only_child
+from worker.results.gate_context import OBSERVER, PROCEDURE, observer_problems, procedure_problems
+from worker.results.gate_reading import Inspection, checked, code_of, content_items
 from worker.results.gate_sentences import DRAFT, Stated, concluding, stated
 from worker.results.gate_sr_groups import slice_of
 
@@ -18,10 +19,15 @@ FINDINGS, CONCLUSIONS = ("121070", "DCM"), ("121076", "DCM")
 """Sections that are not a narrative's own."""
 
 _FINDING, _CONCLUSION, _ILLUSTRATION = ("121071", "DCM"), ("121077", "DCM"), ("121080", "DCM")
+_IMPRESSION, _RECOMMENDATION = "121073", "121075"
+_ELEMENTS = {
+    ("19005-8", "LN"): _IMPRESSION, ("121072", "DCM"): _IMPRESSION, ("55110-1", "LN"): "121077",
+    ("121076", "DCM"): "121077", ("18783-1", "LN"): _RECOMMENDATION, ("121074", "DCM"): _RECOMMENDATION,
+}  # fmt: skip
+"""What the text of a section is called (CID 7002); of any other it is a finding."""
+
 _CAUTION = "Not found by the algorithm does not mean that nothing is there."
-_CONTEXT = Counter(
-    (code, "DCM") for code in ("121049", "121005", "121012", "121013", "121014", "121015", "121016", "121058")
-)
+_CONTEXT = OBSERVER + Counter((PROCEDURE,))
 """Language, observer and procedure: what a document has beside its sections, each once."""
 
 
@@ -38,7 +44,7 @@ def text_expected(given: Inspection) -> bool:
 
 def text_checks(ds: Dataset, given: Inspection) -> Iterator[Check]:
     """Yield the checks of a text report."""
-    yield checked("text-form", "TID 2000, 18748-4", lambda: form_problems(ds))
+    yield checked("text-form", "TID 2000, 18748-4", lambda: form_problems(ds, given.conclusion.volume.modality))
     yield checked("text-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
     yield checked("text-meanings", "codes mean what they say", lambda: meaning_problems(ds, given.conclusion))
     yield reference_check("text", ds, [], given)
@@ -47,20 +53,16 @@ def text_checks(ds: Dataset, given: Inspection) -> Iterator[Check]:
     yield checked("text-images", "the images that show it best", lambda: _images(ds, given))
 
 
-def form_problems(ds: Dataset) -> Iterator[str]:
+def form_problems(ds: Dataset, modality: str) -> Iterator[str]:
     """Title, template, language and observer; that it says what it is."""
     if code_of(ds) != ("18748-4", "LN"):
         yield f"title {code_of(ds)}, expected (18748-4, LN)"
     template = ds.ContentTemplateSequence[0]
     if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "2000"):
         yield "the root does not name template DCMR 2000"
-    if str(only_child(ds, "121012").UID) != str(ds.DeviceUID):
-        yield "the device observer UID is not the equipment's"
-    if code_of(only_child(ds, "121049"), "ConceptCodeSequence") != ("en-US", "RFC5646"):
-        yield "the language is not English"
-    if not code_of(only_child(ds, "121058"), "ConceptCodeSequence")[0]:
-        yield "no procedure reported"
-    if Counter(code_of(item) for item in ds.ContentSequence if item.ValueType != "CONTAINER") != _CONTEXT:
+    yield from observer_problems(ds)
+    yield from procedure_problems(ds, modality)
+    if Counter(code_of(item)[0] for item in ds.ContentSequence if item.ValueType != "CONTAINER") != _CONTEXT:
         yield "beside its sections there is more or less than language, observer and procedure"
     if any(item.ValueType not in {"TEXT", "CODE", "UIDREF", "IMAGE", "CONTAINER"} for item in content_items(ds)):
         yield "a value type that a Basic Text SR must not have"
@@ -125,8 +127,12 @@ def _narratives(ds: Dataset, given: Inspection) -> Iterator[str]:
     if [code_of(section) for section in sections] != [*standing, *codes, CONCLUSIONS]:
         yield "there are other sections than were concluded, or in another order"
     for section, one in zip(sections[len(standing) :], wanted, strict=False):
-        said = [(item.ValueType, str(item.get("TextValue") or "").rstrip()) for item in section.ContentSequence]
-        if said != [("TEXT", f"{DRAFT} {one.text}".rstrip())]:
+        said = [
+            (item.ValueType, code_of(item)[0], str(item.get("TextValue") or "").rstrip())
+            for item in section.ContentSequence
+        ]
+        element = _ELEMENTS.get((one.section.value, one.section.scheme), _FINDING[0])
+        if said != [("TEXT", element, f"{DRAFT} {one.text}".rstrip())]:
             yield f"section {code_of(section)[0]} does not hold its text alone, marked as a draft"
 
 

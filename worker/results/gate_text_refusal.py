@@ -12,9 +12,11 @@ from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_g
 from worker.domain.findings import Refusal
 from worker.domain.profile import Profile
 from worker.domain.result import Check, ResultContext, ResultKind
+from worker.results.gate_codes import code_problems, known_meanings
 from worker.results.gate_content import evidence_problems, nameless_or_empty
 from worker.results.gate_copies import series_number_check
 from worker.results.gate_header import header_checks
+from worker.results.gate_header_words import Said, equipment_check
 from worker.results.gate_kos import note_checks, predecessor_check
 from worker.results.gate_reading import EvidenceHeaders, Parsed, checked, code_of, content_items
 from worker.results.gate_sentences import concluding
@@ -53,8 +55,9 @@ def refusal_checks(ds: Dataset, refusal: Refusal, evidence: EvidenceHeaders) -> 
         for uid, header in evidence.by_instance.items()
         if str(header.SeriesInstanceUID) == refusal.series_instance_uid
     }
-    yield checked("refusal-form", "TID 2000, 18748-4", lambda: form_problems(ds))
+    yield checked("refusal-form", "TID 2000, 18748-4", lambda: form_problems(ds, refusal.modality))
     yield checked("refusal-content", "every content item has its name and value", lambda: nameless_or_empty(ds))
+    yield checked("refusal-meanings", "codes mean what they say", lambda: code_problems(ds, known_meanings(())))
     yield checked("refusal-references", "evidence complete", lambda: evidence_problems(ds, [], evidence, series))
     yield checked("refusal-statements", "the reason, and nothing about the images", lambda: _statements(ds, refusal))
 
@@ -82,17 +85,20 @@ def set_checks(
         lambda: _order(objects, wanting, several=len(groups) > 1, notes=len(context.withdrawals)),
     )
     yield series_number_check([one.dataset for one in objects], context)
+    yield equipment_check([one.dataset for one in objects])
+    known = known_meanings(())
+    told, replacing = Said(refusal.algorithm, known, series="not analysed"), Said(refusal.algorithm, known)
     texts = [one for one in objects if one.item.kind is ResultKind.SR]
     for one, group in zip(texts, wanting, strict=False):
         limit = rules.maximum_object_bytes
-        yield from header_checks(one.item, one.dataset, evidence, group.profile, name="text", maximum_bytes=limit)
+        yield from header_checks(one.item, one.dataset, evidence, group.profile, told, name="text", maximum_bytes=limit)
         yield from refusal_checks(one.dataset, refusal, evidence)
         yield predecessor_check("text", one.dataset, context_for(context, group))
     plain = replace(rules.standard, character_set=None)
     notes = [one for one in objects if one.item.kind is ResultKind.KOS]
     for one, withdrawal in zip(notes, context.withdrawals, strict=False):
         limit = rules.maximum_object_bytes
-        yield from header_checks(one.item, one.dataset, evidence, plain, name="kos", maximum_bytes=limit)
+        yield from header_checks(one.item, one.dataset, evidence, plain, replacing, name="kos", maximum_bytes=limit)
         others = [each.dataset for each in objects]
         yield from note_checks(one.dataset, withdrawal, others, evidence, refusal.algorithm)
 

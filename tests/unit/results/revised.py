@@ -12,7 +12,7 @@ from worker.domain.result import EncodedObject, Predecessor, ResultContext, With
 from worker.results.encoder import DicomEncoder
 from worker.results.identity import Equipment
 
-ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"))
+ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7"))
 
 
 def predecessors_of(objects: Sequence[EncodedObject]) -> tuple[Predecessor, ...]:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from tests import builders
 from tests.unit.results import given, reading
+from worker import __version__
 from worker.domain.codes import MILLIMETRE, Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Measurement, Segmentation
@@ -23,7 +24,7 @@ from worker.results.identity import Equipment
 from worker.settings import Settings
 from worker.wiring.offline import equipment
 
-ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7", software_version="0.1.0"))
+ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7"))
 
 
 def encoded(study: given.Study, conclusion=None, context=given.CONTEXT, encoder=ENCODER):
@@ -92,7 +93,7 @@ def test_patient_and_study_are_those_of_the_images(tmp_path) -> None:
             assert ds[keyword].value == image[keyword].value, keyword
         assert ds.Manufacturer == "Overread"
         assert ds.DeviceSerialNumber == "SN-7"
-        assert ds.SoftwareVersions == "0.1.0"
+        assert ds.SoftwareVersions == __version__
         purposes = {i.PurposeOfReferenceCodeSequence[0].CodeValue: i for i in ds.ContributingEquipmentSequence}
         assert purposes["109101"].Manufacturer == image.Manufacturer
         assert purposes["109102"].ManufacturerModelName == "lungs-ct"

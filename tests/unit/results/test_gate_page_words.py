@@ -14,6 +14,7 @@ from worker.domain.regions import Box
 from worker.domain.result import ResultKind
 from worker.results.gate_page_words import page_problems
 
+DATED = ", images of 2026-03-14 09:15"
 PROFILE = Profile(name="pages", key_images=KeyImages.SINGLE_FRAME)
 
 
@@ -55,6 +56,7 @@ CHANGES: dict[str, Callable[[list[str], int], list[str]]] = {
     "a word more": lambda lines, at: [*lines[:at], f"{lines[at]} malignant", *lines[at + 1 :]],
     "a word in front": lambda lines, at: [*lines[:at], f"no {lines[at]}", *lines[at + 1 :]],
     "a number changed": lambda lines, at: [*lines[:at], lines[at].replace("1", "7"), *lines[at + 1 :]],
+    "another day": lambda lines, at: [*lines[:at], lines[at].replace("2026-03-14", "2026-03-15"), *lines[at + 1 :]],
     "found for not found": lambda lines, at: [*lines[:at], lines[at].replace("not found", "found"), *lines[at + 1 :]],
 }
 
@@ -64,14 +66,14 @@ def test_an_error_in_any_line(written: tuple[Conclusion, list[str]], name: str) 
     conclusion, pages = written
     lines = lines_of(pages)
     assert len(lines) > 25
-    assert list(page_problems(pages, conclusion)) == []
+    assert list(page_problems(pages, conclusion, DATED)) == []
     for at, line in enumerate(lines):
         changed = CHANGES[name](lines, at)
         if name == "missing" and " - page " in line:
             continue  # how many pages there are, nobody concluded
         if not line or changed == lines or changed[at : at + 2] == lines[at : at + 2]:
             continue
-        assert list(page_problems(["\r\n".join(changed)], conclusion)), line
+        assert list(page_problems(["\r\n".join(changed)], conclusion, DATED)), line
 
 
 def test_it_is_asked_of_the_pages_of_a_set(tmp_path) -> None:

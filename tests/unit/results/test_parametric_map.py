@@ -210,7 +210,7 @@ SEEDED = {
     "rescaled": (
         lambda d: setattr(shared(d).PixelValueTransformationSequence[0], "RescaleSlope", 2), "pm-form",
     ),
-    "no draft in its description": (put("ContentDescription", "Heat"), "pm-form"),
+    "no draft in its description": (put("ContentDescription", "Heat"), "pm-said"),
     "other axes": (
         lambda d: setattr(shared(d).PlaneOrientationSequence[0], "ImageOrientationPatient", [-1, 0, 0, 0, 1, 0]),
         "pm-frames",

@@ -17,6 +17,7 @@ from tests.unit.results import given, reading, reported
 from worker.domain.profile import OHIF, RegionEncoding, Statements
 from worker.results import coding
 from worker.results.encoder import DicomEncoder
+from worker.results.gate_codes import MEANINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -191,3 +192,8 @@ def _sequences(ds):
             for item in element.value:
                 yield item
                 yield from _sequences(item)
+
+
+@pytest.mark.parametrize("concept", [one for one in MEANINGS if one[1] != "UCUM"], ids=" ".join)
+def test_the_gate_knows_what_codes_mean(concept: tuple[str, str]) -> None:
+    assert concept in LISTED or MEANINGS[concept].lower() in DICTIONARY.get(concept, set())
