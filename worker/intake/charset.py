@@ -7,33 +7,30 @@ takes ``unicode_escape`` from the wire).
 
 from __future__ import annotations
 
-from worker.domain.character_sets import Reading, StatedSet, UndecodableTextError
+from worker.domain.character_sets import Reading, UndecodableTextError, is_plain
 
 
-def has_several_values(value: bytes, character_set: bytes, stated: StatedSet | None = None) -> bool:
-    """Tell whether a text has several values: a backslash that is none in its set is half of a letter.
+def decode_single(value: bytes, reading: Reading) -> str | None:
+    """Decode a text that may have one value only; None when it has several: a byte 5C may be half of a letter as well.
 
     Of text that nobody can read it is not known: that is said of the study, and nothing is refused at the door.
     """
     try:
-        return "\\" in Reading.of(character_set, stated).decode(value).text
-    except UndecodableTextError:
-        return False
-
-
-def decode_text(value: bytes, character_set: bytes, stated: StatedSet | None = None) -> str:
-    """Decode a text value by the raw value of (0008,0005), or by what the site states of its sender.
-
-    Parameters
-    ----------
-    value:
-        As received, padding already removed.
-    character_set:
-        Raw value of Specific Character Set, possibly multi-valued, padding allowed.
-    stated:
-        What the site says of the sender's text, if anything.
-    """
-    try:
-        return Reading.of(character_set, stated).decode(value).text
+        text = _text(value, reading)
     except UndecodableTextError:
         return value.decode("latin-1")
+    return None if "\\" in text else text
+
+
+def decode_text(value: bytes, reading: Reading) -> str:
+    """Decode a text value, as received but for its padding."""
+    try:
+        return _text(value, reading)
+    except UndecodableTextError:
+        return value.decode("latin-1")
+
+
+def _text(value: bytes, reading: Reading) -> str:
+    if is_plain(value) and not reading.stated:  # nearly every text, and the same in every set
+        return value.decode("ascii")
+    return reading.decode(value).text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from worker.domain.character_sets import StatedSet
+from worker.domain.character_sets import Reading, StatedSet
 from worker.domain.study import (
     IndexedHeader,
     PatientIdentity,
@@ -15,7 +15,7 @@ from worker.domain.study import (
     SOPInstanceUID,
     StudyInstanceUID,
 )
-from worker.intake.charset import decode_text, has_several_values
+from worker.intake.charset import decode_single, decode_text
 from worker.structure.faults import ScanError
 
 CHARACTER_SET: Final = 0x00080005
@@ -58,15 +58,16 @@ def trim_uid(value: bytes) -> str:
 
 def indexed_header(values: Mapping[int, bytes], stated: StatedSet | None = None) -> IndexedHeader:
     """Make the header from raw top-level values; ``stated`` is what the site says of their text. Raises ScanError."""
-    character_set = values.get(CHARACTER_SET, b"")
+    reading = Reading.of(values.get(CHARACTER_SET, b""), stated)
 
     def text(tag: int) -> str:
-        return decode_text(values.get(tag, b"").strip(b" \0"), character_set, stated)
+        return decode_text(values.get(tag, b"").strip(b" \0"), reading)
 
     def single(tag: int, name: str) -> str:
-        if has_several_values(values.get(tag, b"").strip(b" \0"), character_set, stated):
+        value = decode_single(values.get(tag, b"").strip(b" \0"), reading)
+        if value is None:
             raise ScanError(f"{name} has several values.", code="ambiguous-identity")
-        return text(tag)
+        return value
 
     return IndexedHeader(
         sop_class_uid=SOPClassUID(_required_uid(values, SOP_CLASS_UID, "sop-class-uid")),

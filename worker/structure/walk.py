@@ -145,8 +145,11 @@ class Walk:
 
     def _header(self, position: int) -> tuple[int, int, int]:
         """Group, element and 32-bit length of what stands at ``position`` (an item, or an implicit VR element)."""
-        index = self._look(position, 8)
-        header: tuple[int, int, int] = self._tag_length.unpack_from(self._window.data, index)
+        window = self._window
+        index = position - window.base
+        if index < 0 or index + 8 > len(window.data):
+            index = self._look(position, 8)
+        header: tuple[int, int, int] = self._tag_length.unpack_from(window.data, index)
         return header
 
     def _count(self) -> None:
@@ -161,7 +164,7 @@ class Walk:
         stack = self._stack
         top = len(stack) == 1
         while stack and stack[-1] is frame:
-            if position >= frame.limit or (top and (self._window.ended(position) or self._is_fill(position))):
+            if position >= frame.limit or (top and self._is_end(position)):
                 if frame.delimited:
                     raise ScanError("An item is not delimited.", code="truncated")
                 stack.pop()
@@ -169,8 +172,14 @@ class Walk:
             position = self._element(frame, position, top=top)
         return position
 
+    def _is_end(self, position: int) -> bool:
+        """Tell whether the data set ends here, or with the zeros that begin here: fillers of a block, no elements."""
+        data, index = self._window.data, position - self._window.base
+        if 0 <= index < len(data) and data[index]:
+            return False
+        return self._window.ended(position) or self._is_fill(position)
+
     def _is_fill(self, position: int) -> bool:
-        """Tell whether zeros to the end follow: fillers of a block, not elements."""
         index = position - self._window.base
         if not 0 <= index <= len(self._window.data) - 8:
             self._window.look(position, 8)

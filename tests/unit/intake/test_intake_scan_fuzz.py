@@ -23,6 +23,7 @@ from tests.unit.intake.corpus import (
     nested_explicit,
 )
 from tests.unit.intake.corpus import Raw as RawPart
+from worker.domain.character_sets import Reading
 from worker.domain.study import IndexedHeader
 from worker.intake.charset import decode_text
 from worker.intake.command import parse_command
@@ -142,7 +143,7 @@ def test_no_part_of_an_image_passes_for_the_whole(seed: tuple[bytes, str], share
     ),
 )  # fmt: skip
 def test_text_is_always_text(value: bytes, terms: bytes) -> None:
-    assert isinstance(decode_text(value, terms), str)
+    assert isinstance(decode_text(value, Reading.of(terms)), str)
 
 
 @FUZZ
@@ -175,4 +176,4 @@ def test_association_requests_are_parsed_or_refused(tail: bytes, fixed: bytes) -
     ],
 )
 def test_text_by_defined_terms(raw: bytes, terms: str, text: str) -> None:
-    assert decode_text(raw, terms.encode()) == text
+    assert decode_text(raw, Reading.of(terms.encode())) == text
