@@ -223,6 +223,7 @@ def _optimised(fixed: _Box, other: _Box, begin: NDArray[np.float64]) -> NDArray[
     import SimpleITK
 
     sitk: Any = SimpleITK  # its types are incomplete
+    sitk.ProcessObject.GlobalWarningDisplayOff()  # it writes them to standard error, which is our log
     # The metric adds up in one thread only when this is set before it is made: else its last bits vary.
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -14,6 +14,8 @@ from worker.tasks.lanes import Lane
 
 PRIORITIES = 10
 EXCHANGE = "overread"
+ANSWER_S = 3
+"""Whoever asks a broker for something has other work to do: one that is silent for so long is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,11 @@ def make_app(options: BrokerOptions) -> Celery:
         broker_channel_error_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_connection_timeout=3,
+        broker_connection_timeout=ANSWER_S,
         task_default_queue=Lane.ROUTE.queue,
         task_create_missing_queues=False,
         task_queues=[_queue(lane, options) for lane in Lane],
-        broker_transport_options=_transport_options(options),
+        broker_transport_options=transport_options(options),
         timezone="UTC",
         enable_utc=True,
     )
@@ -78,9 +80,14 @@ def _queue(lane: Lane, options: BrokerOptions) -> Queue:
     return Queue(lane.queue, Exchange(EXCHANGE, type="direct"), routing_key=lane.queue, queue_arguments=arguments)
 
 
-def _transport_options(options: BrokerOptions) -> dict[str, Any]:
+def transport_options(options: BrokerOptions, *, confirmed: bool = False) -> dict[str, Any]:
+    """What kombu's transport is told. ``confirmed``: RabbitMQ says of each message that it has it.
+
+    A worker asks for no such word for what it tells Flower: a RabbitMQ that takes no messages (memory or disk alarm)
+    still gives them out, and its worker goes on.
+    """
     if not options.is_redis:
-        return {"confirm_publish": True}
+        return {"confirm_publish": confirmed, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
     return {
         # A message lives until somebody takes it. The ledger rings again for what came to nothing, so kombu need not
         # remember what it gave away: a book of its own in Redis that could be damaged, and would be read by all.

@@ -7,16 +7,17 @@ from kombu.exceptions import OperationalError
 
 from worker.domain.errors import TransientError
 from worker.pipeline.ports import Due
-from worker.tasks.app import PRIORITIES, BrokerOptions
+from worker.tasks.app import PRIORITIES, BrokerOptions, transport_options
 from worker.tasks.lanes import Lane, lane_of
 
 _OF_A_FULL_REDIS = "used memory > 'maxmemory'"
 
 
 class CeleryDoorbell:
-    """The ``Doorbell`` port on Celery."""
+    """The ``Doorbell`` port on Celery. The application is its own, not a worker's."""
 
     def __init__(self, app: Celery, options: BrokerOptions) -> None:
+        app.conf.broker_transport_options = transport_options(options, confirmed=True)
         self._app = app
         self._options = options
 
@@ -49,7 +50,7 @@ class CeleryDoorbell:
                     code="broker-full",
                 ) from error
             raise TransientError(
-                "The broker does not answer.",
+                "The broker does not answer, or takes no messages.",
                 next_step="Jobs wait in the database and run when it is back.",
                 code="broker-away",
             ) from error

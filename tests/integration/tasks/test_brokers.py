@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,22 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def rabbitmq_url(tmp_path: Path) -> Iterator[str]:
-    with a_rabbitmq(tmp_path) as url:
-        yield url
+    with a_rabbitmq(tmp_path) as rabbitmq:
+        yield rabbitmq.url
+
+
+@dataclass(frozen=True)
+class RabbitMQ:
+    url: str
+    environ: dict[str, str]
+
+    def control(self, *arguments: str) -> None:
+        command = ["/usr/lib/rabbitmq/bin/rabbitmqctl", *arguments]
+        subprocess.run(command, env=self.environ, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
 @contextmanager
-def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[str]:
+def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[RabbitMQ]:
     """A server with its ``advanced.config``."""
     port, distribution = free_port(), free_port()
     found = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -98,7 +108,7 @@ def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[str]:
     )
     try:
         wait(lambda: listening(port), what="RabbitMQ listens")
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        yield RabbitMQ(f"amqp://guest:guest@127.0.0.1:{port}//", environ)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(60)
@@ -151,7 +161,8 @@ def a_worker(options: BrokerOptions, folder: Path) -> Iterator[Worker]:
     try:
         yield Worker(process, said, log)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(20)
 
 
@@ -201,8 +212,8 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
     held = tmp_path / "id-1"
     os.mkfifo(held)
     short = "[{rabbit, [{consumer_timeout, 1500}, {channel_tick_interval, 500}]}]"
-    with a_rabbitmq(tmp_path, settings=short) as url:
-        options = BrokerOptions(url, deadline_s=60)
+    with a_rabbitmq(tmp_path, settings=short) as rabbitmq:
+        options = BrokerOptions(rabbitmq.url, deadline_s=60)
         bell = CeleryDoorbell(make_app(options), options)
         with a_worker(options, tmp_path) as worker:
             bell.ring(due(1, kind=JobKind.ANALYSE))
@@ -223,6 +234,24 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
             wait(lambda: "route id-3" in worker.lines(), what="and on")
             assert worker.lines().count("prepared True") == 1, "by the same child"
             assert worker.process.poll() is None
+            it_takes_no_messages(rabbitmq, bell, worker)
+
+
+def it_takes_no_messages(rabbitmq: RabbitMQ, bell: CeleryDoorbell, worker: Worker) -> None:
+    """A memory or disk alarm: who publishes is not answered any more, not even when it wants to close."""
+    held = worker.said.with_name("id-4")
+    os.mkfifo(held)
+    for number in (4, 5):
+        bell.ring(due(number, kind=JobKind.ROUTE))
+    wait(lambda: "route id-4" in worker.lines(), what="it runs")
+    rabbitmq.control("set_vm_memory_high_watermark", "0")
+    held.write_text("go on")
+    wait(lambda: "route id-5" in worker.lines(), what="what is there is given out")
+    worker.process.terminate()
+    with pytest.raises(TransientError) as caught:
+        bell.ring(due(6, kind=JobKind.ROUTE))
+    assert caught.value.code == "broker-away"
+    assert worker.process.wait(60) == 0
 
 
 def publish_what_is_not_ours(options: BrokerOptions) -> int:
