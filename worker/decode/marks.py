@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from math import isfinite
 from typing import Final
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -161,14 +163,16 @@ def settings_of(keyword: str, values: Sequence[tuple[str, ...]]) -> list[int]:
     """
     known: dict[tuple[str, ...] | tuple[float, ...], int] = {}
     numbers: dict[tuple[str, ...], int] = {}
+    settings = 0
     for value in dict.fromkeys(values):  # planes by the thousand have few settings
         plain = _comparable(keyword, value)
         if not plain:
             numbers[value] = -1
             continue
         if plain not in known:
-            alike = (number for other, number in known.items() if _alike(keyword, plain, other))
-            known[plain] = next(alike, len(set(known.values()))) if keyword in _ALMOST_EQUAL else len(known)
+            candidates = known.items() if keyword in _ALMOST_EQUAL else ()
+            known[plain] = next((number for other, number in candidates if _alike(keyword, plain, other)), settings)
+            settings = max(settings, known[plain] + 1)
         numbers[value] = known[plain]
     return [numbers[value] for value in values]
 
@@ -187,10 +191,10 @@ def are_alike(one: Marks, other: Marks) -> bool:
 
 def _comparable(keyword: str, values: tuple[str, ...]) -> tuple[str, ...] | tuple[float, ...]:
     if keyword not in TIMES and keyword != "SeriesDescription":
-        try:
-            return tuple(float(value) for value in values)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            numbers = tuple(map(float, values))
+            if all(map(isfinite, numbers)):  # "nan" and "inf" lie near to everything, or to nothing
+                return numbers
     words = [value.strip().casefold() for value in values]
     while words and not words[-1]:
         words.pop()

@@ -21,6 +21,7 @@ from tests.builders import (
 )
 from tests.unit.decode.reading import volume_of
 from worker.decode.comparable import is_interleaved
+from worker.decode.marks import settings_of
 from worker.decode.outcomes import VolumeError
 
 PLANES = 8
@@ -373,3 +374,16 @@ def test_a_mosaic_is_no_slice(tmp_path: Path, named: bool) -> None:
 )  # fmt: skip
 def test_what_counts_as_interleaved(settings: list[int], woven: bool) -> None:
     assert is_interleaved(settings) is woven
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "expected"),
+    [
+        ("EchoTime", ["80", "80.1", "", "95", "80.0 "], [0, 0, -1, 1, 0]),
+        ("EchoTime", ["nan", "80", "nan", "inf", "95"], [0, 1, 0, 2, 3]),  # no number is near to another word
+        ("EchoNumbers", ["nan", "nan", "1", "1.0"], [0, 0, 1, 1]),
+        ("ConvolutionKernel", ["B30f", "b30f ", "B60f"], [0, 0, 1]),
+    ],
+)
+def test_which_values_are_one_setting(keyword: str, values: list[str], expected: list[int]) -> None:
+    assert settings_of(keyword, [(value,) for value in values]) == expected
