@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 import sys
 import warnings
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ SILENCED = ("pydicom", "pynetdicom", "highdicom", "PIL", "py.warnings", "multipr
 
 NOISY = ("sqlalchemy", "alembic", "amqp", "kombu", "asyncio", "tornado", "celery", "flower")
 """Nothing below a warning is ever wanted of these: SQL statements carry values."""
+
+_LONGEST_VALUE = 2048
+"""Of the values of a line that is too long."""
 
 OURS = "worker"
 """Loggers below this name are ours: their messages are constants."""
@@ -60,13 +64,22 @@ class _Formatter(logging.Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """One JSON object a line; every control character is escaped by the encoder."""
+    """One JSON object a line; every control character is escaped by the encoder.
+
+    A line with its end is no longer than ``PIPE_BUF``: a pipe takes that whole or not at all, so that the lines of the
+    processes which share one never mix.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "level": record.levelname, "logger": record.name, "event": self.event(record)}
-        return json.dumps(line | self.fields(record), default=str)
+        said = {"at": at, "level": record.levelname, "logger": record.name, "event": self.event(record)}
+        line = said | self.fields(record)
+        text, longest = json.dumps(line, default=str), _LONGEST_VALUE
+        while len(text) >= select.PIPE_BUF and longest:
+            text = json.dumps({name: _cut(value, longest) for name, value in line.items()})
+            longest //= 2
+        return text
 
 
 class TextFormatter(_Formatter):
@@ -134,6 +147,14 @@ def _handler(stream: IO[str]) -> logging.Handler:
     except (OSError, ValueError):  # in memory: it takes everything
         return logging.StreamHandler(stream)
     return LineHandler(stream)
+
+
+def _cut(value: object, longest: int) -> object:
+    """Numbers as they are, all else as text of so many characters at most."""
+    if isinstance(value, int | float | None):
+        return value
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _plain(value: object) -> str:

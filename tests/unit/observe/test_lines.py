@@ -50,13 +50,13 @@ def test_an_unread_pipe_holds_nobody_up_and_what_is_missing_is_said(pipe: Pipe) 
     log = a_logger(handler)
     for number in range(5000):  # 90 bytes and more each: the pipe holds 64 KiB, the queue 100 kB
         log.warning("event", extra={"count": number, "reason": "x" * 50})
-    assert not takes(pipe.stream)
+    assert until(lambda: not takes(pipe.stream))
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(os.fdopen(pipe.reading, "rb")))
     reader.start()
     assert until(lambda: any(b"log-lines-dropped" in line for line in lines))
     log.warning("afterwards")
-    handler.flush()
+    assert until(lambda: any(b"afterwards" in line for line in lines))
     pipe.stream.close()
     reader.join()
     events = [json.loads(line) for line in lines]

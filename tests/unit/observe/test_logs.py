@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import logging
+import select
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_a_line_from_the_wire_cannot_forge_another_line(stream: io.StringIO) -> 
         logging.getLogger("worker.intake").info("association-opened", extra={"calling_ae_title": hostile})
     assert len(stream.getvalue().splitlines()) == 2
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\N{SNOWMAN}" * 20_000, "\0" * 5000])
+def test_a_line_is_short_enough_to_be_written_whole_into_a_pipe_that_others_share(
+    stream: io.StringIO, text: str
+) -> None:
+    logs.configure(style="json", stream=stream)
+    event = {"reason": text, "next_step": text, "path": Path(text), "count": 7, "pending": None}
+    logging.getLogger("worker.x").info("event", extra=event)
+    assert len(stream.getvalue()) <= select.PIPE_BUF
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["count"], line["pending"]) == ("event", 7, None)
+    assert line["reason"].startswith(text[:100])
+    assert line["reason"].endswith("...")
 
 
 def test_only_listed_fields_are_written(stream: io.StringIO) -> None:
