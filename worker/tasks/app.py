@@ -60,8 +60,9 @@ def make_app(options: BrokerOptions) -> Celery:
         task_send_sent_event=False,
         task_time_limit=options.deadline_s + 30,
         # RabbitMQ closes the channel of a consumer that acknowledges later than its ``consumer_timeout`` (30 minutes):
-        # it is opened again, and the ring that comes once more finds its job running.
-        broker_channel_error_retry=True,
+        # it is opened again, and the ring that comes once more finds its job running. Of Redis such an error says that
+        # a key of ours is something else: the worker ends, and the next one removes it first.
+        broker_channel_error_retry=not options.is_redis,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=ANSWER_S,

@@ -204,6 +204,16 @@ def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, t
             "message-not-for-now",
         }  # fmt: skip
         assert "Doe" not in worker.log.read_text()
+        if options.is_redis:
+            it_ends_over_a_key_of_another_type(options, worker)
+
+
+def it_ends_over_a_key_of_another_type(options: BrokerOptions, worker: Worker) -> None:
+    """The next worker removes it before it begins."""
+    with Redis.from_url(options.url) as client:
+        client.set(Lane.ROUTE.queue, "somebody else's")
+    wait(lambda: worker.process.poll() is not None, what="the worker ends")
+    assert worker.process.returncode != 0
 
 
 @pytest.mark.rabbitmq
