@@ -19,6 +19,9 @@ class CeleryDoorbell:
     def __init__(self, app: Celery, options: BrokerOptions) -> None:
         app.conf.broker_transport_options = transport_options(options, confirmed=True)
         self._app = app
+        self._refusals: tuple[type[Exception], ...] = (
+            () if options.is_redis else app.connection_for_write().channel_errors
+        )
         self._options = options
 
     def ring(self, due: Due) -> None:
@@ -28,6 +31,7 @@ class CeleryDoorbell:
         ------
         TransientError
             ``broker-away``: it does not answer. ``broker-full``: a Redis that has no memory left for a message.
+            ``broker-refused``: a RabbitMQ that does not let us write, or has a queue of our name of another kind.
         """
         lane = lane_of(due.kind) if due.kind is not None else Lane.DELIVER
         # Redis takes the lowest number first, RabbitMQ the highest.
@@ -42,6 +46,12 @@ class CeleryDoorbell:
                 retry=False,
                 ignore_result=True,
             )
+        except self._refusals as error:
+            raise TransientError(
+                "The broker refuses our messages.",
+                next_step="Its log says why. A queue that was made with other arguments is to be deleted.",
+                code="broker-refused",
+            ) from error
         except (OperationalError, OSError) as error:
             if _OF_A_FULL_REDIS in str(error):
                 raise TransientError(

@@ -225,6 +225,7 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
     with a_rabbitmq(tmp_path, settings=short) as rabbitmq:
         options = BrokerOptions(rabbitmq.url, deadline_s=60)
         bell = CeleryDoorbell(make_app(options), options)
+        it_has_a_queue_of_another_kind(options, bell)
         with a_worker(options, tmp_path) as worker:
             bell.ring(due(1, kind=JobKind.ANALYSE))
             wait(lambda: "analyse id-1" in worker.lines(), what="it runs")
@@ -245,6 +246,16 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
             assert worker.lines().count("prepared True") == 1, "by the same child"
             assert worker.process.poll() is None
             it_takes_no_messages(rabbitmq, bell, worker)
+
+
+def it_has_a_queue_of_another_kind(options: BrokerOptions, bell: CeleryDoorbell) -> None:
+    with make_app(options).connection_for_write() as connection:
+        connection.channel().queue_declare(Lane.ANALYSE.queue, durable=True, auto_delete=False)
+        with pytest.raises(TransientError) as caught:
+            bell.ring(due(1, kind=JobKind.ANALYSE))
+        assert caught.value.code == "broker-refused"
+        bell.ring(due(0, kind=JobKind.ROUTE))
+        connection.channel().queue_delete(Lane.ANALYSE.queue)
 
 
 def it_takes_no_messages(rabbitmq: RabbitMQ, bell: CeleryDoorbell, worker: Worker) -> None:
