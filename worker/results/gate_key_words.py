@@ -47,7 +47,8 @@ class Words:
     def are(self, found: str, limit: int | None = None) -> bool:
         """Tell whether ``found`` is this text and nothing more; ``limit`` is where a longer one was cut off."""
         found = found.rstrip()
-        if found == self.plain[:limit].rstrip() or re.fullmatch(self.pattern, found):
+        # A text loses the spaces at its end; a label may have some.
+        if found == self.plain[:limit].rstrip() or any(re.fullmatch(self.pattern, found + " " * n) for n in range(3)):
             return True
         return bool(self.other) and limit is not None and len(found) >= limit - 1
 

@@ -28,7 +28,7 @@ def page_problems(pages: Sequence[str], conclusion: Conclusion, dated: str) -> I
         r"and \d+ more lines, which are not shown", said
     ):
         return
-    rest = f" {re.sub(_NEXT_PAGE, _TAKEN, said)} "
+    rest = f" {_plain(re.sub(_NEXT_PAGE, ' ', said))} "
     missing = 0
     for line, behind in sorted(lines, key=lambda one: len(one[0]), reverse=True):
         found = re.search(rf"(?<= ){re.escape(_plain(line))}{behind}(?= )", rest)

@@ -74,19 +74,29 @@ def _legend(ds: Dataset, index: int, heat_map: HeatMap | None, given: Inspection
         what = f", {heat_map.quantity.meaning}, {low:.4g} to {high:.4g}{unit_of(heat_map.unit)}"
         name = named(heat_map.label, heat_map.quantity.meaning)
         lines.append(joined([joined([name], "", before="Coloured: "), what], ""))
-    told = {one.name for one in found}
-    names = [name for name in _names_on(index, given) if name not in told]
-    return joined([*lines, *(joined([name], "", before="Also on this image: ") for name in names)], "\r\n")
+    words, names, before = joined(lines, "\r\n"), _names_on(index, given), "\r\nAlso on this image: "
+    if len({name.plain for name in names}) < len(names):
+        # A label that the font may lack letters of names things of several meanings: which ones, only the font knows.
+        any_of = "|".join(joined([name], "", before=before).pattern for name in names)
+        return Words(words.plain, f"{words.pattern}(?:{any_of})*")
+    told = {one.name.plain for one in found}
+    return joined([words, *(joined([one], "", before=before) for one in names if one.plain not in told)], "")
 
 
 def _names_on(index: int, given: Inspection) -> list[Words]:
-    """The names of everything that can be seen on a slice, each once, in the order in which it is drawn."""
+    """The names of what can be seen on a slice, each once, in the order in which it is drawn."""
     conclusion = given.conclusion
-    meanings = {one.label: one.type.meaning for one in conclusion.regions}
-    meanings |= {one.label: one.type.meaning for one in conclusion.segments}
-    drawn = [named(edge.label, meanings[edge.label]) for edge in edges_on(index, conclusion, given.profile)]
-    hot = [named(one.label, one.quantity.meaning) for one in _hot(index, conclusion)]
-    return list(dict.fromkeys([*drawn, *hot]))
+    meanings: dict[str, dict[str, None]] = {}
+    for label, kind in (
+        *((one.label, one.type) for one in conclusion.segments),
+        *((one.label, one.type) for one in conclusion.regions),
+        *((one.label, one.finding) for one in conclusion.classifications),
+        *((one.label, one.quantity) for one in conclusion.heat_maps),
+    ):
+        meanings.setdefault(label, {})[kind.meaning] = None
+    labels = [edge.label for edge in edges_on(index, conclusion, given.profile)]
+    labels += [one.label for one in _hot(index, conclusion)]
+    return list(dict.fromkeys(named(label, meaning) for label in labels for meaning in meanings[label]))
 
 
 def _hot(index: int, conclusion: Conclusion) -> list[HeatMap]:

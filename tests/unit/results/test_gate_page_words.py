@@ -86,3 +86,25 @@ def test_it_is_asked_of_the_pages_of_a_set(tmp_path) -> None:
         lambda ds: setattr(ds, "ImageComments", ds.ImageComments.replace("Lung nodule 2: ", "Lung nodule: ")),
     )
     assert "sc-words" in one.failures(objects)
+
+
+def test_a_line_may_go_on_on_the_next_page(tmp_path) -> None:
+    study = given.a_study(tmp_path)
+    conclusion = replace(a_conclusion(study), notes=(" ".join(f"Remark {n}." for n in range(600)),))
+    one = pictured.encoded(study, conclusion, PROFILE)
+    assert one.failures() == {}
+    assert sum("a page of text" in ds.DerivationDescription for ds in one.of(ResultKind.SC)) > 2
+
+
+def test_labels_that_the_font_cannot_write(tmp_path) -> None:
+    """One label for things of two meanings, and a space at the end of another."""
+    study = given.a_study(tmp_path)
+    box = Box((4.5, 5.5), (10.5, 14.5))
+    found = tuple(
+        reported.a_region("box", box, index, label=label, type=kind, tracking_identifier=f"AI {n}", extent=(0, 5))
+        for n, (label, kind, index) in enumerate(
+            (("肺结节", given.NODULE, 1), ("肺结节", given.LUNG, 2), ("Étude", given.LUNG, 1), ("Lung ", given.LUNG, 3))
+        )
+    )
+    conclusion = replace(a_conclusion(study), findings=(Detection(found),))
+    assert pictured.encoded(study, conclusion, pictured.FULL).failures() == {}
