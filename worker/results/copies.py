@@ -36,6 +36,8 @@ _STRING_VRS: Final = TEXT_VRS | frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "
 _ONE_VALUE: Final = frozenset({"LT", "ST", "UT", "UR"})
 _RANGES: Final = frozenset({"DA", "DT", "TM"})
 """A hyphen makes them a range, which only a query may have (PS3.4 C.2.2.2.5)."""
+_ENUMERATED: Final = {Tag("LossyImageCompression"): frozenset({"", "00", "01"})}
+"""Where a result draws a conclusion of its own from the value (PS3.3 C.7.6.1.1.5)."""
 _CHARACTER_SET: Final = Tag("SpecificCharacterSet")
 _AS_IT_STANDS: Final = frozenset(
     Tag(keyword) for keyword in (*IDENTITY, "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID")
@@ -218,6 +220,9 @@ def problem_of(tag: BaseTag | str, value: str) -> str:
     values = [value] if vr in _ONE_VALUE else value.split("\\")
     if dictionary_VM(tag) == "1" and len(values) > 1:
         return "has several values, where one is allowed"
+    allowed = _ENUMERATED.get(Tag(tag))
+    if allowed is not None and value.strip(" ") not in allowed:
+        return f"is none of {', '.join(sorted(allowed - {''}))}"
     for one in values:
         bare = one.strip(" ")
         try:

@@ -37,7 +37,8 @@ _ALSO_COPIED = (
     "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
 )  # fmt: skip
 _REASON = (
-    r"(?:has several values, where one is allowed|is no valid [A-Z]{2}|is of another value representation|"
+    r"(?:has several values, where one is allowed|is no valid [A-Z]{2}|is none of 00, 01|"
+    r"is of another value representation|"
     r"cannot be read(?: in the character set of the images)?|is no sequence that can be copied|"
     r"is in another character set than the rest|holds a value that .+?)"
 )

@@ -179,7 +179,7 @@ def _said(uid: str, number: int | None, macro: str, keyword: str, given: Inspect
         text = given.evidence.texts[uid].plain(keyword)
     else:
         text = text_of(_group(given.evidence.by_instance[uid], number, macro), keyword).strip()
-    return text if text.isascii() and is_valid(keyword, [text]) else ""
+    return text if text.isascii() and "\\" not in text and is_valid(keyword, [text]) else ""
 
 
 def _group(image: Dataset, number: int | None, macro: str) -> Dataset:

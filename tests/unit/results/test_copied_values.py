@@ -97,6 +97,24 @@ def test_an_invalid_value_is_left_out_and_said(tmp_path, keyword, vr, value) -> 
         assert ds.PatientName == "Example^Ada"
 
 
+@pytest.mark.parametrize("value", [b"0800", b"NO", b"1", b"O", b"00\\01", b"01", b""])
+def test_lossy_compression_is_said_in_the_words_of_the_standard(tmp_path, value) -> None:
+    """PS3.3 C.7.6.1.1.5: 00 or 01, whatever a device wrote."""
+    study = a_study(tmp_path, ("LossyImageCompression", "CS", value))
+    notes = DicomEncoder(standard=EVERYTHING).examine(study.evidence, given.CONTEXT)
+    assert len(notes) == (value not in (b"01", b""))
+    for item in results(study, EVERYTHING):
+        if item.kind in (ResultKind.SEG, ResultKind.PM):
+            assert reading.dataset(item).LossyImageCompression == ("01" if value == b"01" else "00")
+
+
+@pytest.mark.parametrize("value", [b"HU\\US", b"\\", b"x" * 70])
+def test_a_unit_of_values_that_is_none_costs_no_picture(tmp_path, value) -> None:
+    study = a_study(tmp_path, ("RescaleType", "LO", value))
+    states = [one for one in results(study, EVERYTHING) if one.kind is ResultKind.PR]
+    assert {str(reading.dataset(one).RescaleType) for one in states} == {"US"}
+
+
 @pytest.mark.parametrize(
     ("keyword", "vr", "value"),
     [
