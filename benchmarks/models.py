@@ -20,9 +20,9 @@ from pathlib import Path
 
 from worker import samples
 from worker.domain.result import ResultContext
-from worker.inference.description import Metric
-from worker.inference.manifest import Manifest
-from worker.inference.package import Package
+from worker.inference.entries.description import Metric
+from worker.inference.manifest.manifest import Manifest
+from worker.inference.packages.package import Package
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.route import plan
 from worker.settings import load

@@ -23,8 +23,8 @@ import numpy as np
 from pydicom import dcmread
 
 from tests import builders
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.study import StoredInstance
 
 Run = Callable[[], object]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.inference.providers import runtime
+from worker.inference.runtime.providers import runtime
 
 if TYPE_CHECKING:
     import onnxruntime

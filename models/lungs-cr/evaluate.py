@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from worker.inference.providers import runtime
+from worker.inference.runtime.providers import runtime
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -18,8 +18,8 @@ from worker.domain.errors import OverreadError  # noqa: E402
 from worker.domain.findings import Conclusion  # noqa: E402
 from worker.domain.study import SeriesInstanceUID, SOPInstanceUID  # noqa: E402
 from worker.domain.volume import Geometry, SliceRef, Space, Volume  # noqa: E402
-from worker.inference.predictor import PackagePredictor  # noqa: E402
-from worker.inference.registry import Registry  # noqa: E402
+from worker.inference.packages.registry import Registry  # noqa: E402
+from worker.inference.run.predictor import PackagePredictor  # noqa: E402
 from worker.samples import fetch  # noqa: E402
 
 

@@ -29,8 +29,8 @@ from worker.domain.errors import OverreadError  # noqa: E402
 from worker.domain.findings import Segmentation  # noqa: E402
 from worker.domain.study import FrameOfReferenceUID, SeriesInstanceUID, SOPInstanceUID  # noqa: E402
 from worker.domain.volume import Geometry, SliceRef, Volume  # noqa: E402
-from worker.inference.predictor import PackagePredictor  # noqa: E402
-from worker.inference.registry import Registry  # noqa: E402
+from worker.inference.packages.registry import Registry  # noqa: E402
+from worker.inference.run.predictor import PackagePredictor  # noqa: E402
 
 HELD_OUT = ("chest-ct-lung1", "chest-ct-lung2")
 THRESHOLDS = (0.8, 0.85, 0.9)

@@ -27,8 +27,8 @@ from tests.integration.confirm.test_promises_kept import Requester
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.test_commitment_scu import as_a_message
 from tests.unit.docs.markdown import log_events
-from worker.broker.life import RedisLife
-from worker.deliver.promise import PUSH_MODEL
+from worker.broker.incarnation import RedisLife
+from worker.deliver.commitment_scp import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.result import Destination
 

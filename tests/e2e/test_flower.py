@@ -21,7 +21,7 @@ from worker.broker.embedded import EmbeddedRedis
 from worker.domain.job import JobId, JobKind
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
-from worker.tasks.doorbell import CeleryDoorbell
+from worker.tasks.publisher import CeleryDoorbell
 
 pytestmark = [pytest.mark.timeout(300)]
 

@@ -14,9 +14,9 @@ from tests import builders
 from tests.chaos.toy_model import NAME, write_package
 from tests.e2e.processes import Installation, overread, tree, until
 from worker.domain.job import Job, JobKind, JobState
-from worker.store.database import Database, sqlite_url
-from worker.store.queries import Queries
-from worker.store.spool import Spool
+from worker.store.database.database import Database, sqlite_url
+from worker.store.reading.queries import Queries
+from worker.store.spool.spool import Spool
 
 pytestmark = [pytest.mark.timeout(300)]
 

@@ -14,10 +14,10 @@ from tests.integration.inference.sample_volumes import sample_volume
 from tests.models.conftest import MODELS
 from worker.domain.errors import NotApplicableError
 from worker.domain.volume import Volume
-from worker.inference.guard_net import NetGuard
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache
+from worker.inference.guards.region_net import NetGuard
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache
 
 REGION, PROTECTED = "body-region-ct", ("lungs-airways-ct", "nodules-chest-ct")
 CHESTS = ("chest-ct-lung1", "chest-ct-lung2", "chest-ct-angio")

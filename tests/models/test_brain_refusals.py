@@ -12,8 +12,8 @@ from tests.integration.inference.sample_volumes import sample_volume
 from tests.models.conftest import MODELS
 from worker.domain.errors import NotApplicableError
 from worker.domain.volume import Volume
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
 
 
 @pytest.fixture(scope="module")

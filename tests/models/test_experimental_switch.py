@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from tests.models.conftest import MODELS
 from worker.cli.main import build
 from worker.domain.errors import ConfigurationError
-from worker.inference.card import markdown
-from worker.inference.package import load_package
+from worker.inference.manifest.card import markdown
+from worker.inference.packages.package import load_package
 from worker.settings import Settings, load
 from worker.wiring import offline
 

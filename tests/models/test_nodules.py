@@ -15,9 +15,9 @@ from tests.models.conftest import MODELS
 from worker.domain.errors import NotApplicableError
 from worker.domain.findings import Detection, Segmentation
 from worker.domain.volume import Volume
-from worker.inference.conclude import EXPERIMENTAL
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
+from worker.inference.packages.registry import Registry
+from worker.inference.run.conclude import EXPERIMENTAL
+from worker.inference.run.predictor import PackagePredictor
 
 FOLDER = "nodules-chest-ct"
 

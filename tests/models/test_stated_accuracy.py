@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.models import SAMPLES, described
 from tests.models.conftest import MODELS
-from worker.inference.card import markdown
-from worker.inference.package import load_package
-from worker.inference.registry import Registry
+from worker.inference.manifest.card import markdown
+from worker.inference.packages.package import load_package
+from worker.inference.packages.registry import Registry
 from worker.samples.catalog import SAMPLES as CATALOG
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import redis
 
-from worker.broker.life import MARK, client_of
+from worker.broker.incarnation import MARK, client_of
 
 log = logging.getLogger(__name__)
 

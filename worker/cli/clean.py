@@ -17,12 +17,12 @@ def clean(
     as_json: Json = False,
 ) -> None:
     """Delete finished studies that are old, or too many. What is unfinished, or promised to be kept, stays."""
-    from worker.wiring import cleaning
+    from worker.wiring import retention
 
     with console.reporting():
         settings = settings_for(config, data)
         quiet_logs()
-        done = cleaning.clean(settings, dry_run=dry_run)
+        done = retention.clean(settings, dry_run=dry_run)
         if as_json:
             console.print_json({"dry_run": dry_run, **console.plain(done.retired), "pictures": done.pictures})
             return

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.domain.errors import ConfigurationError, OverreadError, PermanentError, TransientError
-from worker.observe import stray
-from worker.observe.lines import takes
+from worker.observe import stray_output
+from worker.observe.log_queue import takes
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def exit_code(error: OverreadError) -> int:
 
 def print_error(error: OverreadError) -> None:
     """One line of what is wrong and one of what to do; nothing on a standard error that takes no more."""
-    if stray.takes_events_only():
+    if stray_output.takes_events_only():
         said = {"code": error.code, "reason": error.message, "next_step": error.next_step}
         log.critical("process-failed", extra=said)
         return
@@ -125,7 +125,7 @@ def reporting() -> Iterator[None]:
         print_error(error)
         sys.exit(exit_code(error))
     except Exception:
-        if not stray.takes_events_only():
+        if not stray_output.takes_events_only():
             raise
         log.critical("process-defect", exc_info=True)
         sys.exit(EXIT_DEFECT)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from worker.cli import console, render
-from worker.decode.files import instances_from_folder
+from worker.decode.dataset.files import instances_from_folder
 from worker.domain.job import Job, JobKind, JobState, StageTime
 from worker.domain.result import Destination
 from worker.domain.study import StudyInstanceUID
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.store.queries import Queries
+    from worker.store.reading.queries import Queries
 
 RESULT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.66.4": "SEG",

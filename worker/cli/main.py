@@ -12,7 +12,7 @@ from worker.cli import console
 from worker.cli.options import speak_as
 from worker.cli.processes import end_with_parent
 from worker.domain.errors import OverreadError
-from worker.observe import stray
+from worker.observe import stray_output
 from worker.settings import stated_log
 
 _COMMANDS = {
@@ -33,7 +33,7 @@ _COMMANDS = {
     "rerun": "jobs:rerun",
     "clean": "clean:clean",
     "doctor": "doctor:doctor",
-    "models": "models:app",
+    "models": "models.commands:app",
 }
 
 _PROCESSES = {"up": "up", "listen": "listener", "sweep": "sweeper", "work": "worker", "flower": "flower"}
@@ -95,7 +95,7 @@ def main() -> None:
 def _run(app: typer.Typer) -> None:
     """Run the command of the command line. What is wrong with that line is an event, where there are only those."""
     try:
-        app(standalone_mode=not stray.takes_events_only())
+        app(standalone_mode=not stray_output.takes_events_only())
     except Exception as error:
         wrong = getattr(error, "format_message", None)  # the library of typer has exceptions that it does not export
         if wrong is None:

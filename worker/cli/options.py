@@ -13,7 +13,7 @@ import typer
 
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
-from worker.observe import logs, stray
+from worker.observe import logs, stray_output
 from worker.settings import Log, Settings, load, stated_log
 
 Config = Annotated[
@@ -98,7 +98,7 @@ def settings_of(process: str, environ: Mapping[str, str]) -> Settings:
 def speak_as(process: str, wanted: Log) -> None:
     """Set up the log of a part of the system: all that this process says goes there."""
     logs.configure(level=wanted.level, style=wanted.format, process=process)
-    stray.into_log()
+    stray_output.into_log()
 
 
 def quiet_logs() -> None:

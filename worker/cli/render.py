@@ -16,7 +16,7 @@ from worker.domain.job import Job, JobState, StageTime, Transition
 from worker.domain.result import Delivery, DeliveryState, GateReport, ResultObject
 from worker.domain.routing import Decision
 from worker.domain.study import SeriesSummary
-from worker.store.views import Commitment, Conflict, Refusal
+from worker.store.reading.views import Commitment, Conflict, Refusal
 
 _GOOD = {"committed", "delivered", "sent", "routed"}
 _BAD = {"quarantined", "failed", "parked"}

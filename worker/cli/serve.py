@@ -66,12 +66,12 @@ class Stop:
 
 def listen(config: Config = None, data: Data = None) -> None:
     """Receive: the C-STORE and C-ECHO SCP. 0x0000 means that the instance is durable."""
-    from worker.wiring import receiving
+    from worker.wiring.listener import build_listener
 
     with console.reporting():
         settings = settings_for(config, data, process="listener")
         stop = Stop()
-        listener = receiving.listener(settings)
+        listener = build_listener(settings)
         listener.start()
         say_ready()
         log.info("listening", extra={"address": settings.listener.bind, "port": listener.port})
@@ -85,15 +85,16 @@ def sweep(config: Config = None, data: Data = None) -> None:
 
     Beside that it asks destinations whether they keep our results, tells others what we keep, and deletes what is old.
     """
-    from worker.cli.chores import Background
-    from worker.wiring import chores, sweeping
+    from worker.cli.background_threads import Background
+    from worker.wiring.background_work import background_tasks
+    from worker.wiring.sweeper import build_sweeper
 
     with console.reporting():
         settings = settings_for(config, data, process="sweeper")
         stop = Stop()
-        sweeper = sweeping.sweeper(settings)
+        sweeper = build_sweeper(settings)
         wait_s = SWEEP_EVERY_S
-        with Background(chores.chores(settings)):
+        with Background(background_tasks(settings)):
             while not stop.wait(wait_s):
                 try:
                     swept = sweeper.sweep()
@@ -116,13 +117,13 @@ def work(
 
     Run as many as you have machines.
     """
-    from worker.wiring import working
+    from worker.wiring import workers
 
     with console.reporting():
         lanes = list(dict.fromkeys(lane or Lane))
         settings = settings_for(config, data, process="-".join(["worker", *lanes]))
         if len(lanes) == 1:
-            working.run_worker(settings, lanes)
+            workers.run_worker(settings, lanes)
         else:
             _one_worker_for_each(lanes, environment(config, overrides(data=data)))
 

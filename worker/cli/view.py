@@ -12,7 +12,7 @@ import typer
 from worker.cli import console
 from worker.cli.options import Config, Data, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
-from worker.pictures.account import Account
+from worker.pictures.analysis_record import Account
 from worker.pictures.page import page_of
 from worker.wiring import viewing
 

@@ -20,9 +20,9 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
-from worker.deliver.wire import Timeouts, Wire, deadline
+from worker.deliver.transport import Timeouts, Wire, deadline
 from worker.domain.errors import ConfigurationError, PermanentError, TransientError
-from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
+from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.result import Destination
 
 # A file given by its path is then sent byte by byte as it is stored, never decoded and encoded again.

@@ -13,8 +13,8 @@ from worker.domain.regions import Place, Shape
 from worker.drawing import lettering
 from worker.drawing.callouts import free_spot
 from worker.drawing.colours import coloured, shares
+from worker.drawing.orientation import AS_STORED, Turn
 from worker.drawing.strokes import filled, line_band, mask_band, shape_points, stamp
-from worker.drawing.turn import AS_STORED, Turn
 
 Colour = tuple[int, int, int]
 WHITE: Colour = (235, 235, 235)

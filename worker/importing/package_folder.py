@@ -14,7 +14,7 @@ from typing import Any
 from worker.domain.errors import ConfigurationError
 from worker.importing import labels
 from worker.importing.onnx_export import Shape, export
-from worker.importing.parity import Parity, as_markdown, write_report
+from worker.importing.parity.report import Parity, as_markdown, write_report
 from worker.importing.toml import to_toml
 
 MANIFEST = "manifest.toml"

@@ -15,7 +15,7 @@ import warnings
 from datetime import UTC, datetime
 from typing import IO, Literal
 
-from worker.observe.lines import LineHandler
+from worker.observe.log_queue import LineHandler
 
 FIELDS = (
     "job_id", "delivery_id", "study_instance_uid", "series_instance_uid", "sop_instance_uid", "sop_class_uid",

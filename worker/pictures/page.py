@@ -14,7 +14,7 @@ from PIL import Image
 from worker import __version__
 from worker.domain.result import ResultKind
 from worker.pictures import page_sections as sections
-from worker.pictures.account import Account
+from worker.pictures.analysis_record import Account
 from worker.pictures.markup import Child, Markup, document, joined, picture, tag
 from worker.pictures.page_style import STYLE
 from worker.pictures.read_back import ReadBack, read_back

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.domain.result import Check
 from worker.drawing.lettering import with_unit
-from worker.pictures.account import Account
+from worker.pictures.analysis_record import Account
 from worker.pictures.markup import Child, Markup, facts, joined, swatch, table, tag
 from worker.pictures.read_back import Problem, ReadBack
 from worker.pictures.read_report import Group, Number

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.volume import Geometry, Volume
-from worker.drawing.turn import AS_STORED, Turn
-from worker.drawing.windows import default_window
+from worker.drawing.orientation import AS_STORED, Turn
+from worker.drawing.voi_window import default_window
 from worker.pictures.scene import Scene
 
 STORED_AXES = (1, 2)

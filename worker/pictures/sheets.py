@@ -14,7 +14,7 @@ from worker.domain.regions import Line as LineShape
 from worker.drawing import lettering
 from worker.drawing.canvas import WARNING, WHITE, Canvas
 from worker.drawing.strokes import shape_points
-from worker.drawing.windows import default_window
+from worker.drawing.voi_window import default_window
 from worker.pictures.planes import View, chosen_slices, view_of, window_of
 from worker.pictures.scene import DRAFT, Line, Mark, Scene
 from worker.pictures.sections import Section, place_of_interest, projections, sections_at

@@ -11,7 +11,7 @@ from PIL import Image
 
 from worker.domain.regions import Box, Circle, Ellipse, Line, Place, Point, Polygon, Shape
 from worker.drawing.canvas import Canvas, Corner, Edge
-from worker.drawing.windows import windowed
+from worker.drawing.voi_window import windowed
 from worker.pictures.planes import View
 from worker.pictures.scene import Heat, Mark, Scene
 

@@ -16,22 +16,22 @@ from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
-from worker.results.forms import Form, form_for, form_of, needs_ascii
+from worker.results.character_set import Form, form_for, form_of, needs_ascii
+from worker.results.context import Making, first_numbers, structures_by_part
+from worker.results.display.key_images import encode_key_images
+from worker.results.display.key_objects import encode_key_objects
+from worker.results.display.parametric_map import encode_maps
+from worker.results.display.presentation_state import encode_presentation
+from worker.results.evidence import read_series_header, read_source
 from worker.results.header import Stamp, to_object
 from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
-from worker.results.key_images import encode_key_images
-from worker.results.key_objects import encode_key_objects
-from worker.results.kos import encode_note
-from worker.results.making import Making, first_numbers, structures_by_part
-from worker.results.parametric_map import encode_maps
-from worker.results.presentation import encode_presentation
-from worker.results.refusal import RefusalEncoder
-from worker.results.seg import encode_segs
-from worker.results.source import read_series_header, read_source
-from worker.results.sr import encode_reports
-from worker.results.sr_fitness import ensure_reportable
-from worker.results.structures import ensure_encodable
-from worker.results.text_sr import encode_text
+from worker.results.rejection_note import encode_note
+from worker.results.seg.segmentation import encode_segs
+from worker.results.segment_masks import ensure_encodable
+from worker.results.sr.basic_text import encode_text
+from worker.results.sr.not_analysed import RefusalEncoder
+from worker.results.sr.preconditions import ensure_reportable
+from worker.results.sr.report import encode_reports
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.domain.character_sets import UTF_8, codec_of, has_every_character
 from worker.domain.errors import PermanentError
+from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.model import Algorithm
-from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.result import EncodedObject, ResultKind
 from worker.domain.study import Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from worker.results.coding import code_item, private_schemes
-from worker.results.copies import TEXT_VRS
+from worker.results.copied_attributes import TEXT_VRS
 from worker.results.identity import Equipment
 
 _TYPE_2 = (

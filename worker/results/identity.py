@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from worker import __version__
 from worker.domain.findings import Conclusion
-from worker.domain.ourselves import MANUFACTURER, MODEL_NAME, NAMESPACE
+from worker.domain.implementation import MANUFACTURER, MODEL_NAME, NAMESPACE
 from worker.domain.plain_text import in_ascii
 from worker.domain.result import Predecessor, ResultContext
 from worker.domain.study import Digest, SeriesInstanceUID, SOPInstanceUID, StoredInstance, StudyInstanceUID

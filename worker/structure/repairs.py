@@ -21,10 +21,10 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 from pydicom.tag import Tag
 
+from worker.structure.byte_source import FileWindow, InflatingWindow, Window
+from worker.structure.element_reader import Walk
 from worker.structure.faults import ScanError
 from worker.structure.limits import ScanLimits
-from worker.structure.walk import Walk
-from worker.structure.windows import FileWindow, InflatingWindow, Window
 
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _BIG: Final = "1.2.840.10008.1.2.2"

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, NotApplicableError, OverreadError
 from worker.domain.volume import Volume
-from worker.inference.differences import Differences, Said, differences, said_of
-from worker.inference.package import Package
-from worker.inference.predictor import PackagePredictor
-from worker.inference.providers import CPU, runtime
-from worker.inference.steps.answers import Answer
-from worker.inference.variants import precisions
+from worker.inference.answers import Answer
+from worker.inference.development.differences import Differences, Said, differences, said_of
+from worker.inference.packages.package import Package
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.providers import CPU, runtime
+from worker.inference.runtime.variants import precisions
 from worker.pipeline.route import BoundRule, plan
 from worker.settings import Settings
 from worker.settings.execution import Precision, Provider

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from worker.deliver.commitment import CommitmentRequester, CommitmentSupport, commitment_support
-from worker.deliver.promise import DUPLICATE_TRANSACTION, OK, CommitmentReporter, CommitmentRequest
-from worker.deliver.verify import ReadBack
+from worker.deliver.commitment_scp import DUPLICATE_TRANSACTION, OK, CommitmentReporter, CommitmentRequest
+from worker.deliver.commitment_scu import CommitmentRequester, CommitmentSupport, commitment_support
+from worker.deliver.read_back import ReadBack
 from worker.domain.study import SOPInstanceUID
 from worker.pipeline import ports
+from worker.pipeline.commitment_report import ReportPromises
 from worker.pipeline.confirm import ConfirmDeliveries, take_report
-from worker.pipeline.promise import ReportPromises
 from worker.settings import Settings
 from worker.wiring import stores
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from worker.inference.cpu import cpu_limit
-from worker.inference.execution import Execution
-from worker.inference.session import SessionCache, SessionSettings
-from worker.inference.triton import RemoteModel, TritonSessions
-from worker.inference.triton_wire import Address
+from worker.inference.runtime.cpu import cpu_limit
+from worker.inference.runtime.execution import Execution
+from worker.inference.runtime.session import SessionCache, SessionSettings
+from worker.inference.runtime.triton import RemoteModel, TritonSessions
+from worker.inference.runtime.triton_client import Address
 from worker.settings import Settings
 from worker.settings.execution import TritonEntry
 

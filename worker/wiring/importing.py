@@ -10,30 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.files import instances_from_folder
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.dataset.files import instances_from_folder
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
 from worker.importing import package_folder
-from worker.importing.images import read_nifti
-from worker.importing.net_parity import answers_of_torch, compare_weights
 from worker.importing.onnx_export import sha256_of
 from worker.importing.package_folder import Imported, Naming, add_report
+from worker.importing.parity.itk_images import read_nifti
+from worker.importing.parity.net import answers_of_torch, compare_weights
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
 from worker.importing.weights_alone import guided, one_file, parse_shape, script_to_onnx, tensors_of
-from worker.inference.inputs import assemble
+from worker.inference.development.scaffold import WEIGHTS, Family, write_package_skeleton
 from worker.inference.modes import NnunetCascade
-from worker.inference.onnx_file import summarize
-from worker.inference.package import MANIFEST, load_package
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registration import register_rigidly
-from worker.inference.registry import Registry
-from worker.inference.scaffold import WEIGHTS, Family, write_package_skeleton
-from worker.inference.session import SessionCache, run_file
+from worker.inference.packages.onnx_file import summarize
+from worker.inference.packages.package import MANIFEST, load_package
+from worker.inference.packages.registry import Registry
+from worker.inference.run.inputs import assemble
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache, run_file
 from worker.inference.steps import preprocess
+from worker.inference.steps.registration import register_rigidly
 from worker.settings import Settings
 from worker.wiring import offline
 

@@ -9,31 +9,31 @@ from importlib.resources import files
 from pathlib import Path
 
 import worker
-from worker.decode.files import SkippedFile, instances_from_folder
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.dataset.files import SkippedFile, instances_from_folder
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.profile import OHIF, Profile
 from worker.domain.routing import Rule
 from worker.domain.study import StoredInstance
-from worker.inference.execution import Execution
-from worker.inference.memory import check_weights_memory
-from worker.inference.package import MANIFEST, Package, load_package, rule_of
-from worker.inference.predictor import PackagePredictor
-from worker.inference.providers import runtime
-from worker.inference.registry import MODEL_MISSING, BrokenPackage, Registry
-from worker.inference.session import SessionCache
-from worker.inference.telemetry import Telemetry, telemetry_of
-from worker.inference.trial import try_out
-from worker.inference.variants import bound_entries
-from worker.inference.weights_cache import WeightsCache
-from worker.intake.scan import scan_file
-from worker.intake.syntaxes import TRANSFER_SYNTAXES
+from worker.gate.gate import ResultGate
+from worker.inference.development.trial import try_out
+from worker.inference.packages.package import MANIFEST, Package, load_package, rule_of
+from worker.inference.packages.registry import MODEL_MISSING, BrokenPackage, Registry
+from worker.inference.packages.weights_cache import WeightsCache
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.execution import Execution
+from worker.inference.runtime.memory import check_weights_memory
+from worker.inference.runtime.providers import runtime
+from worker.inference.runtime.session import SessionCache
+from worker.inference.runtime.telemetry import Telemetry, telemetry_of
+from worker.inference.runtime.variants import bound_entries
+from worker.intake.scan.scan import scan_file
+from worker.intake.supported_syntaxes import TRANSFER_SYNTAXES
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser
 from worker.pipeline.route import BoundRule, RoutingTable, Unusable
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.results.identity import Equipment, serial_number_of
 from worker.settings import Settings
 from worker.wiring.execution import execution

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from worker.inference.package import Package
-from worker.inference.registry import Registry, package_folders
+from worker.inference.packages.package import Package
+from worker.inference.packages.registry import Registry, package_folders
 from worker.settings import Settings
 from worker.wiring import offline
 

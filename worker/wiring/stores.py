@@ -8,20 +8,20 @@ from functools import cached_property
 
 from worker.pipeline import ports
 from worker.settings import Settings
-from worker.store.commitments import LedgerCommitments
-from worker.store.database import Database
-from worker.store.evidence import LedgerEvidence
-from worker.store.jobs import LedgerJobs, Limits
-from worker.store.operations import Operations
-from worker.store.outbox import LedgerOutbox
-from worker.store.products import LedgerProducts
-from worker.store.promises import LedgerPromises
-from worker.store.queries import Queries
-from worker.store.retention import DAY_S, Retention, RetentionPolicy
-from worker.store.routings import LedgerRoutings
-from worker.store.schema import migrate
-from worker.store.spool import Spool
-from worker.store.sweep import LedgerSweep
+from worker.store.commitment.granted import LedgerPromises
+from worker.store.commitment.requested import LedgerCommitments
+from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
+from worker.store.database.database import Database
+from worker.store.database.schema import migrate
+from worker.store.reading.queries import Queries
+from worker.store.spool.spool import Spool
+from worker.store.work.evidence import LedgerEvidence
+from worker.store.work.jobs import LedgerJobs, Limits
+from worker.store.work.operations import Operations
+from worker.store.work.outbox import LedgerOutbox
+from worker.store.work.products import LedgerProducts
+from worker.store.work.routings import LedgerRoutings
+from worker.store.work.sweep import LedgerSweep
 from worker.wiring.data_folder import check_installed, make_data_folder
 
 

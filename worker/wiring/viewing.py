@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import OverreadError, PermanentError
 from worker.domain.findings import Conclusion
 from worker.domain.job import Job, JobKind, StageTime
 from worker.domain.result import ResultKind, ResultObject
 from worker.domain.study import InstanceHeader, StoredInstance
 from worker.domain.volume import Volume
-from worker.pictures.account import Account, Asked, KeptObject
+from worker.pictures.analysis_record import Account, Asked, KeptObject
 from worker.pipeline.analyse import Analysis
 from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.summary import findings_of
 from worker.results.identity import evidence_digest
 from worker.settings import Settings
-from worker.store.queries import Queries
+from worker.store.reading.queries import Queries
 from worker.wiring import offline, stores
 
 _BURNED_IN = (

@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.store.kit import DatabaseClock, Kit
 from tests.contract.store.postgres import cluster, migrated_template
-from worker.store.database import Database, sqlite_url
-from worker.store.schema import migrate
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -27,18 +27,18 @@ from worker.domain.study import (
     TransferSyntaxUID,
 )
 from worker.pipeline.ports import Due, PlannedAnalysis, StudyActivity
-from worker.store.admission import InstanceStore
-from worker.store.commitments import LedgerCommitments
-from worker.store.database import Database
-from worker.store.evidence import LedgerEvidence
-from worker.store.jobs import LedgerJobs, Limits
-from worker.store.operations import Operations
-from worker.store.outbox import LedgerOutbox
-from worker.store.products import LedgerProducts
-from worker.store.queries import Queries
-from worker.store.routings import LedgerRoutings
-from worker.store.spool import Spool
-from worker.store.sweep import LedgerSweep
+from worker.store.commitment.requested import LedgerCommitments
+from worker.store.custody.admission import InstanceStore
+from worker.store.database.database import Database
+from worker.store.reading.queries import Queries
+from worker.store.spool.spool import Spool
+from worker.store.work.evidence import LedgerEvidence
+from worker.store.work.jobs import LedgerJobs, Limits
+from worker.store.work.operations import Operations
+from worker.store.work.outbox import LedgerOutbox
+from worker.store.work.products import LedgerProducts
+from worker.store.work.routings import LedgerRoutings
+from worker.store.work.sweep import LedgerSweep
 
 CT = SOPClassUID("1.2.840.10008.5.1.4.1.1.2")
 EXPLICIT = TransferSyntaxUID("1.2.840.10008.1.2.1")

@@ -67,8 +67,8 @@ def cluster() -> Cluster:
 @functools.cache
 def migrated_template() -> str:
     """A database with our tables, to copy new ones from."""
-    from worker.store.database import Database
-    from worker.store.schema import migrate
+    from worker.store.database.database import Database
+    from worker.store.database.schema import migrate
 
     name = cluster().new_database()
     database = Database(cluster().url(name))

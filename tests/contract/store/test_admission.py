@@ -14,8 +14,8 @@ from tests.contract.store.kit import EXPLICIT, PASSED, STUDY, Kit, results_of
 from worker.domain.errors import IdentityError, LeaseLostError, PermanentError, StoreUnavailableError
 from worker.domain.job import JobKind, JobState
 from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, StudyInstanceUID, TransferSyntaxUID
-from worker.store.admission import InstanceStore
-from worker.store.spool import object_key
+from worker.store.custody.admission import InstanceStore
+from worker.store.spool.spool import object_key
 
 
 def test_a_new_instance_is_stored_with_its_object_and_its_row(kit: Kit) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.contract.store.kit import Kit, refused, stored
 from worker.domain.result import DeliveryClaim, DeliveryState, SendOutcome
-from worker.store.database import Database
-from worker.store.outbox import LedgerOutbox
+from worker.store.database.database import Database
+from worker.store.work.outbox import LedgerOutbox
 
 
 def produced(kit: Kit, count: int, *destinations: str) -> None:

@@ -10,7 +10,7 @@ from tests.contract.store.kit import PASSED, STUDY, Kit, results_of
 from worker.domain.errors import LeaseLostError, PermanentError
 from worker.domain.job import JobId, JobState, StageTime
 from worker.domain.study import StudyInstanceUID
-from worker.store.jobs import LedgerJobs, Limits
+from worker.store.work.jobs import LedgerJobs, Limits
 
 DAY = 86400.0
 

@@ -11,7 +11,7 @@ from tests.contract.store.kit import MODEL, PASSED, Kit, refused, results_of, st
 from worker.domain.errors import LeaseLostError, PermanentError
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryClaim, DeliveryState, SendOutcome
-from worker.store.outbox import DEATHS_UNTIL_PARKED
+from worker.store.work.outbox import DEATHS_UNTIL_PARKED
 
 
 @pytest.fixture

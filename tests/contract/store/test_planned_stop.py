@@ -11,7 +11,7 @@ from tests.contract.store.test_outbox import claims, produced, states  # noqa: F
 from worker.domain.errors import LeaseLostError
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryState
-from worker.store.outbox import DEATHS_UNTIL_PARKED
+from worker.store.work.outbox import DEATHS_UNTIL_PARKED
 
 NIGHTS = 5
 

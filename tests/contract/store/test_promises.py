@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 from tests.contract.store.kit import CT, SEG, STUDY, Kit
 from worker.domain.job import JobState
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StudyInstanceUID
-from worker.store.promises import JudgedRequest, LedgerPromises
-from worker.store.retention import DAY_S, Retention, RetentionPolicy
-from worker.store.tables import promised_instances, promises
+from worker.store.commitment.granted import JudgedRequest, LedgerPromises
+from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
+from worker.store.database.tables import promised_instances, promises
 
 MODALITY = "MODALITY"
 PROMISED_S = 20 * DAY_S

@@ -12,8 +12,8 @@ import pytest
 from tests.contract.store.kit import STUDY, Kit, an_offer
 from worker.domain.errors import PermanentError
 from worker.domain.study import Digest, OfferedInstance
-from worker.store.recovery import recover
-from worker.store.spool import object_key
+from worker.store.custody.recovery import recover
+from worker.store.spool.spool import object_key
 
 
 def orphan(kit: Kit, number: int, **kwargs: str) -> OfferedInstance:

@@ -14,8 +14,8 @@ from tests.contract.store.kit import STUDY, Kit, results_of
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryState
 from worker.domain.study import Admission, RefusedInstance, StudyInstanceUID
-from worker.store.database import Clock, Database
-from worker.store.retention import DAY_S, Retention, RetentionPolicy
+from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
+from worker.store.database.database import Clock, Database
 
 
 def finished(kit: Kit, study: str = STUDY, tag: str = "1", count: int = 2) -> JobId:

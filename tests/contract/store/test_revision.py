@@ -21,7 +21,7 @@ from worker.domain.result import (
     SendOutcome,
 )
 from worker.domain.study import Admission, Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID, StudyInstanceUID
-from worker.store.products import LedgerProducts
+from worker.store.work.products import LedgerProducts
 
 KOS = SOPClassUID("1.2.840.10008.5.1.4.1.1.88.59")
 NEWER = ModelIdentity("lungs", "2.0", Digest("b" * 64))

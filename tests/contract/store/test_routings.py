@@ -12,7 +12,7 @@ from worker.domain.job import JobId, JobKind, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.result import DeliveryState, ResultKind
 from worker.domain.study import Digest, StudyInstanceUID
-from worker.store.evidence import LedgerEvidence
+from worker.store.work.evidence import LedgerEvidence
 
 
 def again(kit: Kit, number: int, key: str, *, model: ModelIdentity = MODEL) -> JobId:

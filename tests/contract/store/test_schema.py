@@ -21,10 +21,10 @@ from sqlalchemy import Connection, insert, select
 from tests.contract.store.kit import STUDY
 from worker.domain.errors import ConfigurationError, TransientError
 from worker.domain.job import JobKind, JobState
-from worker.store.database import EPOCH, Database, DatabaseDefectError, sqlite_url
-from worker.store.schema import installation_id, latest_version, migrate
-from worker.store.tables import METADATA, Instant, WireText, Word, decisions, instances, studies
-from worker.store.transitions import NewJob, create
+from worker.store.database.database import EPOCH, Database, DatabaseDefectError, sqlite_url
+from worker.store.database.schema import installation_id, latest_version, migrate
+from worker.store.database.tables import METADATA, Instant, WireText, Word, decisions, instances, studies
+from worker.store.database.transitions import NewJob, create
 
 
 def add_study(connection: Connection, uid: str, at: datetime) -> None:

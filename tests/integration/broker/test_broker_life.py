@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from tests.integration.broker.test_embedded_redis import client, until
 from worker.broker.embedded import EmbeddedRedis
-from worker.broker.life import RedisLife
+from worker.broker.incarnation import RedisLife
 
 
 def test_one_life_until_it_is_started_again_or_emptied(tmp_path: Path) -> None:

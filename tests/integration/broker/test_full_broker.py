@@ -13,8 +13,8 @@ from worker.domain.errors import TransientError
 from worker.domain.job import JobId, JobKind
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
-from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.lanes import Lane
+from worker.tasks.publisher import CeleryDoorbell
 
 
 def push_for_ever(inside: redis.Redis, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Our side as it is wired, in one process: listener, chores, deliveries; results are put in without a model."""
+"""Our side as it is wired, in one process: listener, deliveries, background tasks. Results come without a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.contract.store.kit import PASSED, DatabaseClock, Kit, a_decision, a_p
 from tests.integration.deliver.objects import a_result_set, at
 from tests.integration.deliver.peers import free_port
 from tests.integration.deliver.servers import wait_until
-from worker.cli.chores import Background
+from worker.cli.background_threads import Background
 from worker.deliver.association import Timeouts
 from worker.deliver.store_scu import StoreSender
 from worker.domain.job import JobId, JobState
@@ -19,9 +19,10 @@ from worker.domain.result import Delivery, Destination, EncodedObject
 from worker.pipeline.attempt import Backoff
 from worker.pipeline.deliver import DeliverResults
 from worker.settings.load import validate
-from worker.store.database import Database
-from worker.wiring import receiving, stores
-from worker.wiring.chores import Chore, chores
+from worker.store.database.database import Database
+from worker.wiring import stores
+from worker.wiring.background_work import BackgroundTask, background_tasks
+from worker.wiring.listener import build_listener
 
 QUICK = {
     "answer_within_s": 60,
@@ -84,11 +85,11 @@ class Site:
         return self._kit
 
     def __enter__(self) -> Self:
-        listener = receiving.listener(self.settings)
+        listener = build_listener(self.settings)
         listener.start()
         self._stack.callback(lambda: listener.stop(grace_s=1.0))
-        steps = [Chore(one.name, one.step, 0.1) for one in chores(self.settings)]
-        self._stack.enter_context(Background([*steps, Chore("deliver", self._deliver, 0.1)]))
+        steps = [BackgroundTask(one.name, one.step, 0.1) for one in background_tasks(self.settings)]
+        self._stack.enter_context(Background([*steps, BackgroundTask("deliver", self._deliver, 0.1)]))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,7 +15,7 @@ from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
 from tests.integration.deliver.peers import RESULT_CLASSES, Pacs, free_port, hangs
 from tests.integration.deliver.servers import orthanc, wait_until
-from worker.deliver.promise import PUSH_MODEL
+from worker.deliver.commitment_scp import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import JobState
 from worker.domain.result import DeliveryState, Destination
@@ -229,7 +229,7 @@ def test_two_sweepers_ask_once(tmp_path: Path, database_url: str) -> None:
         pacs = stack.enter_context(a_pacs(tmp_path / "pacs", replace(US, port=port)))
         site = stack.enter_context(Site(tmp_path, database_url, destinations=[commits(pacs)], port=port))
         for chore in range(3):
-            stack.enter_context(_more_chores(site, chore))
+            stack.enter_context(_more_background_tasks(site, chore))
         jobs = [site.produced(n) for n in range(1, 6)]
         for job_id in jobs:
             site.until(job_id)
@@ -237,11 +237,13 @@ def test_two_sweepers_ask_once(tmp_path: Path, database_url: str) -> None:
         assert len(pacs.heard) == len(set(pacs.heard)) == 10
 
 
-def _more_chores(site: Site, number: int) -> Any:
-    from worker.cli.chores import Background
-    from worker.wiring.chores import Chore, chores
+def _more_background_tasks(site: Site, number: int) -> Any:
+    from worker.cli.background_threads import Background
+    from worker.wiring.background_work import BackgroundTask, background_tasks
 
-    return Background([Chore(f"{one.name}-{number}", one.step, 0.05) for one in chores(site.settings)])
+    return Background(
+        [BackgroundTask(f"{one.name}-{number}", one.step, 0.05) for one in background_tasks(site.settings)]
+    )
 
 
 @pytest.mark.orthanc

@@ -24,7 +24,7 @@ from tests.integration.deliver.peers import free_port
 from tests.integration.deliver.servers import orthanc, wait_until
 from tests.integration.deliver.test_commitment_scu import report as a_report
 from tests.integration.deliver.test_commitment_scu import tell
-from worker.deliver.promise import PUSH_MODEL, WELL_KNOWN_INSTANCE
+from worker.deliver.commitment_scp import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from worker.domain.result import Destination
 
 pytestmark = pytest.mark.timeout(120)
@@ -211,7 +211,7 @@ def _hurry(site: Site, condition: Any) -> None:
     """Take the pauses away until it is so."""
     from sqlalchemy import update
 
-    from worker.store.tables import promises
+    from worker.store.database.tables import promises
 
     def look() -> bool:
         with site.ledger.database.write() as connection:

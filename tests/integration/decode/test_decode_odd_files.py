@@ -11,11 +11,11 @@ import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut
 
-from worker.decode.bounded import ReadLimits
-from worker.decode.files import indexed_header, instances_from_folder
-from worker.decode.headers import HeaderReader
-from worker.decode.parsing import parse
-from worker.decode.pixels import PixelReader
+from worker.decode.dataset.bounded import ReadLimits
+from worker.decode.dataset.files import indexed_header, instances_from_folder
+from worker.decode.dataset.parsing import parse
+from worker.decode.pixels.pixels import PixelReader
+from worker.decode.series.headers import HeaderReader
 from worker.domain.errors import PermanentError
 from worker.domain.study import Digest, StoredInstance, TransferSyntaxUID
 

@@ -11,7 +11,7 @@ from typing import Any
 from pynetdicom import AE
 
 from tests.integration.deliver.objects import at
-from worker.deliver.commitment import commitment_support
+from worker.deliver.commitment_scu import commitment_support
 from worker.domain.result import Destination
 from worker.domain.study import SOPInstanceUID
 

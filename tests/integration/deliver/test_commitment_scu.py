@@ -23,9 +23,9 @@ from tests.integration.deliver.objects import a_result_set, a_seg, an_sr, at
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.servers import orthanc
 from worker.deliver.association import Timeouts
-from worker.deliver.commitment import CommitmentRequester
+from worker.deliver.commitment_scu import CommitmentRequester
+from worker.deliver.read_back import ReadBack
 from worker.deliver.store_scu import StoreSender
-from worker.deliver.verify import ReadBack
 from worker.domain.errors import PermanentError, TransientError
 from worker.domain.result import Destination
 

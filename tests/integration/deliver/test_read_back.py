@@ -14,7 +14,7 @@ from pynetdicom import AE, evt
 from tests.integration.deliver.objects import a_result_set, at
 from tests.integration.deliver.peers import Pacs
 from worker.deliver.association import Timeouts
-from worker.deliver.verify import ReadBack
+from worker.deliver.read_back import ReadBack
 from worker.domain.errors import PermanentError, TransientError
 from worker.domain.result import Destination
 

@@ -18,11 +18,11 @@ from tests import builders
 from tests.integration.deliver.listener import Reports, a_listener
 from tests.integration.deliver.objects import a_result_set, at, data_set_of
 from tests.integration.deliver.peers import Pacs, free_port
-from worker.deliver.commitment import CommitmentRequester
+from worker.deliver.commitment_scu import CommitmentRequester
 from worker.deliver.echo import c_echo
+from worker.deliver.read_back import ReadBack
 from worker.deliver.send_files import send_files
 from worker.deliver.store_scu import StoreSender
-from worker.deliver.verify import ReadBack
 from worker.demo.pacs import DemoPacs, list_studies
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from worker.importing.nnunet_network import build_network
+from worker.importing.nnunet.network import build_network
 
 PATCH = (8, 24, 32)
 RESAMPLING = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}

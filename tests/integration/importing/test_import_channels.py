@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from worker.importing.nnunet_folder import TrainedModel
-from worker.importing.nnunet_manifest import contract, input_names, modalities, steps
+from worker.importing.nnunet.folder import TrainedModel
+from worker.importing.nnunet.manifest import contract, input_names, modalities, steps
 
 pytestmark = pytest.mark.export
 

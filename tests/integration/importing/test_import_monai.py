@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from tests.builders import a_ct_series
 from tests.integration.importing.make_bundle import ROI, write_bundle
 from tests.integration.importing.train_nnunet import a_body
-from worker.cli.models_import import app
+from worker.cli.models.importing import app
 from worker.domain.errors import ConfigurationError
-from worker.importing.monai import import_monai
-from worker.importing.monai_map import map_transforms
+from worker.importing.monai.importer import import_monai
+from worker.importing.monai.transforms import map_transforms
 from worker.importing.package_folder import Imported, Naming
-from worker.importing.parity import TARGET_DICE
+from worker.importing.parity.report import TARGET_DICE
 from worker.wiring import importing
 
 pytestmark = [pytest.mark.export, pytest.mark.slow, pytest.mark.timeout(900)]

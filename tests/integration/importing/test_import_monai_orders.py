@@ -12,12 +12,12 @@ import torch
 
 from tests.integration.importing.make_bundle import ROI, write_bundle
 from worker.domain.errors import ConfigurationError
-from worker.importing.monai import import_monai
-from worker.importing.monai_arguments import NotMappedError
-from worker.importing.monai_bundle import transforms_of
-from worker.importing.monai_map import inferer_of, map_transforms
+from worker.importing.monai.arguments import NotMappedError
+from worker.importing.monai.bundle import transforms_of
+from worker.importing.monai.importer import import_monai
+from worker.importing.monai.transforms import inferer_of, map_transforms
 from worker.importing.package_folder import Imported, Naming
-from worker.inference.package import load_package
+from worker.inference.packages.package import load_package
 from worker.wiring import importing
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(300)]

@@ -17,10 +17,10 @@ import torch
 from tests.builders import a_ct_series
 from tests.integration.importing.train_nnunet import a_body, a_second_sequence
 from worker.domain.errors import ConfigurationError, NotApplicableError
-from worker.importing.nnunet import Wanted, import_nnunet
+from worker.importing.nnunet.importer import Wanted, import_nnunet
 from worker.importing.package_folder import Imported, Naming
-from worker.importing.parity import TARGET_DICE
-from worker.inference.package import load_package
+from worker.importing.parity.report import TARGET_DICE
+from worker.inference.packages.package import load_package
 from worker.wiring import importing
 
 pytestmark = [pytest.mark.export, pytest.mark.slow, pytest.mark.timeout(900)]

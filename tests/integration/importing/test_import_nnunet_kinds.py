@@ -20,10 +20,10 @@ from tests.integration.importing.a_trained_model import (
     write_results,
 )
 from worker.domain.errors import ConfigurationError
-from worker.importing.nnunet import Wanted, import_nnunet
-from worker.importing.nnunet_network import official_trainer
+from worker.importing.nnunet.importer import Wanted, import_nnunet
+from worker.importing.nnunet.network import official_trainer
 from worker.importing.package_folder import Imported, Naming
-from worker.inference.package import MANIFEST, load_package
+from worker.inference.packages.package import MANIFEST, load_package
 from worker.wiring import importing
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(300)]

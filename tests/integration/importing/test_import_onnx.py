@@ -14,8 +14,8 @@ from tests.e2e.processes import overread
 from worker.domain.errors import ConfigurationError
 from worker.importing.package_folder import Naming
 from worker.importing.weights_alone import one_file
-from worker.inference.package import MANIFEST, load_package
-from worker.inference.scaffold import Family
+from worker.inference.development.scaffold import Family
+from worker.inference.packages.package import MANIFEST, load_package
 from worker.wiring import importing
 
 pytestmark = pytest.mark.export

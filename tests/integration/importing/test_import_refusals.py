@@ -22,12 +22,12 @@ from worker.domain.errors import OverreadError
 from worker.importing import labels, package_folder
 from worker.importing.checkpoints import load_checkpoint
 from worker.importing.frameworks import need
-from worker.importing.images import to_itk
-from worker.importing.monai_bundle import read_bundle
-from worker.importing.nnunet_folder import TrainedModel, read_results
-from worker.importing.nnunet_manifest import modalities
+from worker.importing.monai.bundle import read_bundle
+from worker.importing.nnunet.folder import TrainedModel, read_results
+from worker.importing.nnunet.manifest import modalities
 from worker.importing.onnx_export import export
 from worker.importing.package_folder import Naming
+from worker.importing.parity.itk_images import to_itk
 from worker.importing.weights_alone import parse_shape, tensors_of
 from worker.wiring import importing
 

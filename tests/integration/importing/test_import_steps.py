@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.domain.volume import Geometry
+from worker.inference.image import Image
 from worker.inference.steps.decide import far_apart, last_above
-from worker.inference.steps.image import Image
 from worker.inference.steps.intensity import ZScore
 from worker.inference.steps.nnunet import ResampleNnunet, resample_labels
 from worker.inference.steps.resample import resample_to_spacing

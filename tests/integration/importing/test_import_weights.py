@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 from worker.domain.errors import ConfigurationError
 from worker.importing.package_folder import Imported, Naming
 from worker.importing.vision import vision_models, vision_to_onnx
-from worker.inference.package import MANIFEST
-from worker.inference.scaffold import Family
+from worker.inference.development.scaffold import Family
+from worker.inference.packages.package import MANIFEST
 from worker.wiring import importing
 
 pytestmark = pytest.mark.export

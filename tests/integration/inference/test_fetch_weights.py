@@ -19,11 +19,11 @@ import pytest
 from tests.chaos.toy_model import write_package
 from tests.integration.inference.weights_server import CONTENT, Proxy, WeightsServer, serving
 from worker.domain.errors import ConfigurationError, OutOfSpaceError, OverreadError, PermanentError, TransientError
-from worker.inference.fetch import Fetcher, Wanted
-from worker.inference.https import Https, shown
-from worker.inference.package import load_package
-from worker.inference.registry import Registry
-from worker.inference.weights_cache import WeightsCache
+from worker.inference.fetch.fetch import Fetcher, Wanted
+from worker.inference.fetch.https import Https, shown
+from worker.inference.packages.package import load_package
+from worker.inference.packages.registry import Registry
+from worker.inference.packages.weights_cache import WeightsCache
 
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 

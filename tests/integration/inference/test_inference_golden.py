@@ -18,10 +18,10 @@ from tests.integration.inference.sample_volumes import sample_volume
 from worker.domain.errors import NotApplicableError, OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
+from worker.inference.image import Image
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
 from worker.inference.steps import preprocess
-from worker.inference.steps.image import Image
 from worker.inference.steps.orient import reorient
 
 MODELS = Path(__file__).parents[3] / "models"

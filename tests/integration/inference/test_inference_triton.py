@@ -22,12 +22,12 @@ from tests.triton_server import RUNS_ONNX, add_model, triton_server
 from tests.unit.inference.tiny_models import a_volume, changed, half_net, package_data, write_package
 from worker.domain.errors import ConfigurationError, OverreadError, PermanentError, TransientError
 from worker.domain.findings import Conclusion
-from worker.inference.execution import Execution
-from worker.inference.package import Package
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.triton import RemoteModel, TritonSessions
-from worker.inference.triton_wire import Address
+from worker.inference.packages.package import Package
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.execution import Execution
+from worker.inference.runtime.triton import RemoteModel, TritonSessions
+from worker.inference.runtime.triton_client import Address
 from worker.results.header import algorithm_parameters
 
 pytestmark = pytest.mark.triton

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.intake.folder_store import FolderStore
-from worker.intake.server import Listener
+from worker.intake.association.server import Listener
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from tests.integration.intake.folder_store import FolderStore
 from tests.integration.intake.raw_peer import RawPeer, association_request, c_store
 from tests.unit.intake.corpus import CORPUS, CT, SOP, SR, Case, a_ct
-from worker.decode.headers import HeaderReader
-from worker.decode.pixels import PixelReader
-from worker.intake.reception import file_meta
-from worker.intake.server import Listener
+from worker.decode.pixels.pixels import PixelReader
+from worker.decode.series.headers import HeaderReader
+from worker.intake.association.server import Listener
+from worker.intake.dimse.reception import file_meta
 from worker.wiring.offline import instances_in
 
 

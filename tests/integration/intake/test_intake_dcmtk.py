@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from tests.integration.intake.folder_store import FolderStore
 from tests.integration.intake.waiting import until
-from worker.intake.server import Listener
+from worker.intake.association.server import Listener
 
 NAMES = ("CT_small.dcm", "MR_small_implicit.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm")
 

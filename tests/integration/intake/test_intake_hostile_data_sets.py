@@ -7,7 +7,7 @@ import pytest
 from tests.integration.intake.folder_store import FolderStore
 from tests.integration.intake.raw_peer import CT, RawPeer, association_request, c_store
 from tests.unit.intake.corpus import CORPUS, EXPLICIT, SOP, Case, Element, a_ct, encode
-from worker.intake.server import Listener
+from worker.intake.association.server import Listener
 
 # The scan of the whole corpus is tested without a network; here is one data set for each outcome and encoding.
 AT_THE_DOOR = {(case.code, case.syntax): case for case in CORPUS if case.sop_class == CT}

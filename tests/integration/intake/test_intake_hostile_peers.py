@@ -34,8 +34,8 @@ from tests.integration.intake.raw_peer import (
 )
 from tests.integration.intake.waiting import until
 from tests.unit.intake.corpus import SOP, a_ct, encode
+from worker.intake.association.server import Listener
 from worker.intake.limits import Limits
-from worker.intake.server import Listener
 
 DATA = encode(a_ct(rows=64, columns=64))
 STORE = c_store(CT, SOP)

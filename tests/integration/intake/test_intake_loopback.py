@@ -35,9 +35,16 @@ from tests.unit.intake.corpus import CT, EXPLICIT, SOP, Element, a_ct, encapsula
 from tests.unit.intake.corpus import DEFLATED as LITTLE_DEFLATED
 from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
 from worker.domain.study import Admission
+from worker.intake.association.server import Listener
 from worker.intake.limits import AccessPolicy, Limits
-from worker.intake.server import Listener
-from worker.intake.syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, NATIVE, STORAGE_CLASSES, TRANSFER_SYNTAXES
+from worker.intake.supported_syntaxes import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    IMPLICIT_LITTLE,
+    NATIVE,
+    STORAGE_CLASSES,
+    TRANSFER_SYNTAXES,
+)
 
 
 @pytest.fixture

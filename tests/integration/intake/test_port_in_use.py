@@ -13,7 +13,7 @@ from tests.integration.intake.raw_peer import RawPeer
 from worker.domain.errors import ConfigurationError
 from worker.settings import Settings
 from worker.settings.load import validate
-from worker.wiring import receiving
+from worker.wiring.listener import build_listener
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def settings(tmp_path: Path, port: int) -> Settings:
 
 def test_a_port_that_is_free_a_moment_later_is_taken(tmp_path: Path, taken: socket.socket) -> None:
     port = taken.getsockname()[1]
-    listener = receiving.listener(settings(tmp_path, port))
+    listener = build_listener(settings(tmp_path, port))
     goes_down = threading.Timer(1.0, taken.close)
     goes_down.start()
     listener.start()
@@ -44,7 +44,7 @@ def test_a_port_that_is_free_a_moment_later_is_taken(tmp_path: Path, taken: sock
 
 
 def test_a_port_that_stays_taken_is_an_error(tmp_path: Path, taken: socket.socket) -> None:
-    listener = receiving.listener(settings(tmp_path, taken.getsockname()[1]))
+    listener = build_listener(settings(tmp_path, taken.getsockname()[1]))
     with pytest.raises(ConfigurationError) as caught:
         listener.start()
     listener.stop(grace_s=0.0)

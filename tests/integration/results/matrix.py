@@ -15,7 +15,7 @@ from tests.integration.results import known, validators
 from tests.integration.results.kinds import KINDS, Judged, Kind, Sample, judged
 from tests.integration.results.validators import Said
 from worker.domain.result import ResultKind
-from worker.results.gate_header import REPORT_CLASS, TEXT_CLASS
+from worker.gate.header import REPORT_CLASS, TEXT_CLASS
 
 
 def always(one: Judged) -> bool:

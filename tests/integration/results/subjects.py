@@ -16,16 +16,16 @@ from pydicom.dataset import Dataset
 
 from tests import builders, picture_builders
 from tests.unit.results import given, pictured, reported
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.codes import MILLIMETRE, Code
 from worker.domain.findings import Conclusion, Detection, Measurement, Region, Segmentation
 from worker.domain.profile import Profile
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon, Shape
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.volume import Volume
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.samples import SAMPLES, fetch
 
 Labels = NDArray[np.uint8]

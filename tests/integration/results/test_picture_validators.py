@@ -116,8 +116,8 @@ def test_a_withdrawn_picture_is_an_image_to_the_note(tmp_path) -> None:
     """TID 2010: what has pixels is named as an image, everything else as a composite object."""
     from tests.unit.results.revised import predecessors_of
     from worker.domain.result import Withdrawal
+    from worker.gate.gate import ResultGate
     from worker.results.encoder import DicomEncoder
-    from worker.results.gate import ResultGate
 
     one = pictured.encoded(pictured.a_ct(tmp_path / "images"))
     old = predecessors_of(one.objects)

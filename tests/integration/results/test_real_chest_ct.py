@@ -13,15 +13,15 @@ from scipy import ndimage
 from tests import builders
 from tests.integration.results import validators
 from tests.unit.results import given
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.codes import Code
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.result import EncodedObject
 from worker.domain.study import StoredInstance
+from worker.gate.gate import ResultGate
 from worker.pictures.overlay import write_overlay
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.samples import fetch
 
 pytestmark = [pytest.mark.dcmtk, pytest.mark.slow]

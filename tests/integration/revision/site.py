@@ -20,15 +20,15 @@ from tests.unit.inference import tiny_models
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import Job, JobKind, JobState
 from worker.domain.result import Destination
-from worker.observe.blackbox import BlackBox
+from worker.observe.crash_record import BlackBox
 from worker.pipeline.ports import Due
 from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings, load
-from worker.store.views import StudyDetails
+from worker.store.reading.views import StudyDetails
 from worker.wiring import stores
+from worker.wiring.listener import Receiving
 from worker.wiring.packages import Packages
-from worker.wiring.receiving import Receiving
-from worker.wiring.working import UseCases
+from worker.wiring.workers import UseCases
 
 _RESTING = frozenset(
     {

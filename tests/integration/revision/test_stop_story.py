@@ -9,7 +9,7 @@ from tests.integration.revision.site import Site, _free_port
 from tests.integration.revision.test_revision_story import arrive
 from worker.domain.job import JobKind, JobState
 from worker.settings.model import Database
-from worker.wiring.stops import PlannedStops
+from worker.wiring.planned_stops import PlannedStops
 
 NIGHTS = 4
 """One more than ``work.max_attempts``."""

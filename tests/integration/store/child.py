@@ -19,7 +19,7 @@ from worker.domain.errors import OverreadError
 from worker.domain.job import JobId, JobKind
 from worker.domain.result import DeliveryState
 from worker.domain.study import OfferedInstance
-from worker.store.database import Database
+from worker.store.database.database import Database
 from worker.store.faults import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tests.contract.store.kit import EXPLICIT, an_offer
 from tests.integration.store.child import ROOT, command
-from worker.store.database import Database, sqlite_url
-from worker.store.schema import migrate
-from worker.store.spool import object_key
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
+from worker.store.spool.spool import object_key
 
 CALL = re.compile(r"^\d+\s+(?P<name>\w+)\((?P<arguments>.*?)(?: <unfinished \.\.\.>|\)\s*=\s*(?P<result>-?\d+).*)$")
 RESUMED = re.compile(r"^(?P<pid>\d+)\s+<\.\.\. (?P<name>\w+) resumed>.*=\s*(?P<result>-?\d+)")

@@ -23,9 +23,9 @@ from worker.domain.errors import LeaseLostError, PermanentError
 from worker.domain.job import TRANSITIONS, Claim, JobId, JobKind, JobState, may_follow
 from worker.domain.result import DeliveryClaim, DeliveryState
 from worker.domain.study import Admission
-from worker.store.database import Database, sqlite_url
-from worker.store.outbox import DELIVERY_STEPS
-from worker.store.schema import migrate
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
+from worker.store.work.outbox import DELIVERY_STEPS
 
 ENDS = {state for state, after in TRANSITIONS.items() if not after}
 pytestmark = pytest.mark.timeout(900)

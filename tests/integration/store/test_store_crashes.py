@@ -12,8 +12,8 @@ from tests.integration.store.child import reindex, run
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryState
 from worker.domain.study import Admission
-from worker.store.recovery import recover
-from worker.store.spool import object_key
+from worker.store.custody.recovery import recover
+from worker.store.spool.spool import object_key
 
 COUNT = 16
 ADMISSION_STEPS = [

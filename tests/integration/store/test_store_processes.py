@@ -15,10 +15,10 @@ from tests.integration.store.child import ROOT, command
 from worker.domain.errors import OutOfSpaceError, TransientError
 from worker.domain.job import JobState
 from worker.domain.study import Admission, OfferedInstance
-from worker.store.admission import InstanceStore
-from worker.store.database import Database, sqlite_url
-from worker.store.schema import migrate
-from worker.store.spool import Spool
+from worker.store.custody.admission import InstanceStore
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
+from worker.store.spool.spool import Spool
 
 
 def test_processes_that_race_for_jobs_share_them_without_overlap(kit: Kit, database_url: str, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from worker.domain.job import JobId, JobKind
 from worker.domain.result import DeliveryId
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
-from worker.tasks.doorbell import CeleryDoorbell
 from worker.tasks.lanes import Lane
+from worker.tasks.publisher import CeleryDoorbell
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "secret"  # noqa: S105 - of a server that lives as long as the test

@@ -19,12 +19,12 @@ from tests.integration.confirm.site import Site
 from tests.integration.deliver.peers import Pacs, hangs
 from tests.integration.deliver.servers import wait_until
 from tests.integration.tasks.test_brokers import ROOT, redis_url
-from worker.cli.chores import Background
+from worker.cli.background_threads import Background
 from worker.domain.result import DeliveryState
-from worker.store.database import Database, sqlite_url
-from worker.store.schema import migrate
-from worker.wiring import sweeping
-from worker.wiring.chores import Chore
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
+from worker.wiring.background_work import BackgroundTask
+from worker.wiring.sweeper import build_sweeper
 
 __all__ = ["redis_url"]
 
@@ -69,7 +69,7 @@ def test_pacs_that_hang_delay_no_other(tmp_path: Path, redis_url: str, arguments
         site = Site(tmp_path, url, destinations=[entry(one) for one in (*dead, alive)], broker={"url": redis_url})
         jobs = [site.produced(n) for n in range(1, 6)]
         stack.callback(site.close)
-        stack.enter_context(Background([Chore("sweep", sweeping.sweeper(site.settings).sweep, 0.1)]))
+        stack.enter_context(Background([BackgroundTask("sweep", build_sweeper(site.settings).sweep, 0.1)]))
         stack.enter_context(a_worker(site, arguments, redis_url))
         wait_until(lambda: all(site.delivery(one, "PACS2").state is DeliveryState.SENT for one in jobs))
         for hung in ("PACS", "PACS1"):

@@ -17,7 +17,7 @@ from worker.domain.job import Job, JobKind, JobState
 from worker.domain.result import ResultKind
 from worker.pictures.page import page_of
 from worker.settings import load
-from worker.store.retention import Retention, RetentionPolicy
+from worker.store.custody.retention import Retention, RetentionPolicy
 from worker.wiring import viewing
 
 

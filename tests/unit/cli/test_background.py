@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from worker.cli.chores import Background
+from worker.cli.background_threads import Background
 from worker.domain.errors import TransientError
-from worker.wiring.chores import Chore
+from worker.wiring.background_work import BackgroundTask
 
 
 @pytest.mark.timeout(30)
 def test_a_chore_that_hangs_holds_up_no_other_and_no_stop() -> None:
     over, ran = threading.Event(), threading.Event()
-    with Background([Chore("dead", lambda: over.wait(60), 0.0), Chore("alive", ran.set, 0.01)]):
+    with Background([BackgroundTask("dead", lambda: over.wait(60), 0.0), BackgroundTask("alive", ran.set, 0.01)]):
         assert ran.wait(10)
     over.set()
 
@@ -31,14 +31,14 @@ def test_a_chore_that_fails_is_tried_again(error: Exception) -> None:
             raise error
         third.set()
 
-    with Background([Chore("clumsy", step, 0.01)]):
+    with Background([BackgroundTask("clumsy", step, 0.01)]):
         assert third.wait(10)
 
 
 @pytest.mark.timeout(30)
-def test_the_end_of_the_block_ends_the_chores() -> None:
+def test_the_end_of_the_block_ends_the_tasks() -> None:
     ran = threading.Event()
     threads = set(threading.enumerate())
-    with Background([Chore("one", ran.set, 0.001)]):
+    with Background([BackgroundTask("one", ran.set, 0.001)]):
         assert ran.wait(10)
     assert set(threading.enumerate()) <= threads  # one that another test left may end meanwhile

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from worker.cli.main import build
 from worker.settings.load import validate
 from worker.wiring import stores
-from worker.wiring.cleaning import clean
+from worker.wiring.retention import clean
 
 
 def test_pictures_of_no_job_go_and_other_files_stay(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_the_listener_does_not_load_what_only_workers_need() -> None:
 import sys
 from worker.cli.main import build
 build("listen")
-import worker.wiring.receiving
+import worker.wiring.listener
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

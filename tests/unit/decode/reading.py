@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.builders import stored_instances
-from worker.decode.headers import HeaderReader
-from worker.decode.pixels import DecodedFrames, PixelReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.pixels.pixels import DecodedFrames, PixelReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.study import SeriesSummary
 from worker.domain.volume import Volume
 

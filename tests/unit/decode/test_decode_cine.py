@@ -9,7 +9,7 @@ import pytest
 from tests.builders import write
 from tests.picture_builders import an_angiogram, an_ultrasound
 from tests.unit.decode.reading import volume_of
-from worker.decode.cine import frame_time_of
+from worker.decode.dataset.cine import frame_time_of
 
 
 def timed(frames: int = 4, **attributes: object) -> tuple[float | None, tuple[str, ...]]:

@@ -28,9 +28,9 @@ from pydicom.uid import (
 from tests.builders import a_secondary_capture, data_set_bytes, write
 from tests.picture_builders import a_picture, an_ultrasound
 from tests.unit.decode.reading import series_of, volume_of
-from worker.decode.codestream import read_jpeg, read_jpeg2000
 from worker.decode.outcomes import OUTCOMES
-from worker.decode.volumes import VolumeReader
+from worker.decode.pixels.codestream import read_jpeg, read_jpeg2000
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import PermanentError
 
 GREY = a_picture(rows=34, columns=40, bits=8).astype(np.uint8)

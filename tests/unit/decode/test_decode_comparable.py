@@ -20,9 +20,9 @@ from tests.builders import (
     write,
 )
 from tests.unit.decode.reading import volume_of
-from worker.decode.comparable import is_interleaved
-from worker.decode.marks import settings_of
 from worker.decode.outcomes import VolumeError
+from worker.decode.planes.plane_attributes import settings_of
+from worker.decode.series.comparable import is_interleaved
 
 PLANES = 8
 HU = a_ct_phantom(slices=PLANES, rows=8, columns=10)

@@ -12,9 +12,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from tests.builders import a_ct_series, a_ct_slice, data_set_bytes, stored_instance, write
 from tests.unit.decode.reading import frames_of
-from worker.decode.files import instance_from_file, instances_from_folder
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.dataset.files import instance_from_file, instances_from_folder
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 
 
 def test_a_folder_of_many_things(tmp_path: Path) -> None:

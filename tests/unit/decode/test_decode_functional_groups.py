@@ -18,9 +18,9 @@ from worker.decode.outcomes import VolumeError
 from worker.domain.study import SeriesSummary
 from worker.domain.volume import Volume
 from worker.functional_groups.macros import MACROS
-from worker.results.gate_seg_reading import plane_of
-from worker.results.looks import read_looks
-from worker.results.source import Source, read_source
+from worker.gate.seg.reading import plane_of
+from worker.results.display.source_display import read_looks
+from worker.results.evidence import Source, read_source
 
 HU = a_ct_phantom(slices=4, rows=32, columns=40)
 ORIGIN = (-14.0, -12.0, 0.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.decode.geometry import (
+from worker.decode.planes.geometry import (
     affine_of,
     axes_of,
     gaps_of,

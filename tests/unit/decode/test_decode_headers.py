@@ -25,8 +25,8 @@ from tests.builders import (
 )
 from tests.picture_builders import FOR_PROCESSING, a_computed_radiograph, a_mammogram, a_radiograph, an_ultrasound
 from tests.unit.decode.reading import series_of
-from worker.decode.headers import HeaderReader
 from worker.decode.outcomes import UnreadableInstanceError
+from worker.decode.series.headers import HeaderReader
 from worker.domain.character_sets import StatedSet, StatedSets
 from worker.domain.study import InstanceHeader, StoredInstance
 

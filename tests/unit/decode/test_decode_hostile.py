@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.builders import a_ct_slice, an_enhanced_ct, data_set_bytes, stored_instance, write
-from worker.decode.bounded import ReadLimits
-from worker.decode.headers import HeaderReader
+from worker.decode.dataset.bounded import ReadLimits
+from worker.decode.dataset.parsing import parse
 from worker.decode.outcomes import OUTCOMES, UnreadableInstanceError
-from worker.decode.parsing import parse
-from worker.decode.pixels import PixelReader
+from worker.decode.pixels.pixels import PixelReader
+from worker.decode.series.headers import HeaderReader
 from worker.domain.errors import OverreadError, PermanentError
 from worker.domain.study import StoredInstance
 

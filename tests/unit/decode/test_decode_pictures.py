@@ -23,8 +23,8 @@ from tests.picture_builders import (
     an_ultrasound,
 )
 from tests.unit.decode.reading import series_of, volume_of
-from worker.decode.kinds import KINDS, PICTURE_MODALITIES, Kind, are_pictures, intent_of
 from worker.decode.outcomes import OUTCOMES, MemoryBudgetError, VolumeError
+from worker.decode.planes.image_kinds import KINDS, PICTURE_MODALITIES, Kind, are_pictures, intent_of
 from worker.domain.errors import PermanentError
 from worker.domain.volume import Space, Volume
 

@@ -31,9 +31,9 @@ from tests.builders import (
     write,
 )
 from tests.unit.decode.reading import frames_of
-from worker.decode.codecs import DECODABLE
 from worker.decode.outcomes import MemoryBudgetError, PixelDataError
-from worker.decode.rle import decode_rle
+from worker.decode.pixels.codecs import DECODABLE
+from worker.decode.pixels.rle import decode_rle
 
 DATA = Path(__file__).with_name("data")
 HU = a_ct_phantom(slices=1, rows=32, columns=40)[0]

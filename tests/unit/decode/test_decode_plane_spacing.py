@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from tests.builders import write
 from tests.picture_builders import a_computed_radiograph, a_radiograph, a_region, an_ultrasound
 from tests.unit.decode.reading import volume_of
-from worker.decode.plane_spacing import PlaneSpacing, radiographic_spacing, ultrasound_spacing
+from worker.decode.planes.plane_spacing import PlaneSpacing, radiographic_spacing, ultrasound_spacing
 from worker.domain.volume import Space
 
 BY_OBJECT = "the pixel spacing is calibrated by an object of known size: lengths hold at the depth of that object"

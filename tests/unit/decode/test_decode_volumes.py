@@ -29,7 +29,7 @@ from tests.builders import (
 )
 from tests.unit.decode.reading import series_of, volume_of
 from worker.decode.outcomes import OUTCOMES, MemoryBudgetError, UnreadableInstanceError, VolumeError
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import OverreadError
 from worker.domain.volume import Volume
 

@@ -21,14 +21,15 @@ from pydicom.uid import UID
 
 from worker.cli.main import build
 from worker.deliver.association import Timeouts
-from worker.domain import job, ourselves
+from worker.domain import implementation as ours
+from worker.domain import job
 from worker.domain.job import TRANSITIONS, JobState
 from worker.domain.store_status import STATUS_TABLE
-from worker.inference.manifest import Manifest
+from worker.inference.manifest.manifest import Manifest
 from worker.inference.modes import LocaliseThenSegment
 from worker.inference.steps import PostprocessingStep, PreprocessingStep
 from worker.intake.limits import Limits
-from worker.intake.syntaxes import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from worker.intake.supported_syntaxes import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from worker.settings import Settings
 from worker.settings import model as settings_model
 
@@ -222,7 +223,7 @@ _LATER = {"1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression"}
 
 def implementation() -> str:
     """What we call ourselves in associations and files (PS3.7 D.3.3.2)."""
-    rows = [(f"`{ourselves.IMPLEMENTATION_CLASS_UID}`", f"`{ourselves.implementation_version_name()}`")]
+    rows = [(f"`{ours.IMPLEMENTATION_CLASS_UID}`", f"`{ours.implementation_version_name()}`")]
     return _table(("Implementation Class UID", "Implementation Version Name"), rows)
 
 

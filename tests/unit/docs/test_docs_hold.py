@@ -25,7 +25,7 @@ from tests.unit.docs.markdown import (
 from worker.cli.main import build
 from worker.decode.outcomes import OUTCOMES
 from worker.domain.job import JobState
-from worker.inference.manifest import manifest_of
+from worker.inference.manifest.manifest import manifest_of
 from worker.settings import load
 from worker.settings.load import NOT_SETTINGS
 

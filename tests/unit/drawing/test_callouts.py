@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worker.domain.regions import Box, Circle, Line, Point, Polygon
 from worker.drawing.callouts import free_spot
 from worker.drawing.canvas import Canvas
-from worker.drawing.turn import Turn
+from worker.drawing.orientation import Turn
 
 RED = (255, 0, 0)
 SIZE = (120, 160)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon, Shape
 from worker.drawing.canvas import LARGEST_PX, Canvas, Corner, Edge
-from worker.drawing.turn import Turn
+from worker.drawing.orientation import Turn
 
 RED = (255, 0, 0)
 TURNS = [Turn(t, r, c) for t in (False, True) for r in (False, True) for c in (False, True)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worker.drawing.windows import BONE_WINDOW, LUNG_WINDOW, SOFT_WINDOW, default_window, windowed
+from worker.drawing.voi_window import BONE_WINDOW, LUNG_WINDOW, SOFT_WINDOW, default_window, windowed
 
 
 def test_the_ends_of_a_window_are_black_and_white() -> None:

@@ -15,8 +15,8 @@ from tests.unit.inference.test_inference_session import net, weights_of
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save, write_package
 from worker.cli.main import build
 from worker.domain.errors import ConfigurationError
-from worker.inference.convert import converted
-from worker.inference.session import SessionCache
+from worker.inference.development.convert import converted
+from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
 from worker.wiring import offline
 

@@ -15,13 +15,13 @@ from tests.unit.inference.tiny_models import a_volume, package_data, write_packa
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
-from worker.inference.card import markdown
-from worker.inference.custom_code import CustomModules
-from worker.inference.custom_file import LONGEST_BYTES
-from worker.inference.package import load_package
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.manifest.card import markdown
+from worker.inference.packages.custom_file import LONGEST_BYTES
+from worker.inference.packages.package import load_package
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.custom_code import CustomModules
+from worker.inference.runtime.session import SessionCache, SessionSettings
 from worker.inference.steps.custom import CustomStep
 
 SOURCE = """

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from worker.domain.volume import Geometry
+from worker.inference.image import Image, index_map
 from worker.inference.steps.crop import CropToForeground
-from worker.inference.steps.image import Image, index_map
 from worker.inference.steps.orient import reorient
 from worker.inference.steps.sampling import clear_outside
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.inference.differences import Said, differences
+from worker.inference.development.differences import Said, differences
 
 
 def said(

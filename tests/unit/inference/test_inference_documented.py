@@ -12,14 +12,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.unit.inference.test_inference_scaffold import codes_in, known
-from worker.inference.contract import InputContract
-from worker.inference.guards import InputGuard, QualityLimit
-from worker.inference.manifest import Identity
+from worker.inference.entries.contract import InputContract
+from worker.inference.entries.weights import CustomSteps, WeightsEntry
+from worker.inference.guards.guards import InputGuard, QualityLimit
+from worker.inference.manifest.keys import Identity
+from worker.inference.manifest.named_input import NamedInput
 from worker.inference.modes import Mode
-from worker.inference.named_input import NamedInput
 from worker.inference.outputs import Outputs, Threshold
 from worker.inference.steps import PostprocessingStep, PreprocessingStep
-from worker.inference.weights_entry import CustomSteps, WeightsEntry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
 PIECES = [

@@ -15,14 +15,14 @@ from tests.unit.inference.test_inference_session import net, plain, weights_of
 from tests.unit.inference.tiny_models import a_volume, affine_net, changed, package_data, write_package
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
-from worker.inference.execution import Execution
-from worker.inference.package import Package, Weights
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import CPU, NetSession, SessionCache, SessionSettings
-from worker.inference.triton import RemoteModel, TritonSessions
-from worker.inference.triton_wire import Address
-from worker.inference.variants import bound_entries, precisions
+from worker.inference.packages.package import Package, Weights
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.execution import Execution
+from worker.inference.runtime.session import CPU, NetSession, SessionCache, SessionSettings
+from worker.inference.runtime.triton import RemoteModel, TritonSessions
+from worker.inference.runtime.triton_client import Address
+from worker.inference.runtime.variants import bound_entries, precisions
 
 EMPTY = package_data("0" * 64)
 INT8 = {"id": "small", "file": "small.onnx", "sha256": "0" * 64, "precision": "int8", "precision_note": "A little.",

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.inference.tiny_models import changed, package_data, write_package
 from worker.domain.errors import ConfigurationError
-from worker.inference.manifest import manifest_of
-from worker.inference.schema import schema_text
-from worker.inference.wording import PATTERNS
+from worker.inference.entries.wording import PATTERNS
+from worker.inference.manifest.manifest import manifest_of
+from worker.inference.manifest.schema import schema_text
 from worker.settings import Settings
 from worker.settings.model import Models, Work
 from worker.wiring import offline

@@ -29,12 +29,12 @@ from worker.domain.findings import (
 )
 from worker.domain.regions import Box, Circle, Ellipse, Point
 from worker.domain.volume import Space, Volume
-from worker.inference.manifest import manifest_of
+from worker.inference.image import Image
+from worker.inference.manifest.manifest import manifest_of
 from worker.inference.modes import NnunetCascade
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
-from worker.inference.steps.image import Image
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache, SessionSettings
 from worker.pipeline.summary import findings_of
 
 LESION = {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}

@@ -13,8 +13,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from worker.domain.volume import Geometry
+from worker.inference.image import Image, Scores, index_map
 from worker.inference.steps.decide import argmax, restore
-from worker.inference.steps.image import Image, Scores, index_map
 from worker.inference.steps.orient import closest_axes, rectify, reorient
 from worker.inference.steps.resample import (
     crop_or_pad,

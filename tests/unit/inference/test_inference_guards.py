@@ -8,8 +8,8 @@ import pytest
 from tests.unit.inference.tiny_models import a_volume
 from worker.domain.errors import NotApplicableError
 from worker.domain.volume import Volume
-from worker.inference.contract import Bounds
-from worker.inference.guards import (
+from worker.inference.entries.contract import Bounds
+from worker.inference.guards.guards import (
     Extent,
     NotConstant,
     SegmentRatio,
@@ -19,7 +19,7 @@ from worker.inference.guards import (
     extent_mm,
     inside_body_ml,
 )
-from worker.inference.steps.image import Image
+from worker.inference.image import Image
 from worker.inference.steps.orient import reorient
 
 LUNG = VolumeOfRangeInsideBody(

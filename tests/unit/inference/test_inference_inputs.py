@@ -15,13 +15,13 @@ from worker.domain.errors import ConfigurationError, NotApplicableError, Permane
 from worker.domain.findings import Conclusion
 from worker.domain.study import FrameOfReferenceUID
 from worker.domain.volume import Volume
-from worker.inference.card import markdown
-from worker.inference.manifest import manifest_of
-from worker.inference.package import load_package
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registration import ensure_available
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.manifest.card import markdown
+from worker.inference.manifest.manifest import manifest_of
+from worker.inference.packages.package import load_package
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache, SessionSettings
+from worker.inference.steps.registration import ensure_available
 
 T1 = a_volume(seen(grid(), SHAPE, sequence="t1"), affine=grid(), modality="MR")
 FINE = grid((3.0, 1.5, 2.5), (-55.0, -50.0, -45.0))

@@ -15,8 +15,8 @@ from pydicom.sr.codedict import codes
 from tests.unit.inference.tiny_models import changed, package_data, to_toml
 from worker.domain import routing
 from worker.domain.errors import ConfigurationError
-from worker.inference.manifest import Manifest, manifest_of, parse_manifest
-from worker.inference.schema import FILE_NAME, json_schema, schema_text, write_schema
+from worker.inference.manifest.manifest import Manifest, manifest_of, parse_manifest
+from worker.inference.manifest.schema import FILE_NAME, json_schema, schema_text, write_schema
 
 ROOT = Path(__file__).parents[3]
 GOOD = package_data("a" * 64)
@@ -189,7 +189,7 @@ def validator() -> jsonschema.Draft202012Validator:
 def test_the_published_schema_is_the_one_that_reads_manifests(tmp_path: Path) -> None:
     published = ROOT / "docs" / "schema" / FILE_NAME
     assert published.read_text(encoding="utf-8") == schema_text(), (
-        "run worker.inference.schema.write_schema(docs/schema)"
+        "run worker.inference.manifest.schema.write_schema(docs/schema)"
     )
     assert json.loads(write_schema(tmp_path).read_text(encoding="utf-8"))["title"] == "Manifest"
 

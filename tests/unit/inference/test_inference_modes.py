@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.volume import Geometry
+from worker.inference.entries.nets import Net, Tensor
+from worker.inference.image import Image
 from worker.inference.modes.localise_then_segment import LocaliseThenSegment, box_around
 from worker.inference.modes.slices import in_batches
 from worker.inference.modes.volume import WholeVolume
-from worker.inference.nets import Net, Tensor
-from worker.inference.steps.image import Image
 
 
 def net(rank: int = 4, *, batch: int | str = "N", name: str = "main") -> Net:

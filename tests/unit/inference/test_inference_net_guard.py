@@ -13,10 +13,10 @@ from tests.unit.inference.tiny_nets import mean_net
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
-from worker.inference.manifest import manifest_of
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache
+from worker.inference.manifest.manifest import manifest_of
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
 from worker.wiring.offline import check_packages
 

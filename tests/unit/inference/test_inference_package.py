@@ -15,11 +15,11 @@ from tests.unit.inference.tiny_models import affine_net, changed, package_data, 
 from worker.domain.errors import ConfigurationError, ModelUnusableError
 from worker.domain.model import ModelIdentity
 from worker.domain.study import Digest
-from worker.inference.onnx_file import summarize
-from worker.inference.package import load_package
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
-from worker.inference.weights_cache import WeightsCache
+from worker.inference.packages.onnx_file import summarize
+from worker.inference.packages.package import load_package
+from worker.inference.packages.registry import Registry
+from worker.inference.packages.weights_cache import WeightsCache
+from worker.inference.runtime.session import SessionCache, SessionSettings
 
 EMPTY = package_data("0" * 64)
 

@@ -24,9 +24,9 @@ from worker.domain.findings import Conclusion
 from worker.domain.model import ModelIdentity
 from worker.domain.study import Digest
 from worker.domain.volume import Volume
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registry import Registry
-from worker.inference.session import CPU, SessionCache, SessionSettings
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import CPU, SessionCache, SessionSettings
 
 EMPTY = package_data("0" * 64)
 

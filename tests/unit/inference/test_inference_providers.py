@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ConfigurationError
-from worker.inference.providers import CPU, SessionSettings, provider_in_use
+from worker.inference.runtime.providers import CPU, SessionSettings, provider_in_use
 
 OPENVINO = "OpenVINOExecutionProvider"
 

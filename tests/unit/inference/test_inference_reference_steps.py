@@ -15,13 +15,13 @@ from scipy import ndimage, stats
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.volume import Geometry
+from worker.inference.image import Image, Scores
 from worker.inference.measure.intensity import first_order
 from worker.inference.measure.sizes import axes_of_plane, largest_axes_mm, max_diameter_mm, mesh_vertices
 from worker.inference.measure.surface import mesh_area_mm2
 from worker.inference.steps.boxes import linked, suppress
 from worker.inference.steps.crop import CropToForeground, PadToMultiple, PadToSquare
 from worker.inference.steps.decide import Hysteresis, Labels
-from worker.inference.steps.image import Image, Scores
 from worker.inference.steps.intensity import Clip, ZScore
 from worker.inference.steps.nnunet import ResampleNnunet
 from worker.inference.steps.peaks import peaks

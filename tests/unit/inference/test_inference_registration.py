@@ -16,10 +16,10 @@ from tests.unit.inference.two_inputs import SHAPE, SPACING_MM, grid, seen, two_i
 from worker.domain.errors import NotApplicableError
 from worker.domain.study import FrameOfReferenceUID
 from worker.domain.volume import Volume
-from worker.inference.predictor import PackagePredictor
-from worker.inference.registration import register_rigidly
-from worker.inference.registry import Registry
-from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.packages.registry import Registry
+from worker.inference.run.predictor import PackagePredictor
+from worker.inference.runtime.session import SessionCache, SessionSettings
+from worker.inference.steps.registration import register_rigidly
 
 T1 = a_volume(seen(grid(), SHAPE, sequence="t1"), affine=grid(), modality="MR")
 INSIDE_HEAD_MM = np.array([[0, 0, 0], [25, 0, 0], [-25, 0, 0], [0, 32, 0], [0, -32, 0], [0, 0, 26], [0, 0, -26]])

@@ -14,12 +14,12 @@ from onnx import helper
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save
 from tests.unit.inference.tiny_nets import box_net, mean_net
 from worker.domain.errors import ConfigurationError
-from worker.inference.card import markdown, page
-from worker.inference.manifest import manifest_of, parse_manifest
-from worker.inference.nets import BoxNet
-from worker.inference.package import load_package
-from worker.inference.scaffold import Family, template, write_package_skeleton
-from worker.inference.session import SessionCache, SessionSettings
+from worker.inference.development.scaffold import Family, template, write_package_skeleton
+from worker.inference.entries.nets import BoxNet
+from worker.inference.manifest.card import markdown, page
+from worker.inference.manifest.manifest import manifest_of, parse_manifest
+from worker.inference.packages.package import load_package
+from worker.inference.runtime.session import SessionCache, SessionSettings
 
 
 def a_fitting_net(path: Path, family: Family) -> Path:

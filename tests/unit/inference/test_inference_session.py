@@ -18,10 +18,10 @@ from tests.chaos.toy_model import write_package
 from tests.unit.inference.tiny_models import affine_net, half_net, nan_net, save
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
-from worker.inference.cpu import cpu_limit
-from worker.inference.nets import Net, Tensor
-from worker.inference.package import Weights
-from worker.inference.session import CPU, SessionCache, SessionSettings, available_providers
+from worker.inference.entries.nets import Net, Tensor
+from worker.inference.packages.package import Weights
+from worker.inference.runtime.cpu import cpu_limit
+from worker.inference.runtime.session import CPU, SessionCache, SessionSettings, available_providers
 
 ONE = np.full((2, 1, 3, 3), -700.0, np.float32)
 
@@ -190,7 +190,7 @@ _FORK = """
 import os, sys
 from pathlib import Path
 from tests.unit.inference.test_inference_session import net, weights_of
-from worker.inference.session import SessionCache
+from worker.inference.runtime.session import SessionCache
 
 cache = SessionCache()
 weights = weights_of(Path(sys.argv[1]))
@@ -216,7 +216,7 @@ def test_sessions_of_the_parent_are_not_used_after_a_fork(tmp_path: Path) -> Non
 
 
 def test_importing_the_predictor_starts_no_thread() -> None:
-    code = "import worker.inference.predictor, threading, os; print(len(os.listdir('/proc/self/task')))"
+    code = "import worker.inference.run.predictor, threading, os; print(len(os.listdir('/proc/self/task')))"
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     root = Path(__file__).parents[3]
     done = subprocess.run(
@@ -257,7 +257,7 @@ import numpy as np
 from tests.unit.inference.test_inference_session import ONE, net, weights_of
 from worker.domain.errors import ShutdownError
 from worker.inference import interruption
-from worker.inference.session import SessionCache
+from worker.inference.runtime.session import SessionCache
 session = SessionCache().get(weights_of(Path(sys.argv[1])), net())
 
 def interrupt():

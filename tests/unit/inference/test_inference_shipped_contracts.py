@@ -21,7 +21,7 @@ from worker.domain.study import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
-from worker.inference.manifest import Manifest, parse_manifest
+from worker.inference.manifest.manifest import Manifest, parse_manifest
 from worker.pipeline.selection import refusals, score
 
 MODELS = Path(__file__).parents[3] / "models"

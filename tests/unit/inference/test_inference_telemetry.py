@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from worker.inference.providers import runtime
-from worker.inference.telemetry import FIRST_NOT_WATCHED, VARIABLE, telemetry_of
+from worker.inference.runtime.providers import runtime
+from worker.inference.runtime.telemetry import FIRST_NOT_WATCHED, VARIABLE, telemetry_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,7 +56,7 @@ def test_nobody_loads_it_but_what_lies_behind_the_switch() -> None:
     """Scripts of models and benchmarks ask ``providers.runtime``; tests come after tests/conftest.py."""
     folders = (ROOT / "worker", ROOT / "models", ROOT / "benchmarks")
     found = {str(path.relative_to(ROOT)) for one in folders for path in one.rglob("*.py") if _imports(path)}
-    assert found == {"worker/inference/providers.py", "worker/inference/convert.py"}
+    assert found == {"worker/inference/runtime/providers.py", "worker/inference/development/convert.py"}
     assert "from worker" in (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
 
 

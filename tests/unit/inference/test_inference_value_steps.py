@@ -12,8 +12,8 @@ from scipy import ndimage, special
 
 from worker.domain.errors import NotApplicableError
 from worker.domain.volume import Geometry
+from worker.inference.image import Image, Scores
 from worker.inference.steps.decide import AboveThreshold, above, argmax
-from worker.inference.steps.image import Image, Scores
 from worker.inference.steps.intensity import (
     ClipKept,
     ClipPercentiles,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from worker.domain.errors import ConfigurationError
 from worker.domain.volume import Geometry
+from worker.inference.entries.nets import Net, OutputTensor, Tensor
+from worker.inference.image import Image, Scores
 from worker.inference.modes.sliding_window import SlidingWindow
-from worker.inference.modes.windows import padding, starts, weights
-from worker.inference.nets import Net, OutputTensor, Tensor
-from worker.inference.steps.image import Image, Scores
+from worker.inference.modes.window_grid import padding, starts, weights
 
 pytestmark = pytest.mark.export  # MONAI and nnU-Net need torch
 

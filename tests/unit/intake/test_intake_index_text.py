@@ -6,7 +6,7 @@ import pytest
 
 from worker.domain.character_sets import StatedSet
 from worker.domain.study import IndexedHeader
-from worker.intake.header import (
+from worker.intake.scan.header import (
     CHARACTER_SET,
     PATIENT_NAME,
     SERIES_INSTANCE_UID,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from worker.intake.association.association_table import Roster
 from worker.intake.limits import AccessPolicy, Limits
-from worker.intake.roster import Roster
-from worker.intake.syntaxes import TRANSFER_SYNTAXES, is_storage_class
+from worker.intake.supported_syntaxes import TRANSFER_SYNTAXES, is_storage_class
 
 
 @dataclass(eq=False)

@@ -26,7 +26,7 @@ from tests.unit.intake.corpus import (
     encode,
 )
 from worker.domain.study import IndexedHeader
-from worker.intake.scan import Announced, scan_data_set, scan_file
+from worker.intake.scan.scan import Announced, scan_data_set, scan_file
 from worker.structure.faults import ScanError
 
 

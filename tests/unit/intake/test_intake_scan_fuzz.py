@@ -25,11 +25,11 @@ from tests.unit.intake.corpus import (
 from tests.unit.intake.corpus import Raw as RawPart
 from worker.domain.character_sets import Reading
 from worker.domain.study import IndexedHeader
-from worker.intake.charset import decode_text
-from worker.intake.command import parse_command
-from worker.intake.negotiation import ProtocolError, RejectError, parse_request
-from worker.intake.scan import scan_data_set
-from worker.intake.syntaxes import TRANSFER_SYNTAXES
+from worker.intake.dimse.command import parse_command
+from worker.intake.scan.index_text import decode_text
+from worker.intake.scan.scan import scan_data_set
+from worker.intake.supported_syntaxes import TRANSFER_SYNTAXES
+from worker.intake.upper_layer.negotiation import ProtocolError, RejectError, parse_request
 from worker.structure.faults import ScanError
 from worker.structure.limits import ScanLimits
 

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from worker.observe.blackbox import BlackBox
+from worker.observe.crash_record import BlackBox
 
 
 def _die_in_decode(folder: Path) -> None:

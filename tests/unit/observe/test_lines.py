@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.intake.waiting import until
 from worker.observe import logs
-from worker.observe.lines import LineHandler, takes
+from worker.observe.log_queue import LineHandler, takes
 
 
 class Pipe:

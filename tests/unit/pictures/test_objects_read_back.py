@@ -14,8 +14,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, UltrasoundMultiFrameIma
 from tests import builders
 from tests.unit.pictures import scenes
 from tests.unit.results import given, reading
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.codes import Code
 from worker.domain.findings import Conclusion, Detection, HeatMap
 from worker.domain.profile import PLAIN, SLICER, Profile, SegmentEncoding

@@ -21,7 +21,7 @@ from tests.unit.pictures.scenes import (
 )
 from worker.domain.findings import Classification, Conclusion, Detection, Presence
 from worker.domain.volume import Space
-from worker.drawing.windows import LUNG_WINDOW, SOFT_WINDOW
+from worker.drawing.voi_window import LUNG_WINDOW, SOFT_WINDOW
 from worker.pictures.overlay import write_overlay
 from worker.pictures.planes import chosen_slices, view_of, window_of
 from worker.pictures.scene import Scene, scene_of

@@ -20,11 +20,11 @@ from worker.domain.job import Job, JobId, JobKind, JobState, StageTime, Transiti
 from worker.domain.profile import PLAIN
 from worker.domain.result import Check, Delivery, DeliveryId, DeliveryItem, DeliveryState, EncodedObject, ResultObject
 from worker.domain.study import Digest
-from worker.pictures.account import Account, Asked, KeptObject
+from worker.gate.gate import ResultGate
+from worker.pictures.analysis_record import Account, Asked, KeptObject
 from worker.pictures.page import page_of
 from worker.pipeline.summary import findings_of
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.results.identity import evidence_digest
 
 AT = datetime(2026, 3, 14, 12, 30, tzinfo=UTC)

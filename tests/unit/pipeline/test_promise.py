@@ -7,7 +7,7 @@ from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.pipeline import ports
-from worker.pipeline.promise import ReportPromises
+from worker.pipeline.commitment_report import ReportPromises
 
 MODALITY = Destination("MODALITY", "MODALITY", "127.0.0.1", 104)
 

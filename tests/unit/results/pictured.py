@@ -26,8 +26,8 @@ from worker.domain.profile import KeyImages, Profile
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon
 from worker.domain.result import EncodedObject, GateReport, ResultKind
 from worker.domain.volume import Volume
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 EFFUSION = Code("60046008", "SCT", "Pleural effusion")

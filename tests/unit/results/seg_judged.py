@@ -11,8 +11,8 @@ from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject
 from worker.domain.study import StoredInstance
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 
 def encoded(conclusion: Conclusion, evidence: Sequence[StoredInstance], profile: Profile) -> EncodedObject:

@@ -19,8 +19,8 @@ from worker.domain.findings import Refusal, Segmentation
 from worker.domain.profile import OHIF, PLAIN, SLICER, WEASIS, Profile
 from worker.domain.result import EncodedObject, Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 EVERYTHING = replace(WEASIS, name="everything", key_images=PLAIN.key_images, heat_maps=True)
 GBK = "王^小明".encode("gbk")

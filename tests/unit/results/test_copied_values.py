@@ -16,14 +16,14 @@ from pydicom.tag import Tag
 from tests import builders
 from tests.unit.results import given, projection, reading
 from tests.unit.results.test_copied_text import EVERYTHING, results, seeded
-from worker.decode.headers import HeaderReader
-from worker.decode.volumes import VolumeReader
+from worker.decode.series.headers import HeaderReader
+from worker.decode.series.volumes import VolumeReader
 from worker.domain.codes import Code
 from worker.domain.errors import IdentityError
 from worker.domain.profile import SLICER
 from worker.domain.result import ResultKind
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 CHEST = Code("51185008", "SCT", "Chest")
 

@@ -14,12 +14,12 @@ from worker import __version__
 from worker.domain.codes import MILLIMETRE, Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Measurement, Segmentation
-from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID
+from worker.domain.implementation import IMPLEMENTATION_CLASS_UID
 from worker.domain.profile import OHIF, PLAIN, SLICER
 from worker.domain.result import Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.results.identity import Equipment
 from worker.settings import Settings
 from worker.wiring.offline import equipment

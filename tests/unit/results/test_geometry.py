@@ -19,8 +19,8 @@ from scipy.spatial import cKDTree
 from tests import builders
 from tests.unit.results import given, projection, reading, seg_judged, seg_reader
 from worker.domain.profile import OHIF, Profile, SegmentEncoding
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 LIMIT_MM = 0.01
 

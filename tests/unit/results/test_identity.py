@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.uid import UID
 
 from tests.unit.results import given
-from worker.domain.ourselves import IMPLEMENTATION_CLASS_UID, implementation_version_name
+from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.domain.study import SOPInstanceUID, StudyInstanceUID
 from worker.results.identity import (
     Equipment,

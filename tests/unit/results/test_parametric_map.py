@@ -273,7 +273,7 @@ def test_a_map_that_is_missing_or_late_is_noticed(good: Encoded) -> None:
 @pytest.mark.parametrize(("fits", "said"), [(True, []), (False, ["no-place-in-the-patient"])])
 def test_a_heat_map_that_gets_no_parametric_map_is_logged(tmp_path, caplog, fits, said) -> None:
     study = pictured.a_ct(tmp_path) if fits else pictured.a_radiograph(tmp_path)
-    with caplog.at_level("INFO", logger="worker.results.parametric_map"):
+    with caplog.at_level("INFO", logger="worker.results.display.parametric_map"):
         only_heat(study)
     events = [one for one in caplog.records if one.getMessage() == "heat-map-on-key-images-only"]
     assert [one.code for one in events] == said

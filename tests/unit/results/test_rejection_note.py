@@ -12,9 +12,9 @@ from pydicom.uid import UID
 
 from tests.unit.results import given, reading
 from tests.unit.results.revised import Revised, a_revision
-from worker.domain.ourselves import MANUFACTURER, MODEL_NAME
+from worker.domain.implementation import MANUFACTURER, MODEL_NAME
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, Withdrawal
-from worker.results.gate import ResultGate
+from worker.gate.gate import ResultGate
 
 SEG, SR, TEXT, NOTE = range(4)
 

@@ -13,7 +13,7 @@ from tests.unit.results import given, reading, seg_judged
 from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile, SegmentEncoding
 from worker.domain.result import EncodedObject
-from worker.results.gate_seg_segments import lab_of
+from worker.gate.seg.segments import lab_of
 
 SITE = given.Code("39607008", "SCT", "Lung")
 PROFILES = {

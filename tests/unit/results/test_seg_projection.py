@@ -16,7 +16,7 @@ from worker.domain.errors import PermanentError
 from worker.domain.profile import OHIF, WEASIS
 from worker.domain.volume import SliceRef, Space
 from worker.results.encoder import DicomEncoder
-from worker.results.source import read_source
+from worker.results.evidence import read_source
 
 
 def concluded(study: given.Study):

@@ -17,8 +17,8 @@ from worker.domain.findings import Conclusion, QualityStatement, Refusal
 from worker.domain.profile import OHIF
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.study import StoredInstance
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 from worker.results.identity import ResultUids, series_of
 
 TOLD = replace(OHIF, refusals=True)

@@ -12,7 +12,7 @@ from tests.unit.results import given
 from worker.domain.errors import IdentityError, PermanentError
 from worker.domain.study import SOPInstanceUID, StudyInstanceUID
 from worker.domain.volume import SliceRef
-from worker.results.source import read_source
+from worker.results.evidence import read_source
 
 
 def rewrite(path: Path, **changes: object) -> None:

@@ -13,7 +13,7 @@ from worker.domain.codes import MILLIMETRE
 from worker.domain.findings import Measurement
 from worker.domain.profile import OHIF, SLICER, RegionEncoding, SegmentEncoding, Statements
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon
-from worker.results.sr_regions import LENGTH_TOOL
+from worker.results.sr.regions import LENGTH_TOOL
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from pydicom.sr._concepts_dict import concepts
 
 from tests.unit.results import given, reading, reported
 from worker.domain.profile import OHIF, RegionEncoding, Statements
+from worker.gate.codes import MEANINGS
 from worker.results import coding
 from worker.results.encoder import DicomEncoder
-from worker.results.gate_codes import MEANINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -15,8 +15,8 @@ from worker.domain.findings import Refusal
 from worker.domain.profile import OHIF, PLAIN, Profile
 from worker.domain.result import Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 TOLD = replace(OHIF, name="told", refusals=True)
 PROFILES = {"pacs": TOLD, "viewer": OHIF, "other": replace(PLAIN, refusals=True)}

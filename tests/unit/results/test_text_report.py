@@ -12,8 +12,8 @@ from worker.domain.codes import Code
 from worker.domain.findings import HeatMap, Narrative, Segmentation
 from worker.domain.profile import OHIF, SegmentEncoding, Statements
 from worker.domain.regions import Point
+from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
-from worker.results.gate import ResultGate
 
 WORDS_ONLY = replace(OHIF, report=False, segmentation=SegmentEncoding.NONE)
 

@@ -9,7 +9,7 @@ import pytest
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
 from worker.settings import Settings, load
-from worker.wiring.chores import chores
+from worker.wiring.background_work import background_tasks
 from worker.wiring.commitment import listening
 from worker.wiring.stores import ledger
 
@@ -43,14 +43,14 @@ def test_a_promise_that_can_be_kept(tmp_path: Path) -> None:
     found = settings(tmp_path, OFFER + REQUESTER + "[storage]\nretention_days = 30\n")
     (requester,) = found.listener.commitment_requesters
     assert requester.to_domain() == Destination("CT1", "CT1", "192.0.2.5", 104)
-    assert {one.name for one in chores(found)} == {"commitments", "promise-CT1", "retention"}
+    assert {one.name for one in background_tasks(found)} == {"commitments", "promise-CT1", "retention"}
     assert listening(found) is not None
 
 
 def test_nothing_is_asked_or_promised_by_default(tmp_path: Path) -> None:
     found = settings(tmp_path, "")
     assert listening(found) is None
-    assert {one.name for one in chores(found)} == {"commitments", "retention"}
+    assert {one.name for one in background_tasks(found)} == {"commitments", "retention"}
 
 
 def test_each_destination_that_confirms_is_asked_by_itself(tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_each_destination_that_confirms_is_asked_by_itself(tmp_path: Path) -> No
         for name, more in (("A", "storage_commitment = true"), ("B", "read_back = true"), ("C", ""))
     )
     found = settings(tmp_path, text)
-    assert {one.name for one in chores(found)} == {"commitments", "confirm-A", "confirm-B", "retention"}
+    assert {one.name for one in background_tasks(found)} == {"commitments", "confirm-A", "confirm-B", "retention"}
     assert ledger(found).committing == {"A", "B"}

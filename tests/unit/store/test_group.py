@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from worker.domain.errors import StoreUnavailableError
-from worker.store.group import GroupThread, Ticket
+from worker.store.custody.group_commit import GroupThread, Ticket
 
 
 def test_what_waits_is_committed_together_and_everybody_gets_his_own_answer() -> None:

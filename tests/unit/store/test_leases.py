@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.store.leases import Held, LeaseWatch, is_due
+from worker.store.database.leases import Held, LeaseWatch, is_due
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = st.floats(-1e6, 1e6)

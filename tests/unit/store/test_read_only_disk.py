@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from worker.domain.errors import TransientError
-from worker.store.database import Database, sqlite_url
-from worker.store.schema import migrate
+from worker.store.database.database import Database, sqlite_url
+from worker.store.database.schema import migrate
 
 
 def write_on_a_read_only_disk(database: Database) -> None:

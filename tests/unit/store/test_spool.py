@@ -12,8 +12,8 @@ import pytest
 
 from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
 from worker.domain.study import Digest
-from worker.store.objects import is_intact, same_object
-from worker.store.spool import Spool
+from worker.store.spool.spool import Spool
+from worker.store.spool.verification import is_intact, same_object
 
 KEY = "ab" + "cd" + "0" * 60
 
@@ -124,7 +124,7 @@ def test_a_link_is_not_followed(spool: Spool, tmp_path: Path) -> None:
 
 def test_each_process_has_a_folder_of_its_own_that_outlives_only_its_life(spool: Spool) -> None:
     program = (
-        "import sys; from pathlib import Path; from worker.store.spool import Spool;"
+        "import sys; from pathlib import Path; from worker.store.spool.spool import Spool;"
         "s = Spool(Path(sys.argv[1]), reserve_bytes=0); (s.temporary_folder / 'x.part').write_bytes(b'half');"
         "print(s.temporary_folder, flush=True); sys.stdin.readline(); import os; os._exit(9)"
     )

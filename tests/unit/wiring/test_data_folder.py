@@ -16,8 +16,9 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
 from worker.settings import Settings
 from worker.settings.load import validate
-from worker.wiring import receiving, stores
+from worker.wiring import stores
 from worker.wiring.data_folder import check_owner, make_data_folder
+from worker.wiring.listener import build_listener
 
 
 def settings_in(data: Path, port: int = 11112) -> Settings:
@@ -38,7 +39,7 @@ def test_what_lies_behind_a_link_is_used_as_if_it_lay_there(tmp_path: Path, link
     (tmp_path / linked).symlink_to(elsewhere, target_is_directory=True)
     settings = settings_in(tmp_path / "data", free_port())
     make_data_folder(settings)
-    served = receiving.listener(settings)
+    served = build_listener(settings)
     served.start()
     try:
         us = Destination("us", settings.node.ae_title, "127.0.0.1", served.port)

@@ -11,12 +11,12 @@ import pytest
 
 from tests.unit.inference.tiny_models import a_volume, affine_net, changed, package_data, write_package
 from worker.domain.errors import ModelUnusableError
-from worker.inference.session import SessionCache
+from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
 from worker.settings.load import validate
 from worker.wiring.execution import session_settings
+from worker.wiring.loaded_models import Models
 from worker.wiring.packages import Packages
-from worker.wiring.warming import Models
 
 
 def site(folder: Path, **inference: Any) -> Settings:

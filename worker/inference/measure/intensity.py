@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.inference.steps.image import Float
+from worker.inference.image import Float
 
 STATISTICS = ("mean", "standard_deviation", "median", "minimum", "maximum", "skewness", "kurtosis")
 

@@ -9,11 +9,11 @@ import numpy as np
 from worker.domain.codes import HOUNSFIELD, MILLILITRE, MILLIMETRE, SQUARE_MILLIMETRE, Code, Unit
 from worker.domain.findings import Measurement
 from worker.domain.volume import Volume
+from worker.inference.image import Mask
 from worker.inference.measure import MeasurementName, codes
 from worker.inference.measure.intensity import STATISTICS, first_order
 from worker.inference.measure.sizes import largest_axes_mm, max_diameter_mm
 from worker.inference.measure.surface import mesh_area_mm2
-from worker.inference.steps.image import Mask
 
 NO_UNITS = Unit("1", "no units")
 _VALUES: dict[str, tuple[Code, Unit]] = {

@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Mask
+from worker.inference.image import Mask
 
 Points = NDArray[np.float64]
 _ROWS = 1024

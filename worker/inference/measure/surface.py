@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Mask
+from worker.inference.image import Mask
 
 # For each of the 256 ways in which the eight corners of a cell can be inside, the triangles of the marching-cubes mesh
 # at level 0.5 (Lorensen and Cline), three letters each. Bit 4a + 2b + c of the number is the corner (a, b, c). Letters

@@ -8,9 +8,9 @@ import numpy as np
 
 from worker.domain.errors import ConfigurationError
 from worker.domain.volume import Geometry
-from worker.inference.nets import Net, RunNet
-from worker.inference.steps.answers import Ratings
-from worker.inference.steps.image import Float, Image, Scores, over_same_field, shape_of
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.image import Float, Image, Scores, over_same_field, shape_of
 
 Kind = Literal["scores", "ratings", "boxes"]
 """What kind of answer a mode gives."""

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from worker.inference.answers import Candidates
+from worker.inference.entries.nets import BoxNet, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image
 from worker.inference.modes.base import Kind
-from worker.inference.modes.windows import Placement, starts
-from worker.inference.nets import BoxNet, RunNet
-from worker.inference.steps.answers import Candidates
-from worker.inference.steps.image import Float, Image
-from worker.inference.strict import Strict
+from worker.inference.modes.window_grid import Placement, starts
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 

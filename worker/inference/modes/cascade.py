@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from worker.domain.errors import NotApplicableError
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Mask, Scores, index_map, shape_of
 from worker.inference.modes.base import Kind
 from worker.inference.modes.ensemble import Activation, Ensemble, Single, activated
-from worker.inference.nets import Net, RunNet
 from worker.inference.steps import PreprocessingStep, preprocess
-from worker.inference.steps.answers import Ratings
-from worker.inference.steps.image import Float, Image, Mask, Scores, index_map, shape_of
 from worker.inference.steps.masks import largest_component
 from worker.inference.steps.resample import cut
 from worker.inference.steps.sampling import sample
-from worker.inference.strict import Strict
 
 Channels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image
 from worker.inference.modes.base import Kind, check_ratings, same_rank
 from worker.inference.modes.mirror import MirrorAxes, fit, mirrored
-from worker.inference.nets import Net, RunNet
-from worker.inference.steps.answers import Ratings
-from worker.inference.steps.image import Float, Image
-from worker.inference.strict import Strict
 
 
 def clip_starts(frames: int, *, span: int, stride: int) -> tuple[int, ...]:

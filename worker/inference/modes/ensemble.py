@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from worker.inference.answers import Candidates, Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.output_parts import Name
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Scores
 from worker.inference.modes.base import Kind
 from worker.inference.modes.clips import Clips
 from worker.inference.modes.slices import Slices
 from worker.inference.modes.sliding_window import SlidingWindow
 from worker.inference.modes.volume import WholeVolume
-from worker.inference.nets import Net, RunNet
-from worker.inference.outputs.parts import Name
-from worker.inference.steps.answers import Candidates, Ratings
-from worker.inference.steps.image import Float, Image, Scores
 from worker.inference.steps.scores import on_channels, sigmoid, softmax
-from worker.inference.strict import Strict
 
 Single = Annotated[Slices | WholeVolume | SlidingWindow | Clips, Field(discriminator="mode")]
 """Modes that run one net."""

@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.errors import NotApplicableError
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Image, Mask, Scores, shape_of
 from worker.inference.modes.base import Kind, whole
-from worker.inference.nets import Net, RunNet
 from worker.inference.steps import PreprocessingStep, preprocess
-from worker.inference.steps.image import Image, Mask, Scores, shape_of
 from worker.inference.steps.masks import largest_component
 from worker.inference.steps.resample import cut
-from worker.inference.strict import Strict
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """First index and shape."""

@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from worker.inference.nets import AnyNet, RunNet
-from worker.inference.steps.image import Float
+from worker.inference.entries.nets import AnyNet, RunNet
+from worker.inference.image import Float
 
 
 def _once(axes: tuple[int, ...]) -> tuple[int, ...]:

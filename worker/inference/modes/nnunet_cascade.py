@@ -8,16 +8,16 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.errors import ConfigurationError
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Scores, shape_of
 from worker.inference.modes.base import Kind
 from worker.inference.modes.ensemble import Ensemble, Single
-from worker.inference.nets import Net, RunNet
 from worker.inference.steps import PreprocessingStep, preprocess
-from worker.inference.steps.answers import Ratings
 from worker.inference.steps.decide import Argmax, LastAbove
-from worker.inference.steps.image import Float, Image, Scores, shape_of
 from worker.inference.steps.intensity import foreground
 from worker.inference.steps.nnunet import Labels, LabelsNnunet
-from worker.inference.strict import Strict
 
 _NOT_SEEN = -1
 """What nnU-Net writes where the image is 0 and no structure is: a label of its own while labels are resampled."""

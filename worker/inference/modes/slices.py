@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.volume import Geometry
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Scores, over_same_field
 from worker.inference.modes.base import Kind, check_grid, check_ratings, kind_of, same_rank
 from worker.inference.modes.mirror import MirrorAxes, fit, mirrored
-from worker.inference.nets import Net, RunNet
-from worker.inference.steps.answers import Ratings
-from worker.inference.steps.image import Float, Image, Scores, over_same_field
-from worker.inference.strict import Strict
 
 
 def in_batches(image: Image, net: Net, run: RunNet, *, batch: int, neighbours: int = 0) -> Scores | Ratings:

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Scores
 from worker.inference.modes.base import Kind, check_grid, same_rank
 from worker.inference.modes.mirror import MirrorAxes, fit, mirrored
-from worker.inference.modes.windows import Placement, Weighting, padding, starts, weights
-from worker.inference.nets import Net, RunNet
-from worker.inference.steps.image import Float, Image, Scores
-from worker.inference.strict import Strict
+from worker.inference.modes.window_grid import Placement, Weighting, padding, starts, weights
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 Box = tuple[slice, slice, slice]

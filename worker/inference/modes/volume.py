@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from worker.inference.answers import Ratings
+from worker.inference.entries.nets import Net, RunNet
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Image, Scores
 from worker.inference.modes.base import Kind, kind_of, same_rank, whole, whole_rated
 from worker.inference.modes.mirror import MirrorAxes, fit, mirrored
-from worker.inference.nets import Net, RunNet
-from worker.inference.steps.answers import Ratings
-from worker.inference.steps.image import Image, Scores
-from worker.inference.strict import Strict
 
 
 class WholeVolume(Strict):

@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
+from worker.inference.entries.output_parts import CodeEntry, Name, Threshold
+from worker.inference.entries.strict import Strict
 from worker.inference.outputs.classifications import ClassificationEntry
 from worker.inference.outputs.detections import DetectionEntry
 from worker.inference.outputs.heat_maps import HeatMapEntry
-from worker.inference.outputs.parts import CodeEntry, Name, Threshold
 from worker.inference.outputs.quantifications import QuantificationEntry
 from worker.inference.outputs.segments import SegmentEntry, numbers_within
-from worker.inference.strict import Strict
 
 _KINDS = ("segments", "detections", "classifications", "quantifications", "heat_maps")
 

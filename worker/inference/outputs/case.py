@@ -9,9 +9,9 @@ import numpy as np
 
 from worker.domain.findings import is_any
 from worker.domain.volume import Volume
-from worker.inference.steps.answers import Answer
+from worker.inference.answers import Answer
+from worker.inference.image import Mask
 from worker.inference.steps.decide import Labels
-from worker.inference.steps.image import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

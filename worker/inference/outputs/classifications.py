@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.findings import Classification, Evaluation, OperatingPoint, Presence
+from worker.inference.entries.output_parts import Channel, CodeEntry, EvaluationEntry, Label, Name
+from worker.inference.entries.strict import Strict
 from worker.inference.outputs.case import Case
-from worker.inference.outputs.parts import Channel, CodeEntry, EvaluationEntry, Label, Name
 from worker.inference.outputs.pooling import LARGEST, Activation, Pool, key_slices, probability, rated
-from worker.inference.strict import Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

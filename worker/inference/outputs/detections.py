@@ -11,8 +11,8 @@ from pydantic import Field
 from worker.domain.codes import Unit
 from worker.domain.errors import NotApplicableError
 from worker.domain.findings import Detection, Measurement, Quantification, Region
-from worker.inference.outputs.case import Case
-from worker.inference.outputs.parts import (
+from worker.inference.answers import Candidates
+from worker.inference.entries.output_parts import (
     Channel,
     CodeEntry,
     Colour,
@@ -21,12 +21,12 @@ from worker.inference.outputs.parts import (
     Name,
     domain_code,
 )
-from worker.inference.outputs.places import Place, box_places, component_places, peak_places, placed
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Scores
+from worker.inference.outputs.case import Case
 from worker.inference.outputs.pooling import probability
-from worker.inference.steps.answers import Candidates
+from worker.inference.outputs.source_shapes import Place, box_places, component_places, peak_places, placed
 from worker.inference.steps.boxes import suppress
-from worker.inference.steps.image import Scores
-from worker.inference.strict import Strict
 
 RegionMeasurement = Literal["diameter", "long_axis", "short_axis", "volume", "area"]
 NO_UNITS = Unit("1", "no units")

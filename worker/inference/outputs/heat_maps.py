@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.findings import HeatMap
+from worker.inference.entries.output_parts import Channel, CodeEntry, Label, UnitEntry
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Scores, index_map
 from worker.inference.outputs.case import Case
-from worker.inference.outputs.parts import Channel, CodeEntry, Label, UnitEntry
-from worker.inference.steps.image import Float, Scores, index_map
 from worker.inference.steps.sampling import Interpolation, sample_filled
-from worker.inference.strict import Strict
 
 
 class ChannelMapEntry(Strict):

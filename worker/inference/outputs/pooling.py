@@ -10,10 +10,10 @@ from pydantic import Field
 
 from worker.domain.errors import PermanentError
 from worker.domain.volume import Geometry
-from worker.inference.steps.answers import Answer, Candidates, Ratings
-from worker.inference.steps.image import Float, Scores, index_map
+from worker.inference.answers import Answer, Candidates, Ratings
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Scores, index_map
 from worker.inference.steps.scores import sigmoid, softmax
-from worker.inference.strict import Strict
 
 How = Literal["mean", "max", "top_mean"]
 Activation = Literal["none", "sigmoid", "softmax"]

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from worker.domain.errors import NotApplicableError
 from worker.domain.findings import Measurement, Quantification
-from worker.inference.contract import Bounds
+from worker.inference.entries.contract import Bounds
+from worker.inference.entries.output_parts import Channel, CodeEntry, Label, UnitEntry, domain_code
+from worker.inference.entries.strict import Strict
 from worker.inference.outputs.case import Case
-from worker.inference.outputs.parts import Channel, CodeEntry, Label, UnitEntry, domain_code
 from worker.inference.outputs.pooling import Activation, Pool, rated
-from worker.inference.strict import Strict
 
 
 class Quantity(Strict):

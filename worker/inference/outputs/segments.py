@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from worker.inference.entries.output_parts import Channel, CodeEntry, Colour, EvaluationEntry, Label
+from worker.inference.entries.strict import Strict
 from worker.inference.measure import MeasurementName
-from worker.inference.outputs.parts import Channel, CodeEntry, Colour, EvaluationEntry, Label
-from worker.inference.strict import Strict
 
 
 class SegmentEntry(Strict):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from worker.inference.image import Image
 from worker.inference.steps.crop import CropToForeground, PadToMultiple, PadToSquare
 from worker.inference.steps.custom import CustomCode, CustomOnImage, CustomOnLabels, CustomOnScores, CustomStep
 from worker.inference.steps.decide import AboveThreshold, Argmax, Hysteresis, LastAbove
-from worker.inference.steps.image import Image
 from worker.inference.steps.intensity import Channels, Clip, ClipKept, ClipPercentiles, ScaleShift, ZScore
 from worker.inference.steps.masks import FillHoles, LargestComponent, MinVolume
 from worker.inference.steps.nnunet import ResampleNnunet

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from worker.domain.errors import NotApplicableError
-from worker.inference.steps.image import Image, Mask, shape_of
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Image, Mask, shape_of
 from worker.inference.steps.resample import cut
-from worker.inference.strict import Strict
 
 Multiple = Annotated[int, Field(ge=1, le=1024)]
 

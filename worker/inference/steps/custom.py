@@ -1,7 +1,7 @@
 """Steps that a package brings itself: a method of the class in its Python file, called with an array.
 
-Nothing here loads that file. Whoever runs a chain hands over the code (``worker.inference.custom_code``), which exists
-only in the process that runs the model.
+Nothing here loads that file. Whoever runs a chain hands over the code (``worker.inference.runtime.custom_code``), which
+exists only in the process that runs the model.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.answers import Answer
+from worker.inference.answers import Answer
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image
 from worker.inference.steps.decide import Labels
-from worker.inference.steps.image import Float, Image
 from worker.inference.steps.scores import on_channels
-from worker.inference.strict import Strict
 
 Spacing = tuple[float, float, float]
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]

@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from scipy import ndimage
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Float, Mask, Scores, index_map
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Mask, Scores, index_map
 from worker.inference.steps.nnunet import Keep, Spacing, low_resolution_axis
 from worker.inference.steps.sampling import Interpolation, sample
-from worker.inference.strict import Strict
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 WishedSpacing = tuple[Spacing | Keep, Spacing | Keep, Spacing | Keep]

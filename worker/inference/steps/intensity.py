@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from scipy import ndimage
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
-from worker.inference.steps.image import Float, Image, Mask
-from worker.inference.strict import Strict
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, Mask
 
 Over = Literal["all", "nonzero"]
 Inside = Literal["all", "nonzero", "nonzero_alone", "foreground"]

@@ -10,9 +10,9 @@ from pydantic import Field
 from scipy import ndimage
 
 from worker.domain.volume import Geometry
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Mask
 from worker.inference.steps.decide import Labels
-from worker.inference.steps.image import Mask
-from worker.inference.strict import Strict
 
 Connectivity = Literal[6, 18, 26]
 _ORDER: dict[int, int] = {6: 1, 18: 2, 26: 3}

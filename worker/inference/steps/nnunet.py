@@ -10,8 +10,8 @@ from pydantic import Field
 from scipy import ndimage
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Float, Image, over_same_field
-from worker.inference.strict import Strict
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image, over_same_field
 
 ANISOTROPY_THRESHOLD = 3.0
 _EQUAL = 1e-6

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Image, index_map, regrid, shape_of
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Image, index_map, regrid, shape_of
 from worker.inference.steps.sampling import Interpolation, sample_filled
-from worker.inference.strict import Strict
 
 _DIRECTIONS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 """Letter to patient axis (L, P, S = 0, 1, 2) and sign."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from worker.domain.volume import Geometry
-from worker.inference.steps.image import Float
+from worker.inference.image import Float
 
 
 def peaks(scores: Float, geometry: Geometry, *, least: float, separation_mm: float) -> NDArray[np.intp]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from worker.inference.steps.image import Image, regrid, shape_of
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Image, regrid, shape_of
 from worker.inference.steps.sampling import Interpolation, sample, sample_filled
 from worker.inference.steps.spline import smoothed, spline
-from worker.inference.strict import Strict
 
 Alignment = Literal["edges", "centre", "first", "first_and_last"]
 """What of the old and the new grid coincides.

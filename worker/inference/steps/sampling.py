@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from worker.inference.steps.image import Float, Mask
+from worker.inference.image import Float, Mask
 
 Interpolation = Literal["linear", "nearest"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
-from worker.inference.steps.image import Float, Image
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Image
 from worker.inference.steps.intensity import Channel, Over, Percent, on_channel, percentiles
-from worker.inference.strict import Strict
 
 
 def rescale(values: Float, *, lower: float, upper: float, low: float, high: float, clip: bool = True) -> Float:

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from worker.inference.steps.answers import Answer, Candidates, Ratings
-from worker.inference.steps.image import Float, Scores
-from worker.inference.strict import Strict
+from worker.inference.answers import Answer, Candidates, Ratings
+from worker.inference.entries.strict import Strict
+from worker.inference.image import Float, Scores
 
 _CHUNK = 1 << 20
 """Positions worked on at a time, so that the temporaries stay small beside the scores."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from worker.inference.steps.image import Float, Image
+from worker.inference.image import Float, Image
 
 
 def spline(values: Float, step: NDArray[np.float64], shape: tuple[int, int, int], *, order: int = 3) -> Float:

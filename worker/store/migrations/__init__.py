@@ -1,1 +1,1 @@
-"""Alembic migrations, run by ``worker.store.schema.migrate``."""
+"""Alembic migrations, run by ``worker.store.database.schema.migrate``."""

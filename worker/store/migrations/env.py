@@ -1,8 +1,8 @@
-"""Alembic asks here how to reach the database: through the connection that ``worker.store.schema`` passed in."""
+"""Alembic asks here how to reach the database: through the connection that ``database.schema`` passed in."""
 
 from alembic import context
 
-from worker.store.tables import METADATA
+from worker.store.database.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,1 @@
+"""``models``: list, check, begin, fetch, convert, measure and import model packages."""

@@ -1,0 +1,1 @@
+"""From the bytes of an instance to attributes: bounded, strict, without pixels."""

@@ -1,0 +1,1 @@
+"""From the pixel data element to modality values."""

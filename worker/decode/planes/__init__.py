@@ -1,0 +1,1 @@
+"""Planes: where each image lies, and what kind of image it is."""

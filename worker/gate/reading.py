@@ -1,0 +1,157 @@
+"""How the gate reads: objects and evidence from their bytes, without anything that the encoder used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
+
+from worker.domain.character_sets import StatedSets
+from worker.domain.findings import Conclusion
+from worker.domain.profile import Profile
+from worker.domain.result import Check, EncodedObject, ResultContext
+from worker.domain.study import StoredInstance
+from worker.gate.stored_text import READ, StoredText, stored_text
+from worker.structure.repairs import read_header
+
+_GEOMETRY = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
+    "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor", "SequenceOfUltrasoundRegions",
+    "LossyImageCompression", "PhotometricInterpretation", "PatientOrientation", "RescaleSlope", "RescaleIntercept",
+    "SliceThickness", "WindowCenter", "WindowWidth",
+)  # fmt: skip
+
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
+"""What absent or broken attributes raise. To the gate all of it means: failed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceHeaders:
+    """The evidence by SOP Instance UID, read again from the spool.
+
+    ``digest`` is the SHA-256 of the sorted lines "UID SHA-256" of its instances. ``texts`` are what results copy, as
+    bytes.
+    """
+
+    by_instance: Mapping[str, Dataset]
+    digest: str
+    texts: Mapping[str, StoredText] = field(default_factory=dict)
+
+    @property
+    def any_text(self) -> StoredText:
+        """What one of them says of patient and study."""
+        return next(iter(self.texts.values()))
+
+    @property
+    def any_one(self) -> Dataset:
+        """One of them, for what is the same in all."""
+        return next(iter(self.by_instance.values()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What the objects of one profile's set are compared with."""
+
+    conclusion: Conclusion
+    evidence: EvidenceHeaders
+    context: ResultContext
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parsed:
+    """A result object with what its bytes say."""
+
+    item: EncodedObject
+    dataset: Dataset
+
+    @property
+    def sop_class(self) -> str:
+        """SOP Class UID as the data set has it; empty when it has none."""
+        return str(self.dataset.get("SOPClassUID") or "")
+
+
+def read_object(item: EncodedObject) -> Dataset:
+    """Parse a Part 10 file from its bytes; raises what pydicom raises."""
+    with config.disable_value_validation():
+        ds = dcmread(BytesIO(item.content))
+        ds.decode()
+        # Convert every element now, while pydicom does not comment on values: comments could repeat patients.
+        for _ in ds.iterall():
+            pass
+    return ds
+
+
+def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> EvidenceHeaders:
+    """Read the headers that results are compared with; raises what pydicom raises."""
+    wanted = [*READ, *_GEOMETRY, "SpecificCharacterSet"]
+    headers, texts = {}, {}
+    with config.disable_value_validation():
+        for instance in evidence:
+            ds = read_header(instance.path, wanted)
+            # No text is converted: pydicom takes any codec of Python for a character set.
+            texts[str(ds.SOPInstanceUID)] = stored_text(ds, stated.of(instance.calling_ae_title))
+            headers[str(ds.SOPInstanceUID)] = ds
+    lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
+    return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest(), texts)
+
+
+def numbers_of(ds: Dataset, keyword: str) -> list[float]:
+    """The values of an attribute of an image as numbers; none when one of them is none."""
+    try:
+        with config.disable_value_validation():
+            value = ds.get(keyword)
+        if value is None:
+            return []
+        return [float(one) for one in ([value] if isinstance(value, (str, int, float)) else value)]
+    except (TypeError, ValueError):
+        return []
+
+
+def checked(name: str, good: str, problems: Callable[[], Iterable[str]]) -> Check:
+    """Run one check: it passes when ``problems`` yields nothing; ``good`` then says what was seen."""
+    try:
+        found = list(dict.fromkeys(problems()))
+    except UNREADABLE as error:
+        found = [f"cannot be checked, an attribute is absent or broken ({type(error).__name__})"]
+    if not found:
+        return Check(name=name, passed=True, detail=good)
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return Check(name=name, passed=False, detail="; ".join(found[:3]) + more)
+
+
+def code_of(item: Dataset, sequence: str = "ConceptNameCodeSequence") -> tuple[str, str]:
+    """(value, scheme) of a code sequence; two empty strings when there is none."""
+    codes = item.get(sequence)
+    if not codes:
+        return "", ""
+    return str(codes[0].get("CodeValue") or codes[0].get("LongCodeValue") or ""), str(
+        codes[0].get("CodingSchemeDesignator") or ""
+    )
+
+
+def children(item: Dataset, value: str, scheme: str = "DCM") -> list[Dataset]:
+    """Content items directly below ``item`` with this concept name."""
+    return [child for child in item.get("ContentSequence") or [] if code_of(child) == (value, scheme)]
+
+
+def only_child(item: Dataset, value: str, scheme: str = "DCM") -> Dataset:
+    """Return the one content item below ``item`` with this concept name; ValueError when there is not exactly one."""
+    found = children(item, value, scheme)
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} content items {value}")
+    return found[0]
+
+
+def content_items(item: Dataset) -> Iterator[Dataset]:
+    """All content items below ``item``, depth first."""
+    for child in item.get("ContentSequence") or []:
+        yield child
+        yield from content_items(child)

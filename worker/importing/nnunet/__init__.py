@@ -1,0 +1,1 @@
+"""Import of trained nnU-Net v2 models."""

@@ -1,0 +1,1 @@
+"""Model packages on the disk: read, verified, found again."""

@@ -1,0 +1,1 @@
+"""One run: from volumes to a conclusion."""

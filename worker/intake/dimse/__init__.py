@@ -1,0 +1,1 @@
+"""DIMSE messages (PS3.7): C-ECHO, C-STORE and N-EVENT-REPORT, from fragments to answers."""

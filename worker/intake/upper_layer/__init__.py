@@ -1,0 +1,1 @@
+"""The DICOM upper layer (PS3.8): A-ASSOCIATE-RQ and the transport connection."""

@@ -1,0 +1,1 @@
+"""Encoders of segmentations (PS3.3 A.51)."""

@@ -1,0 +1,1 @@
+"""Storage commitment (PS3.4 Annex J) in the ledger: what we asked for, and what we granted."""

@@ -1,0 +1,1 @@
+"""The database: connections, tables, upgrades, and the one place where states change."""

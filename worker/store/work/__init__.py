@@ -1,0 +1,1 @@
+"""Jobs and deliveries: planned, leased, ended, and what is due."""

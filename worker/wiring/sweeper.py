@@ -1,0 +1,34 @@
+"""The sweeper."""
+
+from __future__ import annotations
+
+from worker.broker.incarnation import RedisLife
+from worker.pipeline import ports
+from worker.pipeline.sweep import Sweeper
+from worker.settings import Settings
+from worker.tasks.app import make_app
+from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.work import is_dead
+from worker.wiring import brokers, offline, stores
+from worker.wiring.packages import Packages
+
+
+def build_sweeper(settings: Settings) -> Sweeper:
+    """The sweeper of this installation; any number of them may run."""
+    stores.prepare(settings)
+    options = brokers.options(settings)
+    doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
+    packages = Packages(settings)
+    bound = offline.bound_rules(settings, packages.registry())
+    unusable = offline.routing_table(settings, packages.registry()).unusable
+    rules = [*(one.rule for one in bound), *(one.rule for one in unusable if one.rule is not None)]
+    timing = settings.assembly.to_domain()
+    return Sweeper(
+        stores.ledger(settings).sweepable,
+        doorbell,
+        timing,
+        rules,
+        is_dead=is_dead,
+        broker_life=RedisLife(options.url),
+        models=packages.sound,
+    )

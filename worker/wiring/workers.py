@@ -1,0 +1,183 @@
+"""The worker: Celery in the parent, use-cases in the children."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+
+from worker.deliver.store_scu import StoreSender
+from worker.domain.errors import OverreadError
+from worker.domain.findings import Conclusion
+from worker.domain.job import JobId
+from worker.inference.runtime import interruption
+from worker.observe.crash_record import BlackBox
+from worker.observe.memory_pressure import offer_to_be_killed_first
+from worker.pipeline import ports
+from worker.pipeline.analyse import AnalyseSeries, Illustrator
+from worker.pipeline.attempt import Stopwatch
+from worker.pipeline.deliver import DeliverResults
+from worker.pipeline.route import RouteStudy
+from worker.pipeline.sweep import RingNext
+from worker.settings import Settings
+from worker.tasks import program
+from worker.tasks.app import make_app
+from worker.tasks.lanes import Lane
+from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.stopping import ChildStop, ParentStop
+from worker.tasks.work import at_child_start, before_first_task, register, worker_name
+from worker.wiring import brokers, offline, stores
+from worker.wiring.loaded_models import Models
+from worker.wiring.packages import Packages
+from worker.wiring.planned_stops import PlannedStops
+
+log = logging.getLogger(__name__)
+
+HEARTBEATS_PER_LEASE = 4
+
+
+class Illustrations:
+    """Overlay pictures in the data folder. A picture that fails costs nobody a result."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.node.data / "pictures"
+
+    def illustrate(self, job_id: JobId, conclusion: Conclusion) -> None:
+        """Write ``pictures/JOB.png``."""
+        from worker.pictures.overlay import write_overlay
+
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_overlay(conclusion, self._folder / f"{job_id}.png")
+        except (OSError, OverreadError) as error:
+            log.warning("picture-failed", extra={"job_id": job_id, "error": type(error).__name__})
+
+
+class UseCases:
+    """Made once in each child, after the fork, at its first task."""
+
+    def __init__(
+        self, settings: Settings, black_box: BlackBox, models: Models | None = None, *, stop: ChildStop | None = None
+    ) -> None:
+        self._stop = stop or ChildStop()
+        self._settings = settings
+        self._black_box = black_box
+        self._ledger = stores.ledger(settings)
+        self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
+        self._models = models if models is not None else Models(settings)
+
+    def _new_watch(self) -> Stopwatch:
+        self._black_box.begin("attempt")
+        return Stopwatch(on_begin=self._black_box.stage)
+
+    @cached_property
+    def route(self) -> RouteStudy:
+        """Of a route job."""
+        settings = self._settings
+        return RouteStudy(
+            jobs=self._ledger.jobs,
+            evidence=self._ledger.evidence,
+            routings=self._ledger.routings,
+            reader=offline.reader(settings),
+            table=self._models.table,
+            config_digest=settings.result_digest,
+            new_watch=self._new_watch,
+            heartbeat_s=self._heartbeat_s,
+            stopping=lambda: self._stop.asked,
+        )
+
+    @cached_property
+    def analyse(self) -> AnalyseSeries:
+        """Of an analyse job."""
+        settings = self._settings
+        illustrator: Illustrator | None = Illustrations(settings) if settings.pictures.keep else None
+        return AnalyseSeries(
+            jobs=self._ledger.jobs,
+            evidence=self._ledger.evidence,
+            products=self._ledger.products,
+            analyser=offline.analyser(settings, predictor=self._models),
+            illustrator=illustrator,
+            new_watch=self._new_watch,
+            heartbeat_s=self._heartbeat_s,
+            deadline_s=settings.work.deadline_s,
+            stopping=lambda: self._stop.asked,
+        )
+
+    @cached_property
+    def deliver(self) -> DeliverResults:
+        """Of a delivery."""
+        settings = self._settings
+        sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
+        destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
+        options = brokers.options(settings)
+        doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
+        return DeliverResults(
+            self._ledger.outbox,
+            sender,
+            destinations,
+            heartbeat_s=self._heartbeat_s,
+            profiles=settings.profile_of,
+            further_profiles=[settings.profile(name) for name in settings.profile_names],
+            ring_next=RingNext(self._ledger.sweepable, doorbell),
+            stopping=lambda: self._stop.asked,
+        )
+
+
+def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
+    """Run one Celery worker for these lanes until SIGTERM; what is running then is handed back, and does not count."""
+    stores.prepare(settings)
+    stops = PlannedStops(settings)
+    stops.take_up()
+    brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
+    app = brokers.application(settings)
+    made: dict[int, UseCases] = {}
+    loaded: dict[int, Models] = {}
+    packages = Packages(settings)
+    if Lane.ROUTE in lanes:
+        packages.registry()  # before the first fork: what a study is missing is what was here when we began
+    making = threading.RLock()  # the warm-up and the first task may come at the same time
+    black_box = BlackBox(settings.node.data / "run")
+
+    def models() -> Models:
+        with making:
+            return loaded.setdefault(os.getpid(), Models(settings, packages))
+
+    def use_cases() -> UseCases:
+        # By process: what a parent made must not be used by a child that was forked from it.
+        with making:
+            if os.getpid() not in made:
+                made[os.getpid()] = UseCases(settings, black_box, models(), stop=child_stop)
+            return made[os.getpid()]
+
+    child_stop = ChildStop()
+    child_stop.on_asked(interruption.interrupt)
+
+    def on_lost(lane: Lane, id_: str, *, worker: str, reason: str) -> None:
+        left = black_box.read(int(worker.rpartition(":")[2]))
+        said = f"{reason} {left}".strip()
+        try:
+            stores.ledger(settings).operations.lost(lane is Lane.DELIVER, id_, worker=worker, reason=said)
+        except OverreadError as error:
+            log.warning("loss-not-recorded", extra={"code": error.code, "worker": worker})
+
+    register(app, use_cases, on_lost, stop=child_stop)
+    if Lane.ANALYSE in lanes:
+        before_first_task(offer_to_be_killed_first)
+    if Lane.ANALYSE in lanes and settings.inference.warm:
+        at_child_start(lambda: models().warm())
+    stop = ParentStop(worker_name, begins=stops.begins, is_over=stops.is_over)
+    program.run(app, lanes, concurrency=children(settings, lanes), stop=stop)
+
+
+def children(settings: Settings, lanes: Sequence[Lane]) -> int:
+    """How many child processes a worker of these lanes has.
+
+    For deliveries, as many as may be sent at a time to all destinations together: however many of those hang, there is
+    a child for one that answers.
+    """
+    work = settings.work
+    deliveries = work.delivery_slots * max(1, len(settings.destinations)) if Lane.DELIVER in lanes else 0
+    others = work.concurrency if Lane.ANALYSE in lanes else int(Lane.ROUTE in lanes)
+    return deliveries + others
