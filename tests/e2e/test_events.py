@@ -27,7 +27,7 @@ from tests.integration.confirm.test_promises_kept import Requester
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.test_commitment_scu import as_a_message
 from tests.unit.docs.markdown import log_events
-from worker.broker.incarnation import RedisLife
+from worker.broker.incarnation import RedisIncarnation
 from worker.deliver.commitment_scp import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.result import Destination
@@ -87,7 +87,7 @@ def a_broker(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
         try:
             url = f"redis://:secret@127.0.0.1:{port}/0"
-            until(lambda: RedisLife(url)(), what="Redis answers")
+            until(lambda: RedisIncarnation(url)(), what="Redis answers")
             with Redis.from_url(url) as client:
                 client.set("overread.route", "no list")  # somebody shares our broker
                 client.lpush("overread.analyse", "7")

@@ -21,7 +21,7 @@ from worker.broker.embedded import EmbeddedRedis
 from worker.domain.job import JobId, JobKind
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
-from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.publisher import CeleryPublisher
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -66,9 +66,9 @@ class Site:
         commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in tree(self.installation.process.pid)}
         return next(pid for pid, command in commands.items() if command.endswith(b"\0flower\0"))
 
-    def ring(self, job_id: str) -> None:
+    def publish(self, job_id: str) -> None:
         options = BrokerOptions(EmbeddedRedis(self.installation.data / "broker").url)
-        CeleryDoorbell(make_app(options), options).ring(Due(JobId(job_id), None, JobKind.ROUTE, "route", 5))
+        CeleryPublisher(make_app(options), options).publish(Due(JobId(job_id), None, JobKind.ROUTE, "route", 5))
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,9 @@ def test_it_shows_what_work_came_to_and_remembers_it_when_it_is_killed(site: Sit
     assert "SIGKILL" in said
     jobs = {job["job_id"] for job in site.installation.jobs()}
     assert {task["args"].strip("[]'") for task in tasks.values()} == jobs
-    # Rings that find nothing to do are no tasks; one more study says when they are through.
+    # Messages that find nothing to do are no tasks; one more study says when they are through.
     for job_id in jobs:
-        site.ring(job_id)
+        site.publish(job_id)
     capture = builders.write(builders.a_secondary_capture(study="later"), site.installation.data.parent / "later.dcm")
     to = f"OVERREAD@127.0.0.1:{site.installation.port}"
     assert overread("send", str(capture), "--to", to, environ=site.installation.environ).returncode == 0

@@ -257,7 +257,7 @@ class EmbeddedRedis:
         )
 
     def _set_aside_unreadable_file(self, message: str) -> bool:
-        """Move an append-only file away that this server cannot read; the sweeper rings again for what was in it."""
+        """Move an append-only file away that this server cannot read; the sweeper publishes what was in it again."""
         if "append only file" not in message.lower() and "appendonly" not in message.lower():
             return False
         moved = False

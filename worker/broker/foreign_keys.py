@@ -22,7 +22,7 @@ _NONE = "none"
 def remove_foreign_keys(url: str, *, exchange: str, queues: Iterable[str], priorities: int) -> tuple[str, ...]:
     """Delete what stands under a name of ours and cannot be ours, since it has another type. Returns the names.
 
-    No message is lost: none can be in a value of another type, and the ledger rings again for what is due. Never
+    No message is lost: none can be in a value of another type, and the sweeper publishes again for what is due. Never
     raises: a broker that does not answer, or is no Redis, is left to whoever needs it next.
     """
     client = client_of(url)

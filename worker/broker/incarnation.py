@@ -1,4 +1,4 @@
-"""Which life a Redis is in: another one after it was started again, emptied, or replaced."""
+"""Which incarnation of a Redis this is: another one after it was started again, emptied, or replaced."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 MARK = "overread.life"
-"""Key of the mark that names a life."""
+"""Key of the mark that names an incarnation."""
 
 
-class RedisLife:
-    """Names the present life of the Redis behind a broker URL. Made of two parts: what the server calls this run of
-    its own, and a mark that we leave in it, which is gone when it was emptied.
+class RedisIncarnation:
+    """Names the present incarnation of the Redis behind a broker URL. Made of two parts: what the server calls this run
+    of its own, and a mark that we leave in it, which is gone when it was emptied.
 
     Other brokers, and a Redis whose user may not ask, have no name: then only the lapse of time tells that something
     was forgotten.

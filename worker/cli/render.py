@@ -46,7 +46,7 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
 
 
 def refusals_table(refused: Sequence[Refusal], conflicts: Sequence[Conflict]) -> Table:
-    """What was refused at the door or kept apart."""
+    """What was refused on arrival or kept apart."""
     made = console.table("Refused and kept apart", "time", "what", "from", "detail", "kept in")
     for one in refused:
         at = one.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

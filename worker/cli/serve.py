@@ -81,7 +81,7 @@ def listen(config: Config = None, data: Data = None) -> None:
 
 
 def sweep(config: Config = None, data: Data = None) -> None:
-    """Keep things moving: complete studies, ring for due jobs, take back what is overdue. Run one or many.
+    """Keep things moving: complete studies, publish due jobs, take back what is overdue. Run one or many.
 
     Beside that it asks destinations whether they keep our results, tells others what we keep, and deletes what is old.
     """

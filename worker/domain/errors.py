@@ -38,7 +38,7 @@ class TransientError(OverreadError):
 
 
 class OutOfSpaceError(TransientError):
-    """Less space is left than the reserve: nothing new is taken until there is room again (0xA700 at the door)."""
+    """Less space is left than the reserve: nothing new is taken until there is room again (0xA700 to C-STORE)."""
 
 
 class StoreUnavailableError(TransientError):

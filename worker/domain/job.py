@@ -37,7 +37,7 @@ class JobState(StrEnum):
     READY = "ready"
     """May run as soon as ``not_before`` has passed."""
     QUEUED = "queued"
-    """The doorbell has been rung (the broker may have lost it: the sweeper rings again)."""
+    """Its id has been published (the broker may have lost it: the sweeper publishes again)."""
     RUNNING = "running"
     """One attempt holds the lease."""
     WAITING = "waiting"

@@ -211,7 +211,7 @@ class OfferedInstance:
 
 @dataclass(frozen=True, slots=True)
 class RefusedInstance:
-    """What was refused at the door, for the quarantine list. ``detail`` has no PHI and no bytes of the wire."""
+    """What was refused on arrival, for the quarantine list. ``detail`` has no PHI and no bytes of the wire."""
 
     temporary: Path | None
     code: str

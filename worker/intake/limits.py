@@ -19,10 +19,10 @@ class Limits:
     Parameters
     ----------
     associations, associations_per_peer, associations_per_calling_ae:
-        How many associations run at once: altogether, from one IP address, from one calling AE title. A newcomer
+        How many associations run at once: altogether, from one IP address, from one calling AE title. A new one
         beyond a limit takes the place of the one that has been still for the longest time (at least
-        ``evictable_after_s``); while nobody is still it waits at the door, at most ``waiting_s``, and is then rejected
-        (transient, local limit exceeded).
+        ``evictable_after_s``); while nobody is still it waits before it is accepted, at most ``waiting_s``, and is then
+        rejected (transient, local limit exceeded).
     pending_connections:
         Connections whose A-ASSOCIATE-RQ is not complete. They cost no thread. Beyond this, the oldest is closed.
     request_s, request_bytes:

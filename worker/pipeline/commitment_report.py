@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from worker.domain.errors import OverreadError
 from worker.domain.result import Destination
 from worker.pipeline.attempt import Backoff
-from worker.pipeline.ports import Promises, Reporter
+from worker.pipeline.ports import CommitmentRequests, Reporter
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +18,10 @@ REPORT_BACKOFF = Backoff(first_s=10.0, factor=2.0, cap_s=3600.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportPromises:
+class ReportCommitments:
     """The use-case behind our N-EVENT-REPORTs; ``requesters`` by AE title."""
 
-    ledger: Promises
+    ledger: CommitmentRequests
     reporter: Reporter
     requesters: Mapping[str, Destination]
     backoff: Backoff = field(default=REPORT_BACKOFF)

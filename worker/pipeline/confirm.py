@@ -15,7 +15,7 @@ from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPInstanceUID
 from worker.pipeline.attempt import Backoff
-from worker.pipeline.ports import Confirmations, Finder, Promiser, Unconfirmed
+from worker.pipeline.ports import CommitmentScu, Confirmations, Finder, Unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class ConfirmDeliveries:
     """
 
     ledger: Confirmations
-    promiser: Promiser
+    requester: CommitmentScu
     finder: Finder
     destinations: Mapping[str, Destination]
     new_uid: Callable[[], str]
@@ -80,7 +80,7 @@ class ConfirmDeliveries:
         if not self.ledger.request(waiting.delivery_id, transaction_uid=uid, answer_within_s=self.answer_within_s):
             return 0
         try:
-            self.promiser.request(destination, waiting.objects, transaction_uid=uid, on_report=self.reported)
+            self.requester.request(destination, waiting.objects, transaction_uid=uid, on_report=self.reported)
         except OverreadError as error:
             not_asked = self._not_asked(waiting, error)
             if error.code == "commitment-not-offered" and destination.read_back:

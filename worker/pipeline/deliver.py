@@ -22,7 +22,7 @@ DELIVERY_BACKOFF = Backoff(first_s=5.0, factor=2.0, cap_s=1800.0)
 
 
 def left_to_the_sweeper(destination: str) -> None:
-    """For a delivery whose end rings for nothing."""
+    """For a delivery whose end publishes nothing."""
     del destination
 
 
@@ -31,8 +31,8 @@ class DeliverResults:
     """The use-case behind a delivery.
 
     ``profiles`` are those of the destinations, by name; ``further_profiles`` are all that a destination could have.
-    ``ring_next`` is told the destination whenever a delivery has ended, and so has made place for another. ``stopping``
-    tells whether this process was asked to stop.
+    ``publish_next`` is told the destination whenever a delivery has ended, and so has made place for another.
+    ``stopping`` tells whether this process was asked to stop.
     """
 
     outbox: Outbox
@@ -43,7 +43,7 @@ class DeliverResults:
     deadline_s: float = 3600.0
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     further_profiles: Sequence[Profile] = BUILT_IN
-    ring_next: Callable[[str], None] = left_to_the_sweeper
+    publish_next: Callable[[str], None] = left_to_the_sweeper
     stopping: Callable[[], bool] = never
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
@@ -52,7 +52,7 @@ class DeliverResults:
         if claim is None:
             return None
         state = self._carry_out(claim)
-        self.ring_next(claim.delivery.destination)
+        self.publish_next(claim.delivery.destination)
         return state
 
     def _carry_out(self, claim: DeliveryClaim) -> DeliveryState | None:

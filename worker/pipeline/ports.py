@@ -205,21 +205,21 @@ class Sweepable(Protocol):
     def release(self, *, mended: bool, reason: str) -> int:
         """WAITING jobs: READY again, all of them when a model was mended, else those that waited long enough."""
 
-    def unring(self, due: Sequence[Due]) -> None:
-        """Forget that these were rung: the broker was away, and they are due again at once."""
+    def forget_published(self, due: Sequence[Due]) -> None:
+        """Forget that these were published: the broker was away, and they are due again at once."""
 
-    def forget_rings(self) -> int:
-        """The same for everything that was rung and not claimed: the broker began anew. Returns how many."""
+    def forget_all_published(self) -> int:
+        """The same for everything that was published and not claimed: the broker began anew. Returns how many."""
 
     def due(self, *, limit: int) -> tuple[Due, ...]:
-        """Mark due jobs QUEUED, and name them and the due deliveries, for the doorbell; what was rung long ago and
-        was not claimed is named again.
+        """Mark due jobs QUEUED, and name them and the due deliveries, for the publisher; what was published long ago
+        and was not claimed is named again.
         """  # noqa: D205
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One ring of the doorbell: exactly one of the ids is set. ``label`` is for people (model, stage, destination)."""
+    """One message: exactly one of the ids is set. ``label`` is for people (model, stage, destination)."""
 
     job_id: JobId | None
     delivery_id: DeliveryId | None
@@ -228,10 +228,10 @@ class Due:
     priority: int
 
 
-class Doorbell(Protocol):
+class Publisher(Protocol):
     """The broker: tells a worker that there is something to claim. It may forget, repeat and reorder."""
 
-    def ring(self, due: Due) -> None:
+    def publish(self, due: Due) -> None:
         """Send the id. Raises TransientError when the broker is away."""
 
 
@@ -381,7 +381,7 @@ class Confirmations(Protocol):
         """End jobs that wait for a destination which is not asked any more (the site changed its mind)."""
 
 
-class Promiser(Protocol):
+class CommitmentScu(Protocol):
     """Storage commitment of a destination (PS3.4 Annex J)."""
 
     def request(
@@ -436,7 +436,7 @@ class Verdict(Protocol):
         """Every instance of the request."""
 
 
-class Promises(Protocol):
+class CommitmentRequests(Protocol):
     """Requests for storage commitment that others made of us. Safe to call from many processes at once."""
 
     def take(self, ae_title: str) -> Verdict | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from worker.domain.errors import TransientError
 from worker.domain.routing import Condition, OneOf, Rule, Timing
 from worker.pipeline.assembly import judge, most_patient
-from worker.pipeline.ports import Doorbell, Sweepable
+from worker.pipeline.ports import Publisher, Sweepable
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Swept:
 
     completed: int
     taken_back: int
-    rung: int
+    published: int
     broker_away: bool
 
 
@@ -37,7 +37,7 @@ def no_models() -> frozenset[str]:
 
 
 def never_known_to_change() -> str:
-    """For a broker that does not tell its life: only the lapse of time shows that it forgot something."""
+    """For a broker that does not tell its incarnation: only the lapse of time shows that it forgot something."""
     return ""
 
 
@@ -45,28 +45,28 @@ def never_known_to_change() -> str:
 class Sweeper:
     """Run ``sweep`` again and again, in as many processes as you like.
 
-    ``broker_life`` names the broker's present life: another name once it was started again or emptied, and an empty
-    one while that is not known. ``models`` names the packages that can be used now; one that
-    was mended, or went and came back, has another name than before.
+    ``broker_incarnation`` names the broker's present incarnation: another name once it was started again or emptied,
+    and an empty one while that is not known. ``models`` names the packages that can be used now; one that was mended,
+    or went and came back, has another name than before.
     """
 
     ledger: Sweepable
-    doorbell: Doorbell
+    publisher: Publisher
     timing: Timing
     rules: Sequence[Rule]
     is_dead: Callable[[str], bool] = never_known_dead
-    broker_life: Callable[[], str] = never_known_to_change
+    broker_incarnation: Callable[[], str] = never_known_to_change
     models: Callable[[], frozenset[str]] = no_models
     batch: int = 100
     evidence_s: float = 8.0
     clock: Callable[[], float] = time.monotonic
     _dead_since: dict[str, float] = field(default_factory=dict, init=False, repr=False)
-    _lives: list[str] = field(default_factory=list, init=False, repr=False)
+    _incarnations: list[str] = field(default_factory=list, init=False, repr=False)
     _look_again: list[float] = field(default_factory=list, init=False, repr=False)
     _sound: list[frozenset[str]] = field(default_factory=list, init=False, repr=False)
 
     def sweep(self) -> Swept:
-        """Judge arriving studies, take back what is overdue, and ring for what is due."""
+        """Judge arriving studies, take back what is overdue, and publish what is due."""
         completed = 0
         for activity in self.ledger.arriving():
             verdict = judge(activity, self.timing_for(activity.modalities))
@@ -74,32 +74,32 @@ class Sweeper:
                 completed += 1
                 log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
         taken_back = self.ledger.take_back_overdue() + self._take_back_from_the_dead()
-        self._notice_new_life()
+        self._notice_new_incarnation()
         self._notice_mended_models()
         dues = self.ledger.due(limit=self.batch)
-        rung = 0
+        published = 0
         try:
             for due in dues:
-                self.doorbell.ring(due)
-                rung += 1
+                self.publisher.publish(due)
+                published += 1
         except TransientError as error:
-            # Nothing is lost: what could not be rung is due again, and the database remembers it.
-            self.ledger.unring(dues[rung:])
+            # Nothing is lost: what could not be published is due again, and the database remembers it.
+            self.ledger.forget_published(dues[published:])
             log.warning("broker-away", extra={"reason": error.code})
-            return Swept(completed, taken_back, rung, broker_away=True)
-        return Swept(completed, taken_back, rung, broker_away=False)
+            return Swept(completed, taken_back, published, broker_away=True)
+        return Swept(completed, taken_back, published, broker_away=False)
 
-    def _notice_new_life(self) -> None:
-        """Ring again at once for all that nobody claimed: when the broker began anew, and when we did.
+    def _notice_new_incarnation(self) -> None:
+        """Publish again at once for all that nobody claimed: when the broker began anew, and when we did.
 
         When we did, because what ended us may have ended workers that had fetched messages and not claimed their jobs
-        yet: the broker counts those messages as delivered. Ringing twice does no harm.
+        yet: the broker counts those messages as delivered. Publishing twice does no harm.
         """
-        life = self.broker_life()
-        if self._lives and (not life or life == self._lives[-1]):
+        incarnation = self.broker_incarnation()
+        if self._incarnations and (not incarnation or incarnation == self._incarnations[-1]):
             return
-        forgotten = self.ledger.forget_rings()
-        self._lives[:] = [life]
+        forgotten = self.ledger.forget_all_published()
+        self._incarnations[:] = [incarnation]
         if forgotten:
             log.info("rung-again", extra={"count": forgotten})
 
@@ -141,17 +141,17 @@ class Sweeper:
 
 
 @dataclass(frozen=True, slots=True)
-class RingNext:
-    """When a delivery has ended, its place is free: ring for the next to the same destination without a sweep."""
+class PublishNext:
+    """When a delivery has ended, its place is free: publish the next to the same destination without a sweep."""
 
     ledger: Sweepable
-    doorbell: Doorbell
+    publisher: Publisher
 
     def __call__(self, destination: str) -> None:
-        """Ring. What cannot be rung now is left to the sweeper."""
+        """Publish. What cannot be published now is left to the sweeper."""
         try:
             for due in self.ledger.due_to(destination):
-                self.doorbell.ring(due)
+                self.publisher.publish(due)
         except TransientError as error:
             log.info("next-not-rung", extra={"destination": destination, "code": error.code})
 

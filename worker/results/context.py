@@ -33,7 +33,7 @@ def first_numbers(standard: int, profiles: Sequence[Profile], taken: Collection[
     """The first Series Numbers of a job: without a profile, and of the set of each profile.
 
     Each is as configured, or the next behind it with which no series of the set has a number that is ``taken`` in the
-    study: two series of one number look like one in some viewers.
+    study: two series of one number display like one in some viewers.
     """
     base = _free(standard, taken)
     used: set[int] = set()
@@ -52,7 +52,7 @@ def _free(start: int, taken: Collection[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Making:
+class EncoderInput:
     """One conclusion on its way to the destinations of one profile.
 
     ``first_series_number`` is that of the SEG series; the others follow. ``structures[part]`` are those of finding

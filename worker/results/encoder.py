@@ -17,7 +17,7 @@ from worker.domain.profile import OHIF, Profile
 from worker.domain.result import EncodedObject, ResultContext, ResultKind
 from worker.domain.study import StoredInstance
 from worker.results.character_set import Form, form_for, form_of, needs_ascii
-from worker.results.context import Making, first_numbers, structures_by_part
+from worker.results.context import EncoderInput, first_numbers, structures_by_part
 from worker.results.display.key_images import encode_key_images
 from worker.results.display.key_objects import encode_key_objects
 from worker.results.display.parametric_map import encode_maps
@@ -104,7 +104,7 @@ class DicomEncoder:
             [group.profile for group in groups],
             context.series_numbers | source.series_numbers,
         )
-        first = Making(
+        first = EncoderInput(
             conclusion=conclusion,
             source=source,
             stamp=Stamp(
@@ -125,9 +125,9 @@ class DicomEncoder:
         objects: list[EncodedObject] = []
         for group, start in zip(groups, starts, strict=True):
             form = form_for(source.copies, group.profile)
-            making = _in_form(_for_group(first, group, start), form)
+            inputs = _in_form(_for_group(first, group, start), form)
             only = group.destinations if len(groups) > 1 else None
-            objects += [replace(to_object(ds, kind, form.writing), destinations=only) for kind, ds in _objects(making)]
+            objects += [replace(to_object(ds, kind, form.writing), destinations=only) for kind, ds in _objects(inputs)]
         form = form_of(source.copies)
         objects += [to_object(note, ResultKind.KOS, form.writing) for note in _notes(_in_form(first, form))]
         log.info("results-encoded", extra={"objects": len(objects), "bytes": sum(len(o.content) for o in objects)})
@@ -146,7 +146,7 @@ class DicomEncoder:
         ).refuse(refusal, evidence, context)
 
 
-def _for_group(first: Making, group: DeliveryGroup, start: int) -> Making:
+def _for_group(first: EncoderInput, group: DeliveryGroup, start: int) -> EncoderInput:
     """Another set of series, whose numbers and UIDs no other set of the job has."""
     profile = group.profile
     return replace(
@@ -158,34 +158,34 @@ def _for_group(first: Making, group: DeliveryGroup, start: int) -> Making:
     )
 
 
-def _in_form(making: Making, form: Form) -> Making:
+def _in_form(inputs: EncoderInput, form: Form) -> EncoderInput:
     """With the texts of the images as the objects of this set are written."""
     return replace(
-        making,
-        source=replace(making.source, header=form.header),
-        stamp=replace(making.stamp, source_header=form.header),
+        inputs,
+        source=replace(inputs.source, header=form.header),
+        stamp=replace(inputs.stamp, source_header=form.header),
     )
 
 
-def _objects(making: Making) -> Iterator[tuple[ResultKind, Dataset]]:
+def _objects(inputs: EncoderInput) -> Iterator[tuple[ResultKind, Dataset]]:
     """In the order in which they are sent: what is referred to before what refers to it."""
-    segs = encode_segs(making)
+    segs = encode_segs(inputs)
     yield from ((ResultKind.SEG, seg.dataset) for seg in segs)
-    yield from ((ResultKind.PM, ds) for ds in encode_maps(making))
-    yield from ((ResultKind.SR, ds) for ds in encode_reports(making, segs))
-    yield from ((ResultKind.SR, ds) for ds in encode_text(making))
-    key_images = encode_key_images(making)
+    yield from ((ResultKind.PM, ds) for ds in encode_maps(inputs))
+    yield from ((ResultKind.SR, ds) for ds in encode_reports(inputs, segs))
+    yield from ((ResultKind.SR, ds) for ds in encode_text(inputs))
+    key_images = encode_key_images(inputs)
     yield from ((ResultKind.SC, ds) for ds in key_images)
-    yield from ((ResultKind.KEY, ds) for ds in encode_key_objects(making, key_images))
-    yield from ((ResultKind.PR, ds) for ds in encode_presentation(making))
+    yield from ((ResultKind.KEY, ds) for ds in encode_key_objects(inputs, key_images))
+    yield from ((ResultKind.PR, ds) for ds in encode_presentation(inputs))
 
 
-def _notes(making: Making) -> Iterator[Dataset]:
+def _notes(inputs: EncoderInput) -> Iterator[Dataset]:
     """One rejection note for each withdrawal. It is the same for whatever profile: it names what stands there."""
-    for part, one in enumerate(making.context.withdrawals):
+    for part, one in enumerate(inputs.context.withdrawals):
         yield encode_note(
             one.instances,
-            source_header=making.source.header,
-            stamp=making.stamp,
-            names=making.names("KOS", part, sop_instance_uid=making.uids.note(one.instances)),
+            source_header=inputs.source.header,
+            stamp=inputs.stamp,
+            names=inputs.names("KOS", part, sop_instance_uid=inputs.uids.note(one.instances)),
         )

@@ -115,7 +115,7 @@ class Database(Section):
 
 
 class Broker(Section):
-    """The doorbell."""
+    """The broker: it carries ids to the workers."""
 
     url: SecretStr = Field(
         SecretStr(""), description="Empty: the embedded Redis. Or redis://, rediss://, amqp://, amqps://."

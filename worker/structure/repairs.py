@@ -1,7 +1,7 @@
 """Files in which a value representation is none, for readers that would take what follows for something else.
 
 pydicom takes an element whose VR is spaces, NUL or question marks for one in implicit VR, and reads on behind a length
-that is not there. The walk of the door knows what was meant; a reader sees its two bytes instead, and nothing moves.
+that is not there. The listener's reader knows what was meant; a reader sees its two bytes instead, and nothing moves.
 """
 
 from __future__ import annotations

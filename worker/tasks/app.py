@@ -60,8 +60,8 @@ def make_app(options: BrokerOptions) -> Celery:
         task_send_sent_event=False,
         task_time_limit=options.deadline_s + 30,
         # RabbitMQ closes the channel of a consumer that acknowledges later than its ``consumer_timeout`` (30 minutes):
-        # it is opened again, and the ring that comes once more finds its job running. Of Redis such an error says that
-        # a key of ours is something else: the worker ends, and the next one removes it first.
+        # it is opened again, and the message that comes once more finds its job running. Of Redis such an error says
+        # that a key of ours is something else: the worker ends, and the next one removes it first.
         broker_channel_error_retry=not options.is_redis,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -90,7 +90,7 @@ def transport_options(options: BrokerOptions, *, confirmed: bool = False) -> dic
     if not options.is_redis:
         return {"confirm_publish": confirmed, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
     return {
-        # A message lives until somebody takes it. The ledger rings again for what came to nothing, so kombu need not
+        # A message lives until somebody takes it. The sweeper publishes again what came to nothing, so kombu need not
         # remember what it gave away: a book of its own in Redis that could be damaged, and would be read by all.
         "ack_emulation": False,
         "priority_steps": list(range(PRIORITIES)),

@@ -27,7 +27,7 @@ _PAUSE_S = 1.0
 
 
 class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no types
-    """Takes our rings, and drops whatever else is in its queues."""
+    """Takes our messages, and drops whatever else is in its queues."""
 
     def create_task_handler(self, *arguments: Any, **keywords: Any) -> Callable[[Any], None]:
         """Make what is called for each message."""

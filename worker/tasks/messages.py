@@ -22,7 +22,7 @@ LONGEST_BODY_BYTES = 4096
 _LONGEST_LABEL = 200
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NOT_FOR_US = ("eta", "expires", "compression", "group", "chord", "stamps", "stamped_headers")
-"""Headers that we never set: a ring is for now, and for one id."""
+"""Headers that we never set: a message is for now, and for one id."""
 
 
 class NotOursError(ValueError):

@@ -2,7 +2,7 @@
 
 A task is one attempt. SUCCESS: it did what it was there for (``no-model-applies`` is a decision, not a failure).
 FAILURE: its job or delivery is set aside, and waits for a person. RETRY: the attempt failed or was handed back, and the
-ledger will ring for another one. A ring that found nothing to do was no work, and is ignored.
+ledger will have another one published. A message that found nothing to do was no work, and is ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def concluded(work: Callable[[], JobState | DeliveryState | None]) -> str:
     WorkFailedError
         FAILURE: the work is set aside, or ended as it should not.
     Retry
-        The ledger rings for it again.
+        It is published again.
     Ignore
         There was nothing to do.
     """

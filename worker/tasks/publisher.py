@@ -1,4 +1,4 @@
-"""Ring: send the id of what is due. The broker may lose it; the sweeper rings again."""
+"""Publish the id of what is due. The broker may lose it; the sweeper publishes again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from worker.tasks.lanes import Lane, lane_of
 _OF_A_FULL_REDIS = "used memory > 'maxmemory'"
 
 
-class CeleryDoorbell:
-    """The ``Doorbell`` port on Celery. The application is its own, not a worker's."""
+class CeleryPublisher:
+    """The ``Publisher`` port on Celery. The application is its own, not a worker's."""
 
     def __init__(self, app: Celery, options: BrokerOptions) -> None:
         app.conf.broker_transport_options = transport_options(options, confirmed=True)
@@ -24,7 +24,7 @@ class CeleryDoorbell:
         )
         self._options = options
 
-    def ring(self, due: Due) -> None:
+    def publish(self, due: Due) -> None:
         """Send one message with one id in it.
 
         Raises

@@ -11,7 +11,7 @@ from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
 
 SAID_AFTER_S = 1.0
-"""A ring that finds nothing to do has ended by then."""
+"""A message that finds nothing to do has ended by then."""
 
 
 class Reports(Protocol):
@@ -24,7 +24,7 @@ class Reports(Protocol):
 class LaneRequest(Request):  # type: ignore[misc]  # celery has no types
     """Reports a child that died with the evidence that only the parent has, and shows only work as tasks.
 
-    Every second ring finds nothing to do. So that a task is received and has started is told when it has run for a
+    Every second message finds nothing to do. So that a task is received and has started is told when it has run for a
     moment, or with its end, with the times at which it was so; of one that was no work nothing is told at all.
     """
 

@@ -10,7 +10,7 @@ from worker.deliver.commitment_scu import CommitmentRequester, CommitmentSupport
 from worker.deliver.read_back import ReadBack
 from worker.domain.study import SOPInstanceUID
 from worker.pipeline import ports
-from worker.pipeline.commitment_report import ReportPromises
+from worker.pipeline.commitment_report import ReportCommitments
 from worker.pipeline.confirm import ConfirmDeliveries, take_report
 from worker.settings import Settings
 from worker.wiring import stores
@@ -24,13 +24,13 @@ def new_transaction_uid() -> str:
 def confirming(settings: Settings) -> ConfirmDeliveries:
     """The use-case that asks destinations."""
     entry = settings.confirmation
-    promiser: ports.Promiser = CommitmentRequester(
+    requester: ports.CommitmentScu = CommitmentRequester(
         ae_title=settings.node.ae_title, wait_for_report_s=entry.wait_on_association_s
     )
     finder: ports.Finder = ReadBack(ae_title=settings.node.ae_title)
     return ConfirmDeliveries(
         stores.ledger(settings).confirmations,
-        promiser,
+        requester,
         finder,
         {one.name: one.to_domain() for one in settings.destinations},
         new_uid=new_transaction_uid,
@@ -39,12 +39,12 @@ def confirming(settings: Settings) -> ConfirmDeliveries:
     )
 
 
-def reporting(settings: Settings) -> ReportPromises:
+def reporting(settings: Settings) -> ReportCommitments:
     """The use-case that answers requesters."""
-    promises: ports.Promises = stores.ledger(settings).promises
+    promises: ports.CommitmentRequests = stores.ledger(settings).promises
     reporter: ports.Reporter = CommitmentReporter(ae_title=settings.node.ae_title)
     requesters = {one.ae_title: one.to_domain() for one in settings.listener.commitment_requesters}
-    return ReportPromises(promises, reporter, requesters)
+    return ReportCommitments(promises, reporter, requesters)
 
 
 def listening(settings: Settings) -> CommitmentSupport | None:

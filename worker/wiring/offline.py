@@ -261,10 +261,10 @@ def instances_in(folder: Path) -> tuple[tuple[StoredInstance, ...], tuple[Skippe
     """DICOM files of a folder, and what was left out with the reason."""
     if not folder.exists():
         raise ConfigurationError(f"There is no folder {folder}.", code="folder-missing")
-    return instances_from_folder(folder, door=_door)
+    return instances_from_folder(folder, listener_check=_as_the_listener)
 
 
-def _door(path: Path, offset: int, transfer_syntax_uid: str) -> None:
+def _as_the_listener(path: Path, offset: int, transfer_syntax_uid: str) -> None:
     """Take from a folder what would be taken from the network, so that both lead to the same result."""
     if transfer_syntax_uid in TRANSFER_SYNTAXES:
         scan_file(path, offset=offset, transfer_syntax_uid=transfer_syntax_uid)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from worker.pipeline import ports
 from worker.settings import Settings
-from worker.store.commitment.granted import LedgerPromises
+from worker.store.commitment.granted import LedgerCommitmentRequests
 from worker.store.commitment.requested import LedgerCommitments
 from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.database import Database
@@ -97,9 +97,11 @@ class Ledger:
         )
 
     @cached_property
-    def promises(self) -> LedgerPromises:
+    def promises(self) -> LedgerCommitmentRequests:
         """What others asked us to promise."""
-        return LedgerPromises(self.database, self.spool, retention_s=self.settings.storage.retention_days * DAY_S)
+        return LedgerCommitmentRequests(
+            self.database, self.spool, retention_s=self.settings.storage.retention_days * DAY_S
+        )
 
     @cached_property
     def retention(self) -> Retention:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from worker.broker.incarnation import RedisLife
+from worker.broker.incarnation import RedisIncarnation
 from worker.pipeline import ports
 from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings
 from worker.tasks.app import make_app
-from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.work import is_dead
 from worker.wiring import brokers, offline, stores
 from worker.wiring.packages import Packages
@@ -17,7 +17,7 @@ def build_sweeper(settings: Settings) -> Sweeper:
     """The sweeper of this installation; any number of them may run."""
     stores.prepare(settings)
     options = brokers.options(settings)
-    doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
+    publisher: ports.Publisher = CeleryPublisher(make_app(options), options)
     packages = Packages(settings)
     bound = offline.bound_rules(settings, packages.registry())
     unusable = offline.routing_table(settings, packages.registry()).unusable
@@ -25,10 +25,10 @@ def build_sweeper(settings: Settings) -> Sweeper:
     timing = settings.assembly.to_domain()
     return Sweeper(
         stores.ledger(settings).sweepable,
-        doorbell,
+        publisher,
         timing,
         rules,
         is_dead=is_dead,
-        broker_life=RedisLife(options.url),
+        broker_incarnation=RedisIncarnation(options.url),
         models=packages.sound,
     )

@@ -20,12 +20,12 @@ from worker.pipeline.analyse import AnalyseSeries, Illustrator
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.deliver import DeliverResults
 from worker.pipeline.route import RouteStudy
-from worker.pipeline.sweep import RingNext
+from worker.pipeline.sweep import PublishNext
 from worker.settings import Settings
 from worker.tasks import program
 from worker.tasks.app import make_app
 from worker.tasks.lanes import Lane
-from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
@@ -112,7 +112,7 @@ class UseCases:
         sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
         destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
         options = brokers.options(settings)
-        doorbell: ports.Doorbell = CeleryDoorbell(make_app(options), options)
+        publisher: ports.Publisher = CeleryPublisher(make_app(options), options)
         return DeliverResults(
             self._ledger.outbox,
             sender,
@@ -120,7 +120,7 @@ class UseCases:
             heartbeat_s=self._heartbeat_s,
             profiles=settings.profile_of,
             further_profiles=[settings.profile(name) for name in settings.profile_names],
-            ring_next=RingNext(self._ledger.sweepable, doorbell),
+            publish_next=PublishNext(self._ledger.sweepable, publisher),
             stopping=lambda: self._stop.asked,
         )
 

@@ -192,17 +192,17 @@ class Kit:
         assert self.sweep.complete(activity, reason="quiet")
         return job.job_id
 
-    def ring(self) -> list[JobId]:
+    def publish(self) -> list[JobId]:
         """Mark what is due QUEUED."""
         return [due.job_id for due in self.sweep.due(limit=100) if due.job_id is not None]
 
     def due_deliveries(self) -> list[DeliveryId]:
-        """Deliveries that are rung."""
+        """Deliveries that are published."""
         return [due.delivery_id for due in self.sweep.due(limit=100) if due.delivery_id is not None]
 
     def claim(self, job_id: JobId, worker: str = "w1") -> Claim:
-        """Ring and claim."""
-        self.ring()
+        """Publish and claim."""
+        self.publish()
         claim = self.jobs.claim(job_id, worker=worker)
         assert claim is not None
         return claim

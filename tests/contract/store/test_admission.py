@@ -102,7 +102,7 @@ def test_an_instance_before_work_began_joins_and_waits_again(kit: Kit) -> None:
     kit.receive(1, first=2)
     assert kit.state(job_id) is JobState.RECEIVED
     kit.complete()
-    assert kit.ring() == [job_id]
+    assert kit.publish() == [job_id]
     kit.receive(1, first=3)
     assert kit.state(job_id) is JobState.RECEIVED
     assert kit.route_job().revision == 1

@@ -9,17 +9,17 @@ from worker.store.work.outbox import LedgerOutbox
 
 
 def produced(kit: Kit, count: int, *destinations: str) -> None:
-    """Deliveries of so many studies to each destination, not rung yet."""
+    """Deliveries of so many studies to each destination, not published yet."""
     for _ in range(count):
         n = len(kit.queries.list_jobs(limit=1000))
         study = f"1.2.826.0.5.{n}"
         kit.receive(1, study=study)
         kit.produced(kit.routed(study=study, key=f"n{n}", destinations=destinations), tag=f"n{n}")
-    kit.sweep.forget_rings()
+    kit.sweep.forget_all_published()
 
 
 def claims(kit: Kit, outbox: LedgerOutbox | None = None) -> list[DeliveryClaim]:
-    """Ring, and claim what is rung."""
+    """Publish, and claim what is published."""
     found = [(outbox or kit.outbox).claim(one, worker="d1") for one in kit.due_deliveries()]
     return [one for one in found if one is not None]
 
@@ -39,7 +39,7 @@ def test_no_more_than_may_are_sent_to_one_destination_at_a_time(kit: Kit) -> Non
     produced(kit, 5, "HANGS")
     produced(kit, 3, "PACS")
     assert destinations(claims(kit)) == ["HANGS", "HANGS", "PACS", "PACS"]
-    for _ in range(3):  # nothing is rung that has no place, so nothing hides what has one
+    for _ in range(3):  # nothing is published that has no place, so nothing hides what has one
         assert kit.due_deliveries() == []
         kit.clock.advance(10)
     produced(kit, 1, "THIRD")
@@ -49,7 +49,7 @@ def test_no_more_than_may_are_sent_to_one_destination_at_a_time(kit: Kit) -> Non
 def test_a_ring_that_found_no_place_is_rung_again_when_there_is_one(kit: Kit) -> None:
     produced(kit, 2, "PACS")
     first = kit.due_deliveries()
-    kit.sweep.forget_rings()
+    kit.sweep.forget_all_published()
     produced(kit, 1, "PACS")
     (late,) = {one.delivery_id for job in kit.queries.list_jobs() for one in kit.queries.deliveries(job.job_id)} - set(
         first
@@ -65,8 +65,8 @@ def test_a_ring_that_found_no_place_is_rung_again_when_there_is_one(kit: Kit) ->
 
 def test_after_two_silences_nobody_tries_in_any_process_until_the_pause_is_over(kit: Kit, database_url: str) -> None:
     produced(kit, 4, "HANGS")
-    rung = kit.due_deliveries()
-    for claim in [kit.outbox.claim(one, worker="d1") for one in rung]:
+    published = kit.due_deliveries()
+    for claim in [kit.outbox.claim(one, worker="d1") for one in published]:
         assert claim is not None
         silence(kit, claim)
     # Another process, begun now.
@@ -74,7 +74,7 @@ def test_after_two_silences_nobody_tries_in_any_process_until_the_pause_is_over(
     another = LedgerOutbox(database, kit.spool, limits=kit.limits)
     kit.clock.advance(2)
     assert kit.due_deliveries() == []
-    assert [another.claim(one, worker="d2") for one in rung] == [None, None]
+    assert [another.claim(one, worker="d2") for one in published] == [None, None]
     produced(kit, 1, "PACS")
     assert destinations(claims(kit, another)) == ["PACS"]
     kit.clock.advance(5)

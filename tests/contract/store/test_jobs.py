@@ -24,7 +24,7 @@ def ready(kit: Kit) -> JobId:
 
 def test_only_what_was_rung_can_be_claimed_and_only_once(kit: Kit, ready: JobId) -> None:
     assert kit.jobs.claim(ready, worker="w1") is None
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
     claim = kit.jobs.claim(ready, worker="w1")
     assert claim is not None
     assert (claim.attempt, claim.job.state, claim.worker) == (1, JobState.RUNNING, "w1")
@@ -50,7 +50,7 @@ def test_the_timeline_tells_every_step_with_its_attempt_and_reason(kit: Kit, rea
 
 
 def test_threads_that_race_for_a_job_give_one_winner(kit: Kit, ready: JobId) -> None:
-    kit.ring()
+    kit.publish()
     with ThreadPoolExecutor(6) as threads:
         claims = list(threads.map(lambda n: kit.jobs.claim(ready, worker=f"w{n}"), range(6)))
     assert sum(claim is not None for claim in claims) == 1
@@ -58,17 +58,17 @@ def test_threads_that_race_for_a_job_give_one_winner(kit: Kit, ready: JobId) -> 
 
 def test_a_retry_waits_for_its_time(kit: Kit, ready: JobId) -> None:
     kit.jobs.settle(kit.claim(ready), JobState.READY, reason="transient", retry_in_s=30)
-    assert kit.ring() == []
+    assert kit.publish() == []
     kit.clock.advance(29)
-    assert kit.ring() == []
+    assert kit.publish() == []
     kit.clock.advance(2)
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
 
 
 def test_a_clock_set_back_freezes_no_retry(kit: Kit, ready: JobId) -> None:
     kit.jobs.settle(kit.claim(ready), JobState.READY, reason="transient", retry_in_s=30)
     kit.clock.advance(-DAY)
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
 
 
 def test_the_last_attempt_quarantines(kit: Kit, ready: JobId) -> None:
@@ -94,7 +94,7 @@ def test_handing_back_in_good_order_uses_up_no_attempt(kit: Kit, ready: JobId) -
 def test_a_lower_limit_quarantines_instead_of_claiming(kit: Kit, ready: JobId) -> None:
     kit.jobs.settle(kit.claim(ready), JobState.READY, reason="failed", retry_in_s=1)
     kit.clock.advance(2)
-    kit.ring()
+    kit.publish()
     strict = LedgerJobs(kit.database, limits=Limits(max_attempts=1))
     assert strict.claim(ready, worker="w1") is None
     assert kit.state(ready) is JobState.QUARANTINED
@@ -166,7 +166,7 @@ def test_a_clock_that_jumps_a_day_back_protects_no_dead_worker(kit: Kit, ready: 
     kit.monotonic.advance(2)
     assert kit.sweep.take_back_overdue() == 1
     kit.clock.advance(2)
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
 
 
 def test_a_study_does_not_wait_for_an_old_time_when_the_clock_is_set_back(kit: Kit) -> None:
@@ -199,62 +199,62 @@ def test_a_job_that_kills_its_workers_is_quarantined_with_the_evidence(kit: Kit,
 
 
 def test_what_the_broker_forgot_is_rung_again(kit: Kit, ready: JobId) -> None:
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
     kit.clock.advance(4)
-    assert kit.ring() == []
+    assert kit.publish() == []
     kit.clock.advance(2)
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
     kit.clock.advance(-DAY)
-    assert kit.ring() == [ready]
+    assert kit.publish() == [ready]
     assert [step.after for step in kit.queries.timeline(ready)].count(JobState.QUEUED) == 1
 
 
 def test_what_waits_long_is_rung_ever_less_often_but_every_minute(kit: Kit, ready: JobId) -> None:
-    rings = 0
+    published = 0
     for _ in range(3600):
-        rings += len(kit.ring())
+        published += len(kit.publish())
         kit.clock.advance(1)
-    assert 55 <= rings <= 80
+    assert 55 <= published <= 80
 
 
 def test_a_job_that_waits_long_at_the_broker_hides_no_other(kit: Kit) -> None:
-    """Each is rung again when its own pause is over; the pause of the oldest is the longest."""
+    """Each is published again when its own pause is over; the pause of the oldest is the longest."""
     old, young = (StudyInstanceUID(f"1.2.826.0.2.{n}") for n in range(2))
     kit.receive(1, study=old)
     old_job = kit.complete(old)
     for _ in range(100):
-        kit.ring()
+        kit.publish()
         kit.clock.advance(10)
-    while kit.ring() == []:
+    while kit.publish() == []:
         kit.clock.advance(1)
     kit.receive(1, study=young)
     young_job = kit.complete(young)
-    assert kit.ring() == [young_job]
+    assert kit.publish() == [young_job]
     kit.clock.advance(6)
-    assert kit.ring() == [young_job]
+    assert kit.publish() == [young_job]
     kit.clock.advance(60)
-    assert kit.ring() == [old_job, young_job]
+    assert kit.publish() == [old_job, young_job]
 
 
 def test_what_could_not_be_rung_is_due_again_at_once(kit: Kit, ready: JobId) -> None:
-    rung = kit.sweep.due(limit=10)
-    assert [due.job_id for due in rung] == [ready]
-    assert kit.ring() == []
-    kit.sweep.unring(rung)
-    assert kit.ring() == [ready]
+    published = kit.sweep.due(limit=10)
+    assert [due.job_id for due in published] == [ready]
+    assert kit.publish() == []
+    kit.sweep.forget_published(published)
+    assert kit.publish() == [ready]
 
 
 def test_what_was_rung_is_due_at_once_when_the_broker_began_anew(kit: Kit) -> None:
     for n in range(3):
         kit.receive(1, study=f"1.2.826.0.3.{n}")
         kit.complete(f"1.2.826.0.3.{n}")
-    rung = kit.ring()
-    assert len(rung) == 3
-    assert kit.jobs.claim(rung[0], worker="w1") is not None
-    assert kit.sweep.forget_rings() == 2
-    assert kit.sweep.forget_rings() == 0
-    assert sorted(kit.ring()) == sorted(rung[1:])  # what is claimed is not rung for again
-    assert kit.ring() == []
+    published = kit.publish()
+    assert len(published) == 3
+    assert kit.jobs.claim(published[0], worker="w1") is not None
+    assert kit.sweep.forget_all_published() == 2
+    assert kit.sweep.forget_all_published() == 0
+    assert sorted(kit.publish()) == sorted(published[1:])  # what is claimed is not published again
+    assert kit.publish() == []
 
 
 def test_a_long_backlog_waits_in_the_database_not_at_the_broker(kit: Kit) -> None:
@@ -262,16 +262,16 @@ def test_a_long_backlog_waits_in_the_database_not_at_the_broker(kit: Kit) -> Non
         study = f"1.2.826.0.2.{n}"
         kit.receive(1, study=study)
         kit.complete(study)
-    first = kit.ring()
+    first = kit.publish()
     assert len(first) == 32
-    assert kit.ring() == []
+    assert kit.publish() == []
     claim = kit.jobs.claim(first[0], worker="w1")
     assert claim is not None
-    assert len(kit.ring()) == 1
+    assert len(kit.publish()) == 1
 
 
 def test_what_a_dead_worker_held_is_taken_back_with_its_attempt_counted(kit: Kit, ready: JobId) -> None:
-    kit.ring()
+    kit.publish()
     claim = kit.jobs.claim(ready, worker="here:1")
     assert claim is not None
     assert kit.sweep.holders() == ("here:1",)
@@ -291,8 +291,8 @@ def test_sweepers_that_race_ring_each_job_once(kit: Kit) -> None:
         kit.complete(study)
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: kit.new_sweep().due(limit=100), range(4)))
-    rung = [due.job_id for one in found for due in one]
-    assert len(rung) == len(set(rung)) == 5
+    published = [due.job_id for one in found for due in one]
+    assert len(published) == len(set(published)) == 5
 
 
 def test_the_most_urgent_is_rung_first_and_the_limit_holds(kit: Kit) -> None:

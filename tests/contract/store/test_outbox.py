@@ -129,15 +129,15 @@ def produced_many(kit: Kit, numbers: Iterable[int], destination: str = "PACS") -
 
 @pytest.mark.parametrize("count", [1, 34])
 def test_deliveries_that_nobody_claimed_hide_no_younger_one(kit: Kit, count: int) -> None:
-    """Rung an hour ago and not claimed, they are rung again every minute; a new one is rung at once."""
+    """Published an hour ago and not claimed, they are published again every minute; a new one is published at once."""
     old = set(produced_many(kit, range(count)))
-    kit.sweep.forget_rings()
+    kit.sweep.forget_all_published()
     kit.clock.advance(3600)
-    rung: set[str] = set()
+    published: set[str] = set()
     while found := kit.due_deliveries():
-        assert not rung & set(found)
-        rung |= set(found)
-    assert rung == old
+        assert not published & set(found)
+        published |= set(found)
+    assert published == old
     kit.clock.advance(10)
     (new,) = produced_many(kit, [count])
     assert kit.due_deliveries() == [new]

@@ -51,7 +51,7 @@ def test_a_job_whose_worker_is_restarted_every_night_is_never_used_up(kit: Kit, 
         assert kit.state(ready) is JobState.READY
         with pytest.raises(LeaseLostError):
             kit.jobs.extend(claim)
-        assert kit.ring() == [ready]  # at once
+        assert kit.publish() == [ready]  # at once
     assert kit.operations.stopped(["w1"]) == 0
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from tests.contract.store.kit import CT, SEG, STUDY, Kit
 from worker.domain.job import JobState
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StudyInstanceUID
-from worker.store.commitment.granted import JudgedRequest, LedgerPromises
+from worker.store.commitment.granted import JudgedRequest, LedgerCommitmentRequests
 from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.tables import promised_instances, promises
 
@@ -25,16 +25,16 @@ def wanted(*numbers: int, sop_class: SOPClassUID = CT) -> list[tuple[SOPClassUID
 
 
 @pytest.fixture
-def ledger(kit: Kit) -> LedgerPromises:
+def ledger(kit: Kit) -> LedgerCommitmentRequests:
     return a_ledger(kit)
 
 
-def a_ledger(kit: Kit) -> LedgerPromises:
+def a_ledger(kit: Kit) -> LedgerCommitmentRequests:
     """As a process of its own has it."""
-    return LedgerPromises(kit.database, kit.spool, retention_s=PROMISED_S)
+    return LedgerCommitmentRequests(kit.database, kit.spool, retention_s=PROMISED_S)
 
 
-def taken(ledger: LedgerPromises, ae_title: str = MODALITY) -> JudgedRequest:
+def taken(ledger: LedgerCommitmentRequests, ae_title: str = MODALITY) -> JudgedRequest:
     verdict = ledger.take(ae_title)
     assert verdict is not None
     return verdict
@@ -54,7 +54,7 @@ def retire(kit: Kit, **policy: float | int | None) -> tuple[StudyInstanceUID, ..
     return Retention(kit.database, kit.spool, RetentionPolicy(**policy)).run().studies  # type: ignore[arg-type]
 
 
-def test_what_is_kept_is_promised_and_nothing_else(kit: Kit, ledger: LedgerPromises) -> None:
+def test_what_is_kept_is_promised_and_nothing_else(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     kit.receive(3)
     asked = [*wanted(1), *wanted(2, sop_class=SEG), *wanted(77), *wanted(3)]
     assert ledger.accept(MODALITY, "1.2.1", asked)
@@ -64,7 +64,7 @@ def test_what_is_kept_is_promised_and_nothing_else(kit: Kit, ledger: LedgerPromi
     assert reasons(verdict) == [None, 0x0119, 0x0112, None]
 
 
-def test_a_file_that_is_gone_or_cut_is_not_promised(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_file_that_is_gone_or_cut_is_not_promised(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     kit.receive(3)
     ledger.accept(MODALITY, "1.2.1", wanted(1, 2, 3))
     files = sorted((kit.spool.root / "objects").rglob("*.dcm"))
@@ -77,14 +77,14 @@ def test_a_file_that_is_gone_or_cut_is_not_promised(kit: Kit, ledger: LedgerProm
     assert reasons(taken(ledger)) == [0x0112, 0x0112, None]
 
 
-def test_a_uid_with_two_contents_is_not_promised(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_uid_with_two_contents_is_not_promised(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     kit.receive(2)
     kit.store.admit(kit.offer(1, content=b"another picture under the same UID"))
     ledger.accept(MODALITY, "1.2.1", wanted(1, 2))
     assert reasons(taken(ledger)) == [0x0110, None]
 
 
-def test_one_process_reports_at_a_time_and_only_to_who_asked(kit: Kit, ledger: LedgerPromises) -> None:
+def test_one_process_reports_at_a_time_and_only_to_who_asked(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     kit.receive(1)
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     assert ledger.take("SOMEBODY") is None
@@ -101,7 +101,7 @@ def test_one_process_reports_at_a_time_and_only_to_who_asked(kit: Kit, ledger: L
     assert ledger.take(MODALITY) is None
 
 
-def test_requests_are_reported_in_their_order(kit: Kit, ledger: LedgerPromises) -> None:
+def test_requests_are_reported_in_their_order(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     for n in range(3):
         ledger.accept(MODALITY, f"1.2.{n}", wanted(1))
     found = []
@@ -111,7 +111,7 @@ def test_requests_are_reported_in_their_order(kit: Kit, ledger: LedgerPromises) 
     assert found == ["1.2.0", "1.2.1", "1.2.2"]
 
 
-def test_a_request_survives_and_its_repetition_changes_nothing(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_request_survives_and_its_repetition_changes_nothing(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     kit.receive(1)
     assert ledger.accept(MODALITY, "1.2.1", [*wanted(1, 2), *wanted(1)])
     assert ledger.accept(MODALITY, "1.2.1", wanted(1, 2))
@@ -123,7 +123,7 @@ def test_a_request_survives_and_its_repetition_changes_nothing(kit: Kit, ledger:
     assert not ledger.accept(MODALITY, "1.2.1", wanted(1, 2))
 
 
-def test_a_report_that_nobody_heard_is_made_afresh(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_report_that_nobody_heard_is_made_afresh(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     verdict = taken(ledger)
     assert reasons(verdict) == [0x0112]
@@ -134,7 +134,7 @@ def test_a_report_that_nobody_heard_is_made_afresh(kit: Kit, ledger: LedgerPromi
     assert reasons(taken(ledger)) == [None]
 
 
-def test_a_clock_that_is_set_back_delays_no_report(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_clock_that_is_set_back_delays_no_report(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     verdict = taken(ledger)
     ledger.not_told(verdict.promise_id, attempt=1, reason="away", again_in_s=60, in_doubt=False)
@@ -145,7 +145,7 @@ def test_a_clock_that_is_set_back_delays_no_report(kit: Kit, ledger: LedgerPromi
 # ---- retention
 
 
-def test_retention_deletes_nothing_before_its_promise_has_ended(kit: Kit, ledger: LedgerPromises) -> None:
+def test_retention_deletes_nothing_before_its_promise_has_ended(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     finished(kit)
     kit.clock.advance(25 * DAY_S)
     ledger.accept(MODALITY, "1.2.1", wanted(2))
@@ -159,7 +159,7 @@ def test_retention_deletes_nothing_before_its_promise_has_ended(kit: Kit, ledger
     assert retire(kit) == (STUDY,)
 
 
-def test_a_promise_binds_from_the_moment_it_was_judged(kit: Kit, ledger: LedgerPromises) -> None:
+def test_a_promise_binds_from_the_moment_it_was_judged(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     """The report may be on its way, or heard with its answer lost: a process that died tells nobody."""
     finished(kit)
     kit.clock.advance(31 * DAY_S)
@@ -169,7 +169,9 @@ def test_a_promise_binds_from_the_moment_it_was_judged(kit: Kit, ledger: LedgerP
 
 
 @pytest.mark.parametrize("in_doubt", [True, False])
-def test_only_a_report_that_was_surely_not_heard_binds_nobody(kit: Kit, ledger: LedgerPromises, in_doubt: bool) -> None:
+def test_only_a_report_that_was_surely_not_heard_binds_nobody(
+    kit: Kit, ledger: LedgerCommitmentRequests, in_doubt: bool
+) -> None:
     finished(kit)
     kit.clock.advance(31 * DAY_S)
     ledger.accept(MODALITY, "1.2.1", wanted(1))
@@ -180,7 +182,7 @@ def test_only_a_report_that_was_surely_not_heard_binds_nobody(kit: Kit, ledger: 
     assert reasons(taken(ledger)) == [None if in_doubt else 0x0112]
 
 
-def test_what_is_just_being_deleted_is_not_promised(kit: Kit, ledger: LedgerPromises) -> None:
+def test_what_is_just_being_deleted_is_not_promised(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     finished(kit)
     kit.clock.advance(31 * DAY_S)
     ledger.accept(MODALITY, "1.2.1", wanted(1))
@@ -188,7 +190,7 @@ def test_what_is_just_being_deleted_is_not_promised(kit: Kit, ledger: LedgerProm
     assert reasons(taken(ledger)) == [0x0112]
 
 
-def test_old_promises_are_forgotten_when_they_have_ended(kit: Kit, ledger: LedgerPromises) -> None:
+def test_old_promises_are_forgotten_when_they_have_ended(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     finished(kit)
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     ledger.accept(MODALITY, "1.2.2", wanted(1))

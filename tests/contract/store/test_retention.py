@@ -74,7 +74,7 @@ def test_what_is_not_finished_never_goes(kit: Kit, state: str) -> None:
         kit.complete()
     elif state in {"queued", "running"}:
         job_id = kit.complete()
-        kit.ring()
+        kit.publish()
         if state == "running":
             assert kit.jobs.claim(job_id, worker="w1") is not None
     elif state != "received":

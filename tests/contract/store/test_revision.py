@@ -347,7 +347,7 @@ def test_what_is_not_routed_yet_needs_no_rerun(kit: Kit, state: str) -> None:
     if state != "received":
         kit.complete()
     if state in {"queued", "running"}:
-        kit.ring()
+        kit.publish()
     if state == "running":
         kit.jobs.claim(kit.route_job().job_id, worker="w1")
     assert kit.route_job().state.value == state
@@ -363,7 +363,7 @@ def test_a_cancelled_or_quarantined_study_can_be_asked_for_again(kit: Kit) -> No
     kit.jobs.settle(kit.claim(kit.operations.rerun(STUDY)), JobState.QUARANTINED, reason="identity-conflict")
     job_id = kit.operations.rerun(STUDY)
     assert kit.queries.job(job_id).revision == 3
-    assert kit.ring() == [job_id]
+    assert kit.publish() == [job_id]
 
 
 def test_a_study_that_is_unknown_or_gone_cannot_be_done_anew(kit: Kit) -> None:

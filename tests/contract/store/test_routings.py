@@ -153,7 +153,7 @@ def test_another_model_or_rule_is_not_superseded(kit: Kit) -> None:
     kit.receive(2)
     first = kit.routed(key="k1")
     again(kit, 3, "k2", model=ModelIdentity("airways", "1.0", Digest("b" * 64)))
-    assert kit.state(first) is JobState.QUEUED  # rung together with the route job, and left alone
+    assert kit.state(first) is JobState.QUEUED  # published together with the route job, and left alone
 
 
 def test_a_new_version_of_the_model_supersedes(kit: Kit) -> None:
@@ -176,7 +176,7 @@ def test_of_two_series_only_the_changed_one_is_superseded(kit: Kit) -> None:
     kit.store.admit(kit.offer(3, series=f"{STUDY}.2"))
     claim = kit.claim(kit.complete())
     assert kit.routings.record(claim, [], [a_plan(series(1), "s1"), a_plan(series(2), "s2+")]) == 1
-    assert kit.state(one) is JobState.QUEUED  # rung together with the route job, and left alone
+    assert kit.state(one) is JobState.QUEUED  # published together with the route job, and left alone
     assert kit.state(two) is JobState.SUPERSEDED
     assert kit.queries.details(two).superseded_by == kit.job_of_key("s2+")
 

@@ -12,15 +12,15 @@ from redis.exceptions import RedisError
 
 from tests.integration.broker.test_embedded_redis import client, until
 from worker.broker.embedded import EmbeddedRedis
-from worker.broker.incarnation import RedisLife
+from worker.broker.incarnation import RedisIncarnation
 
 
 def test_one_life_until_it_is_started_again_or_emptied(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / "broker") as broker:
-        life = RedisLife(broker.url)
+        life = RedisIncarnation(broker.url)
         first = life()
         assert first
-        assert life() == RedisLife(broker.url)() == first
+        assert life() == RedisIncarnation(broker.url)() == first
 
         client(broker).flushdb()
         second = life()
@@ -36,10 +36,10 @@ def test_one_life_until_it_is_started_again_or_emptied(tmp_path: Path) -> None:
 
 
 def test_a_life_without_a_name_is_no_error(tmp_path: Path) -> None:
-    assert RedisLife("amqp://user:password@127.0.0.1:1//")() == ""
-    assert RedisLife("rediss://:password@127.0.0.1:1/0?ssl_cert_reqs=CERT_REQUIRED")() == ""
+    assert RedisIncarnation("amqp://user:password@127.0.0.1:1//")() == ""
+    assert RedisIncarnation("rediss://:password@127.0.0.1:1/0?ssl_cert_reqs=CERT_REQUIRED")() == ""
     with EmbeddedRedis(tmp_path / "broker") as broker:
-        life = RedisLife(broker.url.replace("redis+socket://:", "redis+socket://:not-"))
+        life = RedisIncarnation(broker.url.replace("redis+socket://:", "redis+socket://:not-"))
         with pytest.raises(RedisError):
             redis.from_url(broker.url.replace("redis+socket://:", "unix://:not-")).ping()
         assert life() == ""

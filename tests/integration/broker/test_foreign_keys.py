@@ -20,7 +20,7 @@ def removed(url: str) -> tuple[str, ...]:
     return remove_foreign_keys(url, exchange=EXCHANGE, queues=QUEUES, priorities=PRIORITIES)
 
 
-def ring(app: Celery, lane: Lane, priority: int) -> None:
+def publish(app: Celery, lane: Lane, priority: int) -> None:
     app.send_task(lane.task, args=["0"], queue=lane.queue, priority=priority, retry=False)
 
 
@@ -29,7 +29,7 @@ def test_what_no_message_can_be_in_goes_and_messages_stay(tmp_path: Path) -> Non
         app = make_app(BrokerOptions(url=broker.url))
         inside = client(broker)
         for priority in range(PRIORITIES):
-            ring(app, Lane.ROUTE, priority)
+            publish(app, Lane.ROUTE, priority)
         assert removed(broker.url) == ()
         waiting = {key: inside.llen(key) for key in inside.scan_iter() if inside.type(key) == b"list"}
         assert sum(waiting.values()) == PRIORITIES
@@ -39,12 +39,12 @@ def test_what_no_message_can_be_in_goes_and_messages_stay(tmp_path: Path) -> Non
             inside.delete(key)
             inside.set(key, "junk")
         with pytest.raises(Exception, match="WRONGTYPE"):
-            ring(app, Lane.ANALYSE, 0)
+            publish(app, Lane.ANALYSE, 0)
         assert len(removed(broker.url)) == 4
         assert removed(broker.url) == ()
         assert inside.get("somebody else's") == b"x"
         assert {key: inside.llen(key) for key in waiting} == waiting
-        ring(make_app(BrokerOptions(url=broker.url)), Lane.ANALYSE, 0)
+        publish(make_app(BrokerOptions(url=broker.url)), Lane.ANALYSE, 0)
         assert inside.llen(Lane.ANALYSE.queue) == 1
 
 

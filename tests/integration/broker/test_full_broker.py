@@ -14,7 +14,7 @@ from worker.domain.job import JobId, JobKind
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
-from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.publisher import CeleryPublisher
 
 
 def push_for_ever(inside: redis.Redis, size: int) -> None:
@@ -31,14 +31,14 @@ def fill(inside: redis.Redis) -> None:
 def test_a_full_broker_is_named_and_takes_messages_when_there_is_room(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / "broker", maximum_memory_mb=4) as broker:
         options = BrokerOptions(url=broker.url)
-        doorbell = CeleryDoorbell(make_app(options), options)
+        publisher = CeleryPublisher(make_app(options), options)
         due = Due(JobId("1"), None, JobKind.ROUTE, "route", 5)
-        doorbell.ring(due)
+        publisher.publish(due)
         inside = client(broker)
         fill(inside)
         with pytest.raises(TransientError) as refused:
-            doorbell.ring(due)
+            publisher.publish(due)
         assert refused.value.code == "broker-full"
         inside.delete("junk")
-        doorbell.ring(due)
+        publisher.publish(due)
         assert sum(inside.llen(key) for key in inside.scan_iter(f"{Lane.ROUTE.queue}*")) == 2

@@ -120,7 +120,7 @@ class Site:
             for one in a_result_set(folder, study=f"study-{number}")
         ]
         kit.products.produce(kit.claim(job_id), kit.products.keep(objects), PASSED, "{}")
-        self.ledger.sweepable.forget_rings()  # the kit's claims rang for deliveries as well, and nobody heard it
+        self.ledger.sweepable.forget_all_published()  # the kit's claims published deliveries as well, to nobody
         return job_id
 
     def uids(self, job_id: JobId) -> list[str]:

@@ -87,6 +87,6 @@ def test_celery_works_with_these_rights(port: int) -> None:
 
     app.task(note, name=Lane.ROUTE.task, shared=False)
     with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR", shutdown_timeout=30):
-        # Who rings has no tasks of its own: with one, Celery would put its time limit into the message.
+        # Who publishes has no tasks of its own: with one, Celery would put its time limit into the message.
         make_app(options).send_task(Lane.ROUTE.task, args=[JOB], queue=Lane.ROUTE.queue)
         assert came.wait(60)

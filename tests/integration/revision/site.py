@@ -1,6 +1,6 @@
 """A whole site in one process: listener, ledger, sweeper, use-cases with a real ONNX model, and two PACS.
 
-Everything is what ``worker.wiring`` makes of a configuration file. Only the broker is left out: the doorbell calls the
+Everything is what ``worker.wiring`` makes of a configuration file. Only the broker is left out: the publisher calls the
 use-cases directly, so that a test knows when nothing is left to do.
 """
 
@@ -45,14 +45,14 @@ _RESTING = frozenset(
 
 
 @dataclass
-class DirectDoorbell:
-    """Does at once what it rings for."""
+class DirectPublisher:
+    """Does at once what it publishes."""
 
     site: Site
 
-    def ring(self, due: Due) -> None:
+    def publish(self, due: Due) -> None:
         work = self.site.work
-        if not self.site.rung(due):
+        if not self.site.published(due):
             return
         if due.delivery_id is not None:
             work.deliver.run(due.delivery_id, worker="test:1")
@@ -69,7 +69,7 @@ class Site:
     folder: Path
     pacs: DemoPacs = field(init=False)
     archive: DemoPacs = field(init=False)
-    rung: Callable[[Due], bool] = lambda _: True
+    published: Callable[[Due], bool] = lambda _: True
 
     def __post_init__(self) -> None:
         self.model = self.folder / "models" / "toy-ct"
@@ -120,7 +120,7 @@ port = {self.archive.port}
         self.ledger = stores.ledger(self.settings)
         self.sweeper = Sweeper(
             self.ledger.sweepable,
-            DirectDoorbell(self),
+            DirectPublisher(self),
             self.settings.assembly.to_domain(),
             [],
             models=Packages(self.settings).sound,
@@ -158,7 +158,7 @@ port = {self.archive.port}
         raise AssertionError([(job.kind, job.state, job.reason) for job in self.ledger.queries.list_jobs()])
 
     def _rests(self, job: Job) -> bool:
-        return job.state in _RESTING or not self.rung(Due(job.job_id, None, job.kind, "", 5))
+        return job.state in _RESTING or not self.published(Due(job.job_id, None, job.kind, "", 5))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``overread`` as a person does, in a process of its own."""

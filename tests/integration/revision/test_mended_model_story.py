@@ -106,13 +106,13 @@ def _folder_away(site: Site) -> tuple[Path, Path]:
 def test_work_waits_for_a_package_that_went_away_and_is_done_when_it_is_back(
     site: Site, tmp_path: Path, away: Callable[[Site], tuple[Path, Path]]
 ) -> None:
-    site.rung = lambda due: due.kind is not JobKind.ANALYSE
+    site.published = lambda due: due.kind is not JobKind.ANALYSE
     planned = a_study(site, tmp_path / "planned", f"planned {away.__name__}")
     assert job(site, planned, JobKind.ANALYSE).state in {JobState.READY, JobState.QUEUED}
-    site.rung = lambda due: True
+    site.published = lambda due: True
     here, there = away(site)
     here.rename(there)  # the folder that held it is empty, or not there
-    site.ledger.sweepable.forget_rings()
+    site.ledger.sweepable.forget_all_published()
     late = a_study(site, tmp_path / "late", f"late {away.__name__}")
     assert job(site, planned, JobKind.ANALYSE).state is JobState.WAITING
     assert job(site, late, JobKind.ROUTE).state is JobState.WAITING
@@ -125,15 +125,15 @@ def test_work_waits_for_a_package_that_went_away_and_is_done_when_it_is_back(
 
 
 def test_an_analysis_that_was_planned_waits_too(site: Site, tmp_path: Path) -> None:
-    site.rung = lambda due: due.kind is not JobKind.ANALYSE
+    site.published = lambda due: due.kind is not JobKind.ANALYSE
     uid = a_study(site, tmp_path, "planned")
     assert job(site, uid, JobKind.ANALYSE).state in {JobState.READY, JobState.QUEUED}
     before = kinds(site.pacs)
     weights = site.model / "model.onnx"
     content = weights.read_bytes()
     weights.write_bytes(b"changed after it was planned")
-    site.rung = lambda due: True
-    site.ledger.sweepable.forget_rings()
+    site.published = lambda due: True
+    site.ledger.sweepable.forget_all_published()
     site.settle()
     waiting = job(site, uid, JobKind.ANALYSE)
     assert waiting.state is JobState.WAITING
@@ -149,11 +149,11 @@ def test_an_analysis_that_was_planned_waits_too(site: Site, tmp_path: Path) -> N
 def test_an_analysis_for_a_version_that_is_gone_waits_until_a_person_asks_for_the_study_again(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     try:
-        site.rung = lambda due: due.kind is not JobKind.ANALYSE
+        site.published = lambda due: due.kind is not JobKind.ANALYSE
         uid = a_study(site, tmp_path, "upgrade")
         site.install("1.1.0", threshold=-400.0)
-        site.rung = lambda due: True
-        site.ledger.sweepable.forget_rings()
+        site.published = lambda due: True
+        site.ledger.sweepable.forget_all_published()
         site.settle()
         old = job(site, uid, JobKind.ANALYSE)
         assert old.state is JobState.WAITING

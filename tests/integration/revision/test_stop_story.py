@@ -18,12 +18,12 @@ NIGHTS = 4
 def test_a_stop_that_the_ledger_was_not_told_of_does_not_count_either(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     try:
-        site.rung = lambda due: due.kind is not JobKind.ANALYSE
+        site.published = lambda due: due.kind is not JobKind.ANALYSE
         uid = arrive(site, builders.a_ct_series(tmp_path / "ct", slices=6, rows=24, columns=24), tmp_path / "sent")
         (job,) = (one for one in site.study(uid).jobs if one.kind is JobKind.ANALYSE)
         away = Database(url=f"postgresql+psycopg://nobody@127.0.0.1:{_free_port()}/gone")
         for night in range(1, NIGHTS + 1):
-            site.ledger.sweepable.forget_rings()
+            site.ledger.sweepable.forget_all_published()
             site.settle()
             claim = site.ledger.jobs.claim(job.job_id, worker="night:1")
             assert claim is not None
@@ -37,8 +37,8 @@ def test_a_stop_that_the_ledger_was_not_told_of_does_not_count_either(tmp_path: 
         site.settle()
         claim = site.ledger.jobs.claim(job.job_id, worker="night:1")
         site.ledger.sweepable.take_back_from("night:1")
-        site.rung = lambda due: True
-        site.ledger.sweepable.forget_rings()
+        site.published = lambda due: True
+        site.ledger.sweepable.forget_all_published()
         site.settle()
         (done,) = (one for one in site.study(uid).jobs if one.kind is JobKind.ANALYSE)
         assert done.state is JobState.COMMITTED

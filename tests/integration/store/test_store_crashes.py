@@ -81,14 +81,14 @@ def killed(what: str, url: str, folder: Path, argument: str, step: str) -> str:
 def test_a_worker_killed_while_routing(kit: Kit, database_url: str, tmp_path: Path, step: str, done: bool) -> None:
     kit.receive(3)
     job_id = kit.complete()
-    kit.ring()
+    kit.publish()
     killed("route", database_url, tmp_path, job_id, f"{step}:kill")
     assert kit.state(job_id) is (JobState.ROUTED if done else JobState.RUNNING)
     assert len(kit.queries.list_jobs()) == (2 if done else 1)
     if not done:
         assert kit.operations.lost(False, job_id, worker="child", reason="worker-lost: signal 9")
         kit.clock.advance(2)
-        kit.ring()
+        kit.publish()
         assert run("route", database_url, tmp_path, job_id).returncode == 0
         assert kit.state(job_id) is JobState.ROUTED
     assert len(kit.queries.list_jobs()) == 2
@@ -100,13 +100,13 @@ def test_a_worker_killed_while_routing(kit: Kit, database_url: str, tmp_path: Pa
 def test_a_worker_killed_while_producing(kit: Kit, database_url: str, tmp_path: Path, step: str, done: bool) -> None:
     kit.receive(3)
     job_id = kit.routed()
-    kit.ring()
+    kit.publish()
     killed("produce", database_url, tmp_path, job_id, f"{step}:kill")
     assert len(kit.queries.results(job_id)) == (2 if done else 0)
     if not done:
         assert kit.operations.lost(False, job_id, worker="child", reason="worker-lost: signal 9")
         kit.clock.advance(2)
-        kit.ring()
+        kit.publish()
         assert run("produce", database_url, tmp_path, job_id).returncode == 0
     assert kit.state(job_id) is JobState.PRODUCED
     assert len(kit.queries.results(job_id)) == 2

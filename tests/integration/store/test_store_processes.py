@@ -25,7 +25,7 @@ def test_processes_that_race_for_jobs_share_them_without_overlap(kit: Kit, datab
     for n in range(12):
         kit.receive(1, study=f"1.2.826.0.1.{n}")
         kit.complete(f"1.2.826.0.1.{n}")
-    queued = kit.ring()
+    queued = kit.publish()
     children = [
         subprocess.Popen(
             command("race", database_url, tmp_path, f"w{n}"),
@@ -53,7 +53,7 @@ def test_processes_that_race_for_jobs_share_them_without_overlap(kit: Kit, datab
 def test_a_forked_child_harms_neither_itself_nor_its_parent(kit: Kit) -> None:
     kit.receive(1)
     job_id = kit.complete()
-    kit.ring()
+    kit.publish()
     pid = os.fork()
     if pid == 0:  # the child: nothing of pytest may run here
         code = 1

@@ -1,4 +1,4 @@
-"""A real worker on real brokers: what is rung is run, on Redis and on RabbitMQ alike."""
+"""A real worker on real brokers: what is published is run, on Redis and on RabbitMQ alike."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.domain.result import DeliveryId
 from worker.pipeline.ports import Due
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
-from worker.tasks.publisher import CeleryDoorbell
+from worker.tasks.publisher import CeleryPublisher
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "secret"  # noqa: S105 - of a server that lives as long as the test
@@ -167,12 +167,12 @@ def a_worker(options: BrokerOptions, folder: Path) -> Iterator[Worker]:
 
 
 def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, tmp_path: Path) -> None:
-    bell = CeleryDoorbell(make_app(options), options)
-    # Rung before anybody works: the most urgent is taken first.
+    publisher = CeleryPublisher(make_app(options), options)
+    # Published before anybody works: the most urgent is taken first.
     for number, priority in ((1, 1), (2, 9), (3, 5)):
-        bell.ring(due(number, kind=JobKind.ANALYSE, priority=priority))
-    bell.ring(due(4, kind=JobKind.ROUTE))
-    bell.ring(due(5, kind=None))
+        publisher.publish(due(number, kind=JobKind.ANALYSE, priority=priority))
+    publisher.publish(due(4, kind=JobKind.ROUTE))
+    publisher.publish(due(5, kind=None))
     with a_worker(options, tmp_path) as worker:
         wait(lambda: len(worker.lines()) == 6, what="five tasks ran")
         lines = worker.lines()
@@ -195,8 +195,8 @@ def test_what_is_rung_is_run_by_urgency_and_by_id_only(options: BrokerOptions, t
         count = publish_what_is_not_ours(options)
         wait(lambda: len(worker.codes()) == count, what="all of it was refused")
         for number in (6, 7, 8):
-            bell.ring(due(number, kind=JobKind.ROUTE))
-        wait(lambda: worker.lines()[6:] == ["route id-6", "route id-7", "route id-8"], what="rings are taken")
+            publisher.publish(due(number, kind=JobKind.ROUTE))
+        wait(lambda: worker.lines()[6:] == ["route id-6", "route id-7", "route id-8"], what="messages are taken")
         assert worker.process.poll() is None
         assert len(worker.codes()) == count
         assert set(worker.codes()) == {
@@ -224,12 +224,12 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
     short = "[{rabbit, [{consumer_timeout, 1500}, {channel_tick_interval, 500}]}]"
     with a_rabbitmq(tmp_path, settings=short) as rabbitmq:
         options = BrokerOptions(rabbitmq.url, deadline_s=60)
-        bell = CeleryDoorbell(make_app(options), options)
-        it_has_a_queue_of_another_kind(options, bell)
+        publisher = CeleryPublisher(make_app(options), options)
+        it_has_a_queue_of_another_kind(options, publisher)
         with a_worker(options, tmp_path) as worker:
-            bell.ring(due(1, kind=JobKind.ANALYSE))
+            publisher.publish(due(1, kind=JobKind.ANALYSE))
             wait(lambda: "analyse id-1" in worker.lines(), what="it runs")
-            bell.ring(due(2, kind=JobKind.ANALYSE))
+            publisher.publish(due(2, kind=JobKind.ANALYSE))
 
             def closed() -> list[dict[str, Any]]:
                 return [one for one in worker.events() if one["event"] == "broker-channel-closed"]
@@ -238,39 +238,39 @@ def test_work_that_takes_longer_than_rabbitmq_waits_stops_nothing(tmp_path: Path
             assert closed()[0]["status"] == 406
             assert "analyse id-2" not in worker.lines()
             held.write_text("go on")
-            # The first ring comes again, to a ledger that knows its job.
-            wait(lambda: worker.lines().count("analyse id-1") == 2, what="the ring comes again")
+            # The first message comes again, to a ledger that knows its job.
+            wait(lambda: worker.lines().count("analyse id-1") == 2, what="the message comes again")
             wait(lambda: "analyse id-2" in worker.lines(), what="the lane goes on")
-            bell.ring(due(3, kind=JobKind.ROUTE))
+            publisher.publish(due(3, kind=JobKind.ROUTE))
             wait(lambda: "route id-3" in worker.lines(), what="and on")
             assert worker.lines().count("prepared True") == 1, "by the same child"
             assert worker.process.poll() is None
-            it_takes_no_messages(rabbitmq, bell, worker)
+            it_takes_no_messages(rabbitmq, publisher, worker)
 
 
-def it_has_a_queue_of_another_kind(options: BrokerOptions, bell: CeleryDoorbell) -> None:
+def it_has_a_queue_of_another_kind(options: BrokerOptions, publisher: CeleryPublisher) -> None:
     with make_app(options).connection_for_write() as connection:
         connection.channel().queue_declare(Lane.ANALYSE.queue, durable=True, auto_delete=False)
         with pytest.raises(TransientError) as caught:
-            bell.ring(due(1, kind=JobKind.ANALYSE))
+            publisher.publish(due(1, kind=JobKind.ANALYSE))
         assert caught.value.code == "broker-refused"
-        bell.ring(due(0, kind=JobKind.ROUTE))
+        publisher.publish(due(0, kind=JobKind.ROUTE))
         connection.channel().queue_delete(Lane.ANALYSE.queue)
 
 
-def it_takes_no_messages(rabbitmq: RabbitMQ, bell: CeleryDoorbell, worker: Worker) -> None:
+def it_takes_no_messages(rabbitmq: RabbitMQ, publisher: CeleryPublisher, worker: Worker) -> None:
     """A memory or disk alarm: who publishes is not answered any more, not even when it wants to close."""
     held = worker.said.with_name("id-4")
     os.mkfifo(held)
     for number in (4, 5):
-        bell.ring(due(number, kind=JobKind.ROUTE))
+        publisher.publish(due(number, kind=JobKind.ROUTE))
     wait(lambda: "route id-4" in worker.lines(), what="it runs")
     rabbitmq.control("set_vm_memory_high_watermark", "0")
     held.write_text("go on")
     wait(lambda: "route id-5" in worker.lines(), what="what is there is given out")
     worker.process.terminate()
     with pytest.raises(TransientError) as caught:
-        bell.ring(due(6, kind=JobKind.ROUTE))
+        publisher.publish(due(6, kind=JobKind.ROUTE))
     assert caught.value.code == "broker-away"
     assert worker.process.wait(60) == 0
 
@@ -321,5 +321,5 @@ ENVELOPE_OF_ANOTHER_TYPE = json.dumps(
 def test_a_broker_that_is_away_is_said_at_once() -> None:
     options = BrokerOptions(f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(TransientError, match="does not answer") as caught:
-        CeleryDoorbell(make_app(options), options).ring(due(1, kind=JobKind.ROUTE))
+        CeleryPublisher(make_app(options), options).publish(due(1, kind=JobKind.ROUTE))
     assert caught.value.code == "broker-away"

@@ -259,10 +259,10 @@ class FakeSweepable:
         self.released.append(mended)
         return int(mended)
 
-    def unring(self, due: Sequence[Due]) -> None:
+    def forget_published(self, due: Sequence[Due]) -> None:
         self.unrung.extend(due)
 
-    def forget_rings(self) -> int:
+    def forget_all_published(self) -> int:
         self.rings_forgotten += 1
         return 1
 
@@ -271,11 +271,11 @@ class FakeSweepable:
 
 
 @dataclass
-class FakeDoorbell:
+class FakePublisher:
     away: bool = False
-    rung: list[Due] = field(default_factory=list)
+    published: list[Due] = field(default_factory=list)
 
-    def ring(self, due: Due) -> None:
+    def publish(self, due: Due) -> None:
         if self.away:
             raise TransientError("away", code="broker-away")
-        self.rung.append(due)
+        self.published.append(due)

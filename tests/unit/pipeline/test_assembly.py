@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.pipeline.fakes import NOW, FakeDoorbell, FakeSweepable
+from tests.unit.pipeline.fakes import NOW, FakePublisher, FakeSweepable
 from worker.domain.job import JobId, JobKind
 from worker.domain.routing import OneOf, Rule, Timing
 from worker.domain.study import StudyInstanceUID
@@ -77,21 +77,21 @@ def test_the_most_patient_rule_wins() -> None:
 
 def test_a_rule_of_another_modality_does_not_delay_a_study() -> None:
     slow = Rule("mr", "brain", (OneOf("Modality", ("MR",)),), timing=Timing(quiet_after_release_s=600))
-    sweeper = Sweeper(FakeSweepable((activity(quiet_s=4),)), FakeDoorbell(), TIMING, [slow])
+    sweeper = Sweeper(FakeSweepable((activity(quiet_s=4),)), FakePublisher(), TIMING, [slow])
     assert sweeper.sweep().completed == 1
     slow_ct = replace(slow, conditions=(OneOf("Modality", ("CT",)),))
-    assert Sweeper(FakeSweepable((activity(quiet_s=4),)), FakeDoorbell(), TIMING, [slow_ct]).sweep().completed == 0
+    assert Sweeper(FakeSweepable((activity(quiet_s=4),)), FakePublisher(), TIMING, [slow_ct]).sweep().completed == 0
 
 
 def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
     due = Due(JobId("job-1"), None, JobKind.ROUTE, "route", 5)
     ledger = FakeSweepable((activity(quiet_s=4),), (due,))
-    swept = Sweeper(ledger, FakeDoorbell(away=True), TIMING, []).sweep()
-    assert (swept.completed, swept.rung, swept.broker_away) == (1, 0, True)
+    swept = Sweeper(ledger, FakePublisher(away=True), TIMING, []).sweep()
+    assert (swept.completed, swept.published, swept.broker_away) == (1, 0, True)
     assert ledger.unrung == [due]
-    bell = FakeDoorbell()
-    assert Sweeper(ledger, bell, TIMING, []).sweep().rung == 1
-    assert bell.rung == [due]
+    publisher = FakePublisher()
+    assert Sweeper(ledger, publisher, TIMING, []).sweep().published == 1
+    assert publisher.published == [due]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
 def test_a_broker_that_began_anew_is_rung_at_once_for_all_that_waits(lives: Sequence[str], forgotten: int) -> None:
     told = iter(lives)
     ledger = FakeSweepable()
-    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], broker_life=lambda: next(told))
+    sweeper = Sweeper(ledger, FakePublisher(), TIMING, [], broker_incarnation=lambda: next(told))
     for _ in lives:
         sweeper.sweep()
     assert ledger.rings_forgotten == forgotten
@@ -117,7 +117,7 @@ def test_what_a_dead_worker_held_is_taken_back_once_its_parent_could_say_why() -
     now = [0.0]
     ledger = FakeSweepable(held=("here:1", "here:2"))
     sweeper = Sweeper(
-        ledger, FakeDoorbell(), TIMING, [], is_dead=lambda worker: worker == "here:1", clock=lambda: now[0]
+        ledger, FakePublisher(), TIMING, [], is_dead=lambda worker: worker == "here:1", clock=lambda: now[0]
     )
     assert sweeper.sweep().taken_back == 0
     now[0] = 8.0
@@ -138,7 +138,7 @@ def test_what_a_dead_worker_held_is_taken_back_once_its_parent_could_say_why() -
 def test_what_waits_for_a_model_is_let_go_when_one_is_mended(sound: Sequence[str], mended: list[bool]) -> None:
     told = iter(sound)
     ledger = FakeSweepable()
-    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], models=lambda: frozenset(next(told)), clock=lambda: 0.0)
+    sweeper = Sweeper(ledger, FakePublisher(), TIMING, [], models=lambda: frozenset(next(told)), clock=lambda: 0.0)
     for _ in sound:
         sweeper.sweep()
     assert ledger.released == mended
@@ -147,7 +147,7 @@ def test_what_waits_for_a_model_is_let_go_when_one_is_mended(sound: Sequence[str
 def test_it_is_let_go_once_more_for_what_had_looked_before_it_was_mended() -> None:
     now = [0.0]
     ledger = FakeSweepable()
-    sweeper = Sweeper(ledger, FakeDoorbell(), TIMING, [], models=lambda: frozenset("a"), clock=lambda: now[0])
+    sweeper = Sweeper(ledger, FakePublisher(), TIMING, [], models=lambda: frozenset("a"), clock=lambda: now[0])
     for second in (0.0, 1.0, 8.0, 9.0, 20.0):
         now[0] = second
         sweeper.sweep()

@@ -101,7 +101,7 @@ def test_a_study_is_routed_once() -> None:
     use_case = route(jobs)
     assert use_case.run(JobId("job-1"), worker="w") is JobState.ROUTED
     assert [stage.stage for stage in jobs.stages] == ["headers", "select"]
-    # The doorbell repeats itself: there is nothing to claim any more.
+    # The publisher repeats itself: there is nothing to claim any more.
     assert use_case.run(JobId("job-1"), worker="w") is None
 
 

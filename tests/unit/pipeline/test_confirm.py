@@ -90,7 +90,7 @@ class FakeConfirmations:
 
 
 @dataclass
-class FakePromiser:
+class FakeRequester:
     """Raises what it is given, reports at once, or only takes the request."""
 
     error: OverreadError | None = None
@@ -124,7 +124,7 @@ class FakeFinder:
 
 def use_case(
     ledger: FakeConfirmations,
-    promiser: FakePromiser | None = None,
+    requester: FakeRequester | None = None,
     finder: FakeFinder | None = None,
     *,
     storage_commitment: bool = True,
@@ -134,7 +134,7 @@ def use_case(
     pacs = Destination("PACS", "PACS", "127.0.0.1", 104, storage_commitment=storage_commitment, read_back=read_back)
     return ConfirmDeliveries(
         ledger,
-        promiser or FakePromiser(),
+        requester or FakeRequester(),
         finder or FakeFinder(),
         {"PACS": pacs},
         new_uid=lambda: f"2.25.{next(numbers)}",
@@ -144,41 +144,41 @@ def use_case(
 
 def test_a_promise_on_the_same_association_ends_the_delivery() -> None:
     ledger = FakeConfirmations({"d1": "sent"})
-    assert use_case(ledger, FakePromiser(committed=UIDS)).confirm("PACS") == 1
+    assert use_case(ledger, FakeRequester(committed=UIDS)).confirm("PACS") == 1
     assert ledger.waiting == {"d1": "committed"}
 
 
 def test_a_promise_that_comes_later_ends_it_as_well() -> None:
-    ledger, promiser = FakeConfirmations({"d1": "sent"}), FakePromiser()
-    confirm = use_case(ledger, promiser)
+    ledger, requester = FakeConfirmations({"d1": "sent"}), FakeRequester()
+    confirm = use_case(ledger, requester)
     confirm.confirm("PACS")
     assert ledger.waiting == {"d1": "sent"}
     confirm.confirm("PACS")
-    assert len(promiser.transactions) == 1  # it is under way
-    confirm.reported(promiser.transactions[0], UIDS, {})
+    assert len(requester.transactions) == 1  # it is under way
+    confirm.reported(requester.transactions[0], UIDS, {})
     assert ledger.waiting == {"d1": "committed"}
-    confirm.reported(promiser.transactions[0], frozenset(), dict.fromkeys(UIDS, 0x0112))  # that transaction is dead
+    confirm.reported(requester.transactions[0], frozenset(), dict.fromkeys(UIDS, 0x0112))  # that transaction is dead
     confirm.reported("9.9.9", UIDS, {})
     assert ledger.waiting == {"d1": "committed"}
 
 
 def test_each_request_has_a_transaction_of_its_own() -> None:
     ledger = FakeConfirmations({"d1": "sent", "d2": "sent"})
-    promiser = FakePromiser(committed=frozenset({SEG.sop_instance_uid}))
-    confirm = use_case(ledger, promiser)
+    requester = FakeRequester(committed=frozenset({SEG.sop_instance_uid}))
+    confirm = use_case(ledger, requester)
     confirm.confirm("PACS")
     assert ledger.waiting == {"d1": "again", "d2": "again"}
     ledger.waiting = {"d1": "sent", "d2": "sent"}
     confirm.confirm("PACS")
-    assert len(set(promiser.transactions)) == 4
+    assert len(set(requester.transactions)) == 4
 
 
 def test_who_cannot_be_reached_is_left_alone_for_longer_and_longer() -> None:
-    ledger, promiser = FakeConfirmations({f"d{n}": "sent" for n in range(9)}), FakePromiser(error=AWAY)
-    confirm = use_case(ledger, promiser)
+    ledger, requester = FakeConfirmations({f"d{n}": "sent" for n in range(9)}), FakeRequester(error=AWAY)
+    confirm = use_case(ledger, requester)
     for _ in range(12):
         assert confirm.confirm("PACS") == 0
-    assert len(promiser.transactions) == 12  # one knock each time, not nine
+    assert len(requester.transactions) == 12  # one knock each time, not nine
     assert set(ledger.waiting.values()) == {"sent"}  # nothing is sent again
     assert 5 <= ledger.pauses[0] <= 10
     assert all(900 <= one <= 1800 for one in ledger.pauses[-3:])
@@ -190,7 +190,7 @@ def test_who_cannot_be_reached_is_left_alone_for_longer_and_longer() -> None:
 def test_what_fails_for_its_own_reasons_holds_up_no_other(code: str, read_back: bool) -> None:
     """The oldest of many can never be asked about: a result that is gone from the disk, a request that is refused."""
 
-    class Poisoned(FakePromiser, FakeFinder):
+    class Poisoned(FakeRequester, FakeFinder):
         asked = 0
 
         def request(self, destination: Destination, results: Sequence[ResultObject], **more: Any) -> bool:
@@ -214,25 +214,25 @@ def test_what_fails_for_its_own_reasons_holds_up_no_other(code: str, read_back: 
 
 def test_who_does_not_offer_it_is_asked_rarely() -> None:
     ledger = FakeConfirmations({"d1": "sent"})
-    use_case(ledger, FakePromiser(error=NOT_OFFERED)).confirm("PACS")
+    use_case(ledger, FakeRequester(error=NOT_OFFERED)).confirm("PACS")
     assert ledger.pauses[0] >= 450
     assert ledger.postponed[0][1].startswith("commitment-not-offered")
 
 
 def test_a_look_stands_in_for_a_promise_that_is_not_offered() -> None:
     ledger, finder = FakeConfirmations({"d1": "sent"}), FakeFinder()
-    use_case(ledger, FakePromiser(error=NOT_OFFERED), finder, read_back=True).confirm("PACS")
+    use_case(ledger, FakeRequester(error=NOT_OFFERED), finder, read_back=True).confirm("PACS")
     assert ledger.waiting == {"d1": "committed"}
     assert ledger.postponed == []
 
 
 @pytest.mark.parametrize(("there", "state"), [(UIDS, "committed"), (frozenset({SEG.sop_instance_uid}), "again")])
 def test_a_look_alone(there: frozenset[SOPInstanceUID], state: str) -> None:
-    ledger, promiser = FakeConfirmations({"d1": "sent"}), FakePromiser()
-    use_case(ledger, promiser, FakeFinder(there), storage_commitment=False, read_back=True).confirm("PACS")
+    ledger, requester = FakeConfirmations({"d1": "sent"}), FakeRequester()
+    use_case(ledger, requester, FakeFinder(there), storage_commitment=False, read_back=True).confirm("PACS")
     assert ledger.waiting == {"d1": state}
     assert ledger.min_ages == [10.0]
-    assert promiser.transactions == []
+    assert requester.transactions == []
 
 
 def test_who_cannot_be_queried_is_left_alone_as_well() -> None:

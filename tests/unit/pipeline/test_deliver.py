@@ -141,7 +141,7 @@ def test_a_stop_hands_the_delivery_back_at_once_and_is_no_failure() -> None:
 def test_each_end_makes_place_for_the_next(answers: list[int | None]) -> None:
     told: list[str] = []
     outbox = FakeOutbox(a_delivery())
-    use_case = DeliverResults(outbox, FakePacs(answers), {"PACS": PACS}, ring_next=told.append)
+    use_case = DeliverResults(outbox, FakePacs(answers), {"PACS": PACS}, publish_next=told.append)
     use_case.run(DeliveryId("delivery-1"), worker="w")
     use_case.run(DeliveryId("another"), worker="w")  # nothing was claimed, so nothing ended
     assert told == ["PACS"]

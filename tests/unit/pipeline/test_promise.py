@@ -7,7 +7,7 @@ from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.pipeline import ports
-from worker.pipeline.commitment_report import ReportPromises
+from worker.pipeline.commitment_report import ReportCommitments
 
 MODALITY = Destination("MODALITY", "MODALITY", "127.0.0.1", 104)
 
@@ -72,7 +72,7 @@ class FakeReporter:
 
 
 def report(ledger: FakePromises, reporter: FakeReporter) -> int:
-    return ReportPromises(ledger, reporter, {"MODALITY": MODALITY}).report("MODALITY")
+    return ReportCommitments(ledger, reporter, {"MODALITY": MODALITY}).report("MODALITY")
 
 
 def test_what_is_due_is_reported_in_order() -> None:

@@ -35,7 +35,7 @@ from worker.domain.study import (
 Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all files."""
 
-Door = Callable[[Path, int, str], None]
+ListenerCheck = Callable[[Path, int, str], None]
 """Judges a file by the rules of the listener, and raises what it would answer: the file, where its data set starts, and
 its transfer syntax UID."""
 
@@ -60,7 +60,7 @@ def instances_from_folder(
     on_progress: Progress | None = None,
     *,
     limits: ReadLimits | None = None,
-    door: Door | None = None,
+    listener_check: ListenerCheck | None = None,
 ) -> tuple[tuple[StoredInstance, ...], tuple[SkippedFile, ...]]:
     """Find the DICOM files of a folder and of its subfolders (symbolic links to folders are not followed).
 
@@ -75,7 +75,7 @@ def instances_from_folder(
         For a progress bar.
     limits:
         What reading one file may cost.
-    door:
+    listener_check:
         What the listener would not take is not used here either.
 
     Returns
@@ -89,7 +89,7 @@ def instances_from_folder(
     skipped: list[SkippedFile] = []
     for number, path in enumerate(paths, start=1):
         try:
-            instance = instance_from_file(path, name=f"in file {number}", limits=limits, door=door)
+            instance = instance_from_file(path, name=f"in file {number}", limits=limits, listener_check=listener_check)
         except OverreadError as error:
             skipped.append(SkippedFile(path, error.code, error.message))
         else:
@@ -102,7 +102,7 @@ def instances_from_folder(
 
 
 def instance_from_file(
-    path: Path, *, name: str, limits: ReadLimits | None = None, door: Door | None = None
+    path: Path, *, name: str, limits: ReadLimits | None = None, listener_check: ListenerCheck | None = None
 ) -> StoredInstance:
     """Read one file. ``name`` is what messages call it.
 
@@ -114,8 +114,8 @@ def instance_from_file(
     """
     _require_dicom(path, name=name)
     stated = _stated_encoding(path, name=name)
-    if door is not None and stated[1]:
-        door(path, *stated)
+    if listener_check is not None and stated[1]:
+        listener_check(path, *stated)
     parsed = parse(path, name=name, limits=limits or ReadLimits())
     with reading(name):
         header = indexed_header(parsed.dataset)
@@ -138,8 +138,8 @@ def instance_from_file(
             next_step="Have the sender give the object its identifiers.",
             code="no-uid",
         )
-    if door is not None and not stated[1]:
-        door(path, parsed.data_set_offset, parsed.transfer_syntax_uid)
+    if listener_check is not None and not stated[1]:
+        listener_check(path, parsed.data_set_offset, parsed.transfer_syntax_uid)
     digest, size = _digest(parsed)
     return StoredInstance(
         header=header,

@@ -44,13 +44,13 @@ def weights(shape: tuple[int, ...], *, weighting: Weighting, sigma: float = 0.12
     if weighting == "constant":
         return np.ones(shape, np.float32)
     if weighting == "gaussian":
-        bell: Float = np.ones((1,) * len(shape), np.float32)
+        publisher: Float = np.ones((1,) * len(shape), np.float32)
         for axis, size in enumerate(shape):
             x = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
             along = np.exp(x**2 / np.float32(-2 * (sigma * size) ** 2))
-            bell = bell * along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
-        bell[bell < np.float32(max(float(bell.min()), 1e-3))] = max(float(bell.min()), 1e-3)
-        found: Float = bell.astype(np.float32)
+            publisher = publisher * along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+        publisher[publisher < np.float32(max(float(publisher.min()), 1e-3))] = max(float(publisher.min()), 1e-3)
+        found: Float = publisher.astype(np.float32)
         return found
     impulse = np.zeros(shape)
     impulse[tuple(size // 2 for size in shape)] = 1.0

@@ -1,4 +1,4 @@
-"""The gatekeeper: one thread that holds every connection until its whole A-ASSOCIATE-RQ has arrived.
+"""The acceptor: one thread that holds every connection until its whole A-ASSOCIATE-RQ has arrived.
 
 Silent, half-open and trickling connections cost a few hundred bytes each and no thread; their time is total, from the
 connection to the last byte of the request. The same thread closes finished connections gently and is the watchdog.
@@ -36,7 +36,7 @@ def abort_pdu(reason: int) -> bytes:
     return bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 2, reason))
 
 
-class _Visitor:
+class _PendingConnection:
     """A connection without an association: still asking, ``waiting`` for a place, or ``leaving`` with its answer."""
 
     __slots__ = ("address", "client", "deadline", "drained", "leaving", "received", "waiting")
@@ -51,13 +51,13 @@ class _Visitor:
         self.drained = 0
 
 
-class Gatekeeper:
+class ConnectionAcceptor:
     """Accepts connections and hands over those that bring a whole request.
 
     Parameters
     ----------
     listening:
-        A bound, listening socket; the gatekeeper closes it.
+        A bound, listening socket; the connection acceptor closes it.
     admit:
         Called with (socket, address, request PDU, whether it may wait); takes the socket over and returns True, or
         returns False when there is no place now: it is asked again a moment later. Must not block.
@@ -82,7 +82,7 @@ class Gatekeeper:
         self._admit = admit
         self._watch = watch
         self._selector = selectors.DefaultSelector()
-        self._visitors: dict[socket.socket, _Visitor] = {}
+        self._pending: dict[socket.socket, _PendingConnection] = {}
         self._asking = 0
         self._wake_up, self._woken = socket.socketpair()
         self._arrivals: list[socket.socket] = []
@@ -90,7 +90,7 @@ class Gatekeeper:
         self._stop = False
         self._closed_to_newcomers = False
         self._accept_again_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="gatekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="connection-acceptor", daemon=True)
 
     @property
     def pending(self) -> int:
@@ -98,20 +98,20 @@ class Gatekeeper:
         return self._asking
 
     def start(self) -> None:
-        """Open the door."""
+        """Accept connections."""
         self._listening.setblocking(False)  # noqa: FBT003 - the name of the standard library
         self._woken.setblocking(False)  # noqa: FBT003 - see above
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
-    def close_door(self) -> None:
+    def stop_accepting(self) -> None:
         """Take no newcomers any more; those inside are not touched."""
         self._closed_to_newcomers = True
         self._wake()
 
     def stop(self) -> None:
-        """Close everything that is still at the door, and end the thread."""
+        """Close every connection that is still pending, and end the thread."""
         self._stop = True
         self._wake()
         self._thread.join()
@@ -125,7 +125,7 @@ class Gatekeeper:
         self._wake()
 
     def turn_away(self, client: socket.socket, last_pdu: bytes) -> None:
-        """Send a last PDU (A-ASSOCIATE-RJ, A-ABORT) and close gently. From the gatekeeper's own thread."""
+        """Send a last PDU (A-ASSOCIATE-RJ, A-ABORT) and close gently. From the connection acceptor's own thread."""
         with contextlib.suppress(OSError):
             client.send(last_pdu)
         self.linger(client)
@@ -147,8 +147,8 @@ class Gatekeeper:
                 next_tick = now + _TICK_S
                 self._tick(now)
         self._take_arrivals()
-        for visitor in list(self._visitors.values()):
-            self._close(visitor)
+        for connection in list(self._pending.values()):
+            self._close(connection)
         self._close_listening()
         self._selector.close()
         self._wake_up.close()
@@ -156,29 +156,29 @@ class Gatekeeper:
 
     def _serve(self, ready: object) -> None:
         """Do what a ready socket asks for. A failure costs that connection, never the thread."""
-        visitor = self._visitors.get(ready)  # type: ignore[call-overload]
+        connection = self._pending.get(ready)  # type: ignore[call-overload]
         try:
             if ready is self._listening:
                 self._accept()
             elif ready is self._woken:
                 self._woken.recv(4096)
-            elif visitor is not None:
-                self._listen_to(visitor)
+            elif connection is not None:
+                self._listen_to(connection)
         except BlockingIOError:
             return
-        except Exception as error:  # noqa: BLE001 - the door must not close because of one visitor
+        except Exception as error:  # noqa: BLE001 - one connection must not end the accepting of others
             if not isinstance(error, OSError):
                 log.error("gatekeeper-bug", extra=where(error))  # noqa: TRY400 - no wire bytes
-            if visitor is not None:
-                self._close(visitor)
+            if connection is not None:
+                self._close(connection)
 
     def _tick(self, now: float) -> None:
-        for visitor in [v for v in self._visitors.values() if v.waiting]:
-            self._ask_again(visitor, may_wait=now < visitor.deadline)
-        for visitor in [v for v in self._visitors.values() if v.deadline < now]:
-            if not visitor.leaving:
-                self._refuse(visitor, "request-timeout")
-            self._close(visitor)
+        for connection in [v for v in self._pending.values() if v.waiting]:
+            self._ask_again(connection, may_wait=now < connection.deadline)
+        for connection in [v for v in self._pending.values() if v.deadline < now]:
+            if not connection.leaving:
+                self._refuse(connection, "request-timeout")
+            self._close(connection)
         if self._closed_to_newcomers:
             self._close_listening()
         elif self._accept_again_at and now >= self._accept_again_at:
@@ -210,42 +210,42 @@ class Gatekeeper:
                 continue
             prepare(client)
             if self._asking >= self._limits.pending_connections:
-                oldest = min((v for v in self._visitors.values() if not v.leaving), key=lambda v: v.deadline)
+                oldest = min((v for v in self._pending.values() if not v.leaving), key=lambda v: v.deadline)
                 self._refuse(oldest, "too-many-pending")
                 self._close(oldest)  # it is silent, or waits in vain
             deadline = time.monotonic() + self._limits.request_s
-            self._add(_Visitor(client, address[:2], deadline=deadline, leaving=False))
+            self._add(_PendingConnection(client, address[:2], deadline=deadline, leaving=False))
 
     def _make_room_for_files(self) -> None:
-        """No file descriptor is left: close the older half of the visitors; without any, look again in a moment."""
+        """No file descriptor is left: close the older half of the connections; without any, look again in a moment."""
         log.error("out-of-file-descriptors", extra={"pending": self._asking})
-        oldest = sorted(self._visitors.values(), key=lambda v: v.deadline)[: (len(self._visitors) + 1) // 2]
-        for visitor in oldest:
-            if not visitor.leaving:
+        oldest = sorted(self._pending.values(), key=lambda v: v.deadline)[: (len(self._pending) + 1) // 2]
+        for connection in oldest:
+            if not connection.leaving:
                 self._counters.refused("out-of-file-descriptors")
-            self._close(visitor)
+            self._close(connection)
         if not oldest:
             self._selector.unregister(self._listening)
             self._accept_again_at = time.monotonic() + 0.1
 
-    def _add(self, visitor: _Visitor) -> None:
-        self._visitors[visitor.client] = visitor
-        self._selector.register(visitor.client, selectors.EVENT_READ)
-        self._asking += not visitor.leaving
+    def _add(self, connection: _PendingConnection) -> None:
+        self._pending[connection.client] = connection
+        self._selector.register(connection.client, selectors.EVENT_READ)
+        self._asking += not connection.leaving
 
-    def _forget(self, visitor: _Visitor) -> None:
-        if self._visitors.pop(visitor.client, None) is not None:
-            if not visitor.waiting:
-                self._selector.unregister(visitor.client)
-            self._asking -= not visitor.leaving
+    def _forget(self, connection: _PendingConnection) -> None:
+        if self._pending.pop(connection.client, None) is not None:
+            if not connection.waiting:
+                self._selector.unregister(connection.client)
+            self._asking -= not connection.leaving
 
-    def _close(self, visitor: _Visitor) -> None:
-        self._forget(visitor)
-        visitor.client.close()
+    def _close(self, connection: _PendingConnection) -> None:
+        self._forget(connection)
+        connection.client.close()
 
-    def _refuse(self, visitor: _Visitor, reason: str) -> None:
+    def _refuse(self, connection: _PendingConnection, reason: str) -> None:
         self._counters.refused(reason)
-        log.info("connection-refused", extra={"reason": reason, "peer": visitor.address[0]})
+        log.info("connection-refused", extra={"reason": reason, "peer": connection.address[0]})
 
     def _take_arrivals(self) -> None:
         with self._arrivals_lock:
@@ -254,54 +254,54 @@ class Gatekeeper:
         for client in arrivals:
             try:
                 client.setblocking(False)  # noqa: FBT003 - the name of the standard library
-                self._add(_Visitor(client, ("", 0), deadline=deadline, leaving=True))
+                self._add(_PendingConnection(client, ("", 0), deadline=deadline, leaving=True))
             except (OSError, ValueError):
                 client.close()
 
-    def _listen_to(self, visitor: _Visitor) -> None:
-        if visitor.leaving:
-            data = visitor.client.recv(65536)
-            visitor.drained += len(data)
-            if not data or visitor.drained > _LINGER_BYTES:
-                self._close(visitor)
+    def _listen_to(self, connection: _PendingConnection) -> None:
+        if connection.leaving:
+            data = connection.client.recv(65536)
+            connection.drained += len(data)
+            if not data or connection.drained > _LINGER_BYTES:
+                self._close(connection)
             return
-        wanted = _HEADER - len(visitor.received)
+        wanted = _HEADER - len(connection.received)
         if wanted <= 0:
-            wanted = _HEADER + int.from_bytes(visitor.received[2:6], "big") - len(visitor.received)
-        data = visitor.client.recv(min(wanted, 65536))
+            wanted = _HEADER + int.from_bytes(connection.received[2:6], "big") - len(connection.received)
+        data = connection.client.recv(min(wanted, 65536))
         if not data:
             self._counters.refused("closed-before-request")
-            self._close(visitor)
+            self._close(connection)
             return
-        visitor.received += data
-        if len(visitor.received) >= _HEADER:
-            self._look_at_request(visitor)
+        connection.received += data
+        if len(connection.received) >= _HEADER:
+            self._look_at_request(connection)
 
-    def _look_at_request(self, visitor: _Visitor) -> None:
-        kind = visitor.received[0]
-        length = int.from_bytes(visitor.received[2:6], "big")
+    def _look_at_request(self, connection: _PendingConnection) -> None:
+        kind = connection.received[0]
+        length = int.from_bytes(connection.received[2:6], "big")
         if kind != _REQUEST or not REQUEST_HEADER_BYTES - _HEADER <= length <= self._limits.request_bytes:
-            self._refuse(visitor, "not-an-association-request")
-            self._forget(visitor)
+            self._refuse(connection, "not-an-association-request")
+            self._forget(connection)
             if kind == 0x07:  # an A-ABORT needs no answer
-                visitor.client.close()
+                connection.client.close()
                 return
-            self.turn_away(visitor.client, abort_pdu(2 if 1 < kind < 8 else 6 if kind == _REQUEST else 1))
+            self.turn_away(connection.client, abort_pdu(2 if 1 < kind < 8 else 6 if kind == _REQUEST else 1))
             return
-        if len(visitor.received) == _HEADER + length:
-            self._selector.unregister(visitor.client)
-            visitor.waiting = True
-            visitor.deadline = time.monotonic() + self._limits.waiting_s
-            self._ask_again(visitor, may_wait=True)
+        if len(connection.received) == _HEADER + length:
+            self._selector.unregister(connection.client)
+            connection.waiting = True
+            connection.deadline = time.monotonic() + self._limits.waiting_s
+            self._ask_again(connection, may_wait=True)
 
-    def _ask_again(self, visitor: _Visitor, *, may_wait: bool) -> None:
-        """Offer a visitor with a whole request to the listener."""
+    def _ask_again(self, connection: _PendingConnection, *, may_wait: bool) -> None:
+        """Offer a connection with a whole request to the listener."""
         try:
-            if self._admit(visitor.client, visitor.address, bytes(visitor.received), may_wait):
-                self._forget(visitor)
+            if self._admit(connection.client, connection.address, bytes(connection.received), may_wait):
+                self._forget(connection)
         except Exception as error:  # noqa: BLE001 - see _serve
             log.error("admission-bug", extra=where(error))  # noqa: TRY400 - no wire bytes
-            self._close(visitor)
+            self._close(connection)
 
 
 def prepare(client: socket.socket) -> None:

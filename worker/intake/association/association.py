@@ -114,7 +114,7 @@ class StorageAssociation(Association):
     # ---------------------------------------------------------------------------------- what other threads may call
 
     def evict(self, reason: str) -> None:
-        """End the association from another thread: for a newcomer, at a stop, or past every deadline."""
+        """End the association from another thread: for a new one, at a stop, or past every deadline."""
         self.end_reason = self.end_reason or reason
         try:
             self._client.send(ABORT_BY_PROVIDER, socket.MSG_DONTWAIT)

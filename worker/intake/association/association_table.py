@@ -1,4 +1,4 @@
-"""Who is inside: counts by peer, and who must go when a newcomer finds the house full."""
+"""The table of open associations: counts by peer, and which one ends when a new one finds the table full."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Generic, Protocol, TypeVar
 from worker.intake.limits import Limits
 
 
-class Guest(Protocol):
-    """A running association, as the roster sees it.
+class OpenAssociation(Protocol):
+    """A running association, as the association table sees it.
 
     ``still_since`` is when its last whole PDU came (monotonic); ``answered`` counts the messages it has brought.
     """
@@ -30,83 +30,93 @@ class Guest(Protocol):
         """End it after the message it is working on."""
 
 
-GuestT = TypeVar("GuestT", bound=Guest)
+AssociationT = TypeVar("AssociationT", bound=OpenAssociation)
 
 
-class Roster(Generic[GuestT]):
+class AssociationTable(Generic[AssociationT]):
     """Running associations, within the limits.
 
-    A newcomer is never kept out by peers that do nothing: one that has never brought a message, else the one that has
-    been still for the longest time, makes room. Only when everybody is at work is there none.
+    A new association is never kept out by peers that do nothing: one that has never brought a message, else the one
+    that has been still for the longest time, makes room. Only when everybody is at work is there none.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._empty = threading.Condition(self._lock)
-        self._guests: dict[str, GuestT] = {}
+        self._associations: dict[str, AssociationT] = {}
         self._leaving = 0
 
     def __len__(self) -> int:
         """How many are inside."""
-        return len(self._guests)
+        return len(self._associations)
 
     def make_room(self, peer_address: str, calling_ae_title: str) -> bool:
         """Evict somebody still where a limit is reached; False when a limit is reached and nobody is still."""
         limits = self._limits
-        scopes: tuple[tuple[int, Callable[[GuestT], bool]], ...] = (
+        scopes: tuple[tuple[int, Callable[[AssociationT], bool]], ...] = (
             (limits.associations_per_calling_ae, lambda g: g.calling_ae_title == calling_ae_title),
             (limits.associations_per_peer, lambda g: g.peer_address == peer_address),
             (limits.associations, lambda _: True),
         )
-        victims: list[GuestT] = []
+        victims: list[AssociationT] = []
         with self._lock:
             for limit, belongs in scopes:
-                inside = [guest for guest in self._guests.values() if belongs(guest) and guest not in victims]
+                inside = [
+                    association
+                    for association in self._associations.values()
+                    if belongs(association) and association not in victims
+                ]
                 if len(inside) < limit:
                     continue
                 victim = self._stillest(inside)
                 if victim is None:
-                    return False  # nobody goes for a newcomer that does not come in
+                    return False  # nobody goes for a new association that does not come in
                 victims.append(victim)
             for victim in victims:
-                del self._guests[victim.association_id]
+                del self._associations[victim.association_id]
                 self._leaving += 1
         for victim in victims:
             victim.evict("evicted")
         return True
 
-    def _stillest(self, guests: list[GuestT]) -> GuestT | None:
+    def _stillest(self, associations: list[AssociationT]) -> AssociationT | None:
         before = time.monotonic() - self._limits.evictable_after_s
-        still = [guest for guest in guests if not guest.busy and guest.still_since < before]
-        return min(still, key=lambda guest: (guest.answered > 0, guest.still_since), default=None)
+        still = [
+            association for association in associations if not association.busy and association.still_since < before
+        ]
+        return min(still, key=lambda association: (association.answered > 0, association.still_since), default=None)
 
-    def enter(self, guest: GuestT) -> int:
-        """Let a guest in, and tell how many are inside now."""
+    def enter(self, association: AssociationT) -> int:
+        """Let an association in, and tell how many are open now."""
         with self._lock:
-            self._guests[guest.association_id] = guest
-            return len(self._guests)
+            self._associations[association.association_id] = association
+            return len(self._associations)
 
-    def leave(self, guest: GuestT) -> None:
-        """A guest has gone by itself, or as a victim."""
+    def leave(self, association: AssociationT) -> None:
+        """An association has gone by itself, or as a victim."""
         with self._lock:
-            if self._guests.pop(guest.association_id, None) is None:
+            if self._associations.pop(association.association_id, None) is None:
                 self._leaving -= 1
-            if not self._guests and not self._leaving:
+            if not self._associations and not self._leaving:
                 self._empty.notify_all()
 
-    def overdue(self, after_s: float) -> list[GuestT]:
+    def overdue(self, after_s: float) -> list[AssociationT]:
         """Those that have shown nothing for longer than any deadline allows: their thread is stuck."""
         before = time.monotonic() - after_s
         with self._lock:
-            return [guest for guest in self._guests.values() if not guest.busy and guest.still_since < before]
+            return [
+                association
+                for association in self._associations.values()
+                if not association.busy and association.still_since < before
+            ]
 
-    def everybody(self) -> list[GuestT]:
+    def everybody(self) -> list[AssociationT]:
         """All that are inside."""
         with self._lock:
-            return list(self._guests.values())
+            return list(self._associations.values())
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Wait for the last to leave; False when the time is over."""
         with self._lock:
-            return self._empty.wait_for(lambda: not self._guests and not self._leaving, timeout_s)
+            return self._empty.wait_for(lambda: not self._associations and not self._leaving, timeout_s)

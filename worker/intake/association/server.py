@@ -20,9 +20,9 @@ from pynetdicom.presentation import PresentationContext
 from worker.domain.character_sets import StatedSets
 from worker.domain.errors import ConfigurationError
 from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
-from worker.intake.association.acceptor import Gatekeeper, abort_pdu
+from worker.intake.association.acceptor import ConnectionAcceptor, abort_pdu
 from worker.intake.association.association import StorageAssociation
-from worker.intake.association.association_table import Roster
+from worker.intake.association.association_table import AssociationTable
 from worker.intake.counters import Counters, ListenerStats
 from worker.intake.dimse.handlers import StorageHandler
 from worker.intake.dimse.services import Services
@@ -95,7 +95,7 @@ class Listener:
         self._limits = limits or Limits()
         self._access = access or AccessPolicy()
         self._counters = Counters()
-        self._roster: Roster[StorageAssociation] = Roster(self._limits)
+        self._association_table: AssociationTable[StorageAssociation] = AssociationTable(self._limits)
         self._extra_storage = frozenset(extra_storage_classes)
         self._accept_private = accept_private_classes
         self._near_limit = False
@@ -111,7 +111,7 @@ class Listener:
         )
         self._extra_contexts = {str(context.abstract_syntax): context for context in extra_contexts}
         self._event_handlers = _event_handlers(event_handlers)
-        self._gatekeeper: Gatekeeper | None = None
+        self._connection_acceptor: ConnectionAcceptor | None = None
         self._services: Services | None = None
         self._lifecycle = threading.Lock()
 
@@ -127,13 +127,13 @@ class Listener:
 
     def stats(self) -> ListenerStats:
         """Return a consistent picture of all counters."""
-        pending = self._gatekeeper.pending if self._gatekeeper else 0
-        return self._counters.picture(open_associations=len(self._roster), pending=pending)
+        pending = self._connection_acceptor.pending if self._connection_acceptor else 0
+        return self._counters.picture(open_associations=len(self._association_table), pending=pending)
 
     def start(self) -> None:
         """Bind, and serve on threads of its own. Returns at once; ConfigurationError when it cannot bind."""
         with self._lifecycle:
-            if self._gatekeeper is not None:
+            if self._connection_acceptor is not None:
                 raise RuntimeError("the listener runs already")
             _allow_files(_FILES)
             listening = self._bind()
@@ -148,7 +148,7 @@ class Listener:
                 event_handlers=self._event_handlers,
                 address=listening.getsockname()[:2],
             )
-            self._gatekeeper = Gatekeeper(
+            self._connection_acceptor = ConnectionAcceptor(
                 listening,
                 limits=self._limits,
                 access=self._access,
@@ -156,31 +156,31 @@ class Listener:
                 admit=self._admit,
                 watch=self._watch,
             )
-            self._gatekeeper.start()
+            self._connection_acceptor.start()
         log.info("listener-started", extra={"address": self._bind_address, "port": self._port})
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Stop: no newcomers; idle associations end at once, others after their message, at most after ``grace_s``."""
         with self._lifecycle:
-            gatekeeper, self._gatekeeper = self._gatekeeper, None
-            if gatekeeper is None:
+            acceptor, self._connection_acceptor = self._connection_acceptor, None
+            if acceptor is None:
                 return
-            gatekeeper.close_door()
-            for association in self._roster.everybody():
+            acceptor.stop_accepting()
+            for association in self._association_table.everybody():
                 association.finish()
-            if not self._roster.wait_until_empty(grace_s):
-                for association in self._roster.everybody():
+            if not self._association_table.wait_until_empty(grace_s):
+                for association in self._association_table.everybody():
                     association.evict("stopped")
-                self._roster.wait_until_empty(5.0)
-            gatekeeper.stop()
+                self._association_table.wait_until_empty(5.0)
+            acceptor.stop()
         log.info("listener-stopped", extra={"port": self._port})
 
-    # -------------------------------------------------------------------------------- called by the gatekeeper
+    # -------------------------------------------------------------------------------- called by the connection acceptor
 
     def _admit(self, client: socket.socket, address: tuple[str, int], pdu: bytes, may_wait: bool) -> bool:  # noqa: FBT001
         """Judge a whole request, and give it a thread of its own; False: it has to wait for a place."""
-        gatekeeper, services = self._gatekeeper, self._services
-        if gatekeeper is None or services is None:
+        acceptor, services = self._connection_acceptor, self._services
+        if acceptor is None or services is None:
             client.close()
             return True
         try:
@@ -190,29 +190,29 @@ class Listener:
             refusal = ("request-not-supported", (error.result, error.source, error.reason))
         except ProtocolError as error:
             self._turned_away(error.event, address)
-            gatekeeper.turn_away(client, abort_pdu(error.reason))
+            acceptor.turn_away(client, abort_pdu(error.reason))
             return True
         if refusal is not None:
             if may_wait and refusal[1] == _TRANSIENT:
                 return False
             self._turned_away(refusal[0], address)
-            gatekeeper.turn_away(client, reject_pdu(*refusal[1]))
+            acceptor.turn_away(client, reject_pdu(*refusal[1]))
             return True
         association = StorageAssociation(
             services,
-            _Host(gatekeeper, self._roster),
+            _Host(acceptor, self._association_table),
             client=client,
             address=address,
             request=request,
             association_id=secrets.token_hex(8),
         )
-        self._alarm(self._roster.enter(association))
+        self._alarm(self._association_table.enter(association))
         try:
             association.start()
         except RuntimeError:  # no more threads
-            self._roster.leave(association)
+            self._association_table.leave(association)
             self._turned_away("out-of-threads", address)
-            gatekeeper.turn_away(client, reject_pdu(*_CONGESTION))
+            acceptor.turn_away(client, reject_pdu(*_CONGESTION))
         return True
 
     def _judge(self, called: str, calling: str, peer_address: str) -> tuple[str, tuple[int, int, int]] | None:
@@ -220,7 +220,7 @@ class Listener:
             return "called-ae-title-not-ours", _CALLED_NOT_KNOWN
         if not self._access.admits_calling(calling):
             return "calling-ae-title-not-allowed", _CALLING_NOT_KNOWN
-        if not self._roster.make_room(peer_address, calling):
+        if not self._association_table.make_room(peer_address, calling):
             return "limit-reached", _TRANSIENT
         return None
 
@@ -242,7 +242,7 @@ class Listener:
     def _watch(self) -> None:
         """Watchdog: whoever is past every deadline has a stuck thread; cut its connection."""
         longest = self._limits.idle_s + self._limits.pdu_s + 5.0
-        for association in self._roster.overdue(longest):
+        for association in self._association_table.overdue(longest):
             log.error("association-stuck", extra={"association_id": association.association_id})
             association.evict("stuck")
 
@@ -274,15 +274,15 @@ class Listener:
 class _Host:
     """What an association may do to the listener."""
 
-    def __init__(self, gatekeeper: Gatekeeper, roster: Roster[StorageAssociation]) -> None:
-        self._gatekeeper = gatekeeper
-        self._roster = roster
+    def __init__(self, acceptor: ConnectionAcceptor, table: AssociationTable[StorageAssociation]) -> None:
+        self._connection_acceptor = acceptor
+        self._association_table = table
 
     def linger(self, client: socket.socket) -> None:
-        self._gatekeeper.linger(client)
+        self._connection_acceptor.linger(client)
 
     def left(self, association: StorageAssociation) -> None:
-        self._roster.leave(association)
+        self._association_table.leave(association)
 
 
 def _application_entity(ae_title: str) -> ApplicationEntity:

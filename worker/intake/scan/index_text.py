@@ -13,7 +13,7 @@ from worker.domain.character_sets import Reading, UndecodableTextError, is_plain
 def decode_single(value: bytes, reading: Reading) -> str | None:
     """Decode a text that may have one value only; None when it has several: a byte 5C may be half of a letter as well.
 
-    Of text that nobody can read it is not known: that is said of the study, and nothing is refused at the door.
+    Of text that nobody can read it is not known: that is said of the study, and nothing is refused on arrival.
     """
     try:
         text = _text(value, reading)

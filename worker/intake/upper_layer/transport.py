@@ -131,7 +131,7 @@ class DeadlineSocket(AssociationSocket):
             return
 
     def close(self) -> None:
-        """Leave closing to the gatekeeper, so that the last PDU reaches the peer before the connection ends."""
+        """Leave closing to the acceptor, so that the last PDU reaches the peer before the connection ends."""
 
     def _shutdown_socket(self) -> None:
         """See close()."""

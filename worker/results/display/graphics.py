@@ -15,7 +15,7 @@ from scipy import ndimage
 from worker.domain.findings import Segmentation
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon, Shape
 from worker.drawing.strokes import shape_points
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.contours import largest_component, outline
 from worker.results.display.key_slices import NEUTRAL, Colour, KeySlice, hottest
 
@@ -44,9 +44,9 @@ class Graphic:
         )
 
 
-def graphics_of(making: Making, key_slice: KeySlice) -> tuple[Graphic, ...]:
+def graphics_of(inputs: EncoderInput, key_slice: KeySlice) -> tuple[Graphic, ...]:
     """Everything that was found on a slice, as it is drawn there; points stay inside the image."""
-    conclusion, colours, index = making.conclusion, dict(making.profile.colours), key_slice.index
+    conclusion, colours, index = inputs.conclusion, dict(inputs.profile.colours), key_slice.index
     rows, columns = conclusion.volume.geometry.shape[1:]
     found: list[Graphic] = []
     for finding in conclusion.segmentations:

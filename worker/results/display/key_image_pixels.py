@@ -17,9 +17,9 @@ from worker.drawing.canvas import WARNING, Canvas, Corner, Edge
 from worker.drawing.strokes import shape_points
 from worker.drawing.voi_window import default_window, windowed
 from worker.results.coding import is_anatomical
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.display.key_slices import Choice, Colour, KeySlice, hottest, legible, unit_text
-from worker.results.display.source_display import Look, opposite, patient_orientation, plane_of
+from worker.results.display.source_display import SourceDisplay, opposite, patient_orientation, plane_of
 from worker.results.display.statement_pages import DRAFT, Line, made_by, statement_lines, wrapped
 
 SMALLEST_PX, LARGEST_PX = 768, 1536
@@ -53,22 +53,22 @@ class Picture:
     image_px: tuple[int, int] = (0, 0)
 
 
-def draw_slices(making: Making, choice: Choice, looks: tuple[Look, ...]) -> Iterator[Picture]:
-    """Draw every chosen slice; once for each heat map that is hottest there. ``looks`` are those of the slices."""
-    for key_slice, look in zip(choice.slices, looks, strict=True):
-        hot = [one for one in making.conclusion.heat_maps if hottest(one)[0] == key_slice.index]
+def draw_slices(inputs: EncoderInput, choice: Choice, displays: tuple[SourceDisplay, ...]) -> Iterator[Picture]:
+    """Draw every chosen slice; once for each heat map that is hottest there. ``displays``: how they want to be shown."""
+    for key_slice, display in zip(choice.slices, displays, strict=True):
+        hot = [one for one in inputs.conclusion.heat_maps if hottest(one)[0] == key_slice.index]
         if not hot:
-            yield _draw(making, key_slice, look, None)
+            yield _draw(inputs, key_slice, display, None)
         for heat_map in hot:
-            yield _draw(making, key_slice, look, heat_map)
+            yield _draw(inputs, key_slice, display, heat_map)
 
 
-def draw_pages(making: Making, choice: Choice) -> tuple[Picture, ...]:
+def draw_pages(inputs: EncoderInput, choice: Choice) -> tuple[Picture, ...]:
     """Write down everything that was concluded; at least one page."""
     size = max(PAGE_PX // 45, 15)
     step = lettering.line_height(size)
     room = (PAGE_PX - size) // step
-    written = list(wrapped(statement_lines(making, choice), PAGE_PX - 3 * size, size))
+    written = list(wrapped(statement_lines(inputs, choice), PAGE_PX - 3 * size, size))
     pages = [written[n : n + room - 2] for n in range(0, len(written), room - 2)]
     if len(pages) > MOST_PAGES:
         more = sum(len(page) for page in pages[MOST_PAGES:]) + 1
@@ -82,24 +82,24 @@ def draw_pages(making: Making, choice: Choice) -> tuple[Picture, ...]:
     return tuple(pictures)
 
 
-def _draw(making: Making, key_slice: KeySlice, look: Look, heat_map: HeatMap | None) -> Picture:
-    volume, index = making.conclusion.volume, key_slice.index
+def _draw(inputs: EncoderInput, key_slice: KeySlice, display: SourceDisplay, heat_map: HeatMap | None) -> Picture:
+    volume, index = inputs.conclusion.volume, key_slice.index
     _, row_mm, column_mm = volume.geometry.spacing_mm if volume.has_spacing else (1.0, 1.0, 1.0)
     plane = volume.voxels[index]
-    low, high = default_window(plane, volume.modality, of_interest=_of_interest(making, index))
+    low, high = default_window(plane, volume.modality, of_interest=_of_interest(inputs, index))
     grey = windowed(plane, low=low, high=high)
-    if look.is_inverted and volume.in_patient_space:
+    if display.is_inverted and volume.in_patient_space:
         grey = 255 - grey  # outside of patient space the volume's values grow with brightness already
     canvas = Canvas(grey, scale=_scale(grey.shape, (row_mm, column_mm)), pixel_mm=(row_mm, column_mm))
     size = max(canvas.size[1] // 48, 13)
     if heat_map is not None:
         canvas.overlay(heat_map.values[index], heat_map.value_range)
-    drawn = _draw_findings(canvas, making, key_slice, size)
+    drawn = _draw_findings(canvas, inputs, key_slice, size)
     if heat_map is not None:
         canvas.colour_bar(heat_map.value_range, unit_text(heat_map.unit).strip(), size_px=size)
-    _draw_letters(canvas, making, index, look, size)
+    _draw_letters(canvas, inputs, index, display, size)
     canvas.text(["AI DRAFT - not verified"], Corner.UPPER_LEFT, colour_rgb=WARNING, size_px=size)
-    legend = _legend(making, key_slice, look, drawn, heat_map)
+    legend = _legend(inputs, key_slice, display, drawn, heat_map)
     lines = list(wrapped(legend, canvas.size[1] - 3 * size, size))
     if len(lines) > _MOST_LEGEND_LINES:
         more = len(lines) - _MOST_LEGEND_LINES + 1
@@ -119,9 +119,9 @@ def _scale(shape: tuple[int, ...], pixel_mm: tuple[float, float]) -> float:
     return float(min(max(SMALLEST_PX / longest, 1.0), LARGEST_PX / longest))
 
 
-def _of_interest(making: Making, index: int) -> NDArray[np.float32]:
+def _of_interest(inputs: EncoderInput, index: int) -> NDArray[np.float32]:
     """The values that decide on the window of a slice: around what is abnormal on it, else inside what was outlined."""
-    conclusion = making.conclusion
+    conclusion = inputs.conclusion
     around = np.zeros(conclusion.volume.geometry.shape[1:], dtype=np.bool_)
     outlined = around.copy()
     for finding in conclusion.segmentations:
@@ -143,13 +143,13 @@ def _add_neighbourhood(mask: NDArray[np.bool_], places: NDArray[np.float64]) -> 
         mask[low[0] : high[0], low[1] : high[1]] = True
 
 
-def _draw_findings(canvas: Canvas, making: Making, key_slice: KeySlice, size: int) -> dict[str, Colour]:
+def _draw_findings(canvas: Canvas, inputs: EncoderInput, key_slice: KeySlice, size: int) -> dict[str, Colour]:
     """Draw everything that was found on a slice; returns its labels with their colours."""
-    colours, index = dict(making.profile.colours), key_slice.index
+    colours, index = dict(inputs.profile.colours), key_slice.index
     drawn: dict[str, tuple[Colour, Area]] = {}
-    for finding in making.conclusion.segmentations:
+    for finding in inputs.conclusion.segmentations:
         drawn |= _draw_segments(canvas, finding, index, colours)
-    for region in making.conclusion.regions:
+    for region in inputs.conclusion.regions:
         first, last = region.extent or (region.slice_index, region.slice_index)
         if first <= index <= last or region.slice_index == index:
             label, colour = legible(region.label, region.type.meaning), colours.get(region.label, region.colour_rgb)
@@ -157,7 +157,7 @@ def _draw_findings(canvas: Canvas, making: Making, key_slice: KeySlice, size: in
             drawn[label] = colour, canvas.area_of(region.shape)
     hot = [
         legible(heat_map.label, heat_map.quantity.meaning)
-        for heat_map in making.conclusion.heat_maps
+        for heat_map in inputs.conclusion.heat_maps
         if hottest(heat_map)[0] == index
     ]
     if len(drawn) <= _MOST_NAMES:
@@ -194,9 +194,9 @@ def _draw_segments(
     return drawn
 
 
-def _draw_letters(canvas: Canvas, making: Making, index: int, look: Look, size: int) -> None:
-    plane = plane_of(making.source.frames[index])
-    directions = look.orientation if plane is None else patient_orientation(plane.orientation)
+def _draw_letters(canvas: Canvas, inputs: EncoderInput, index: int, display: SourceDisplay, size: int) -> None:
+    plane = plane_of(inputs.source.frames[index])
+    directions = display.orientation if plane is None else patient_orientation(plane.orientation)
     if len(directions) == 2:
         right, down = directions
         for letters, edge in (
@@ -206,20 +206,24 @@ def _draw_letters(canvas: Canvas, making: Making, index: int, look: Look, size: 
 
 
 def _legend(
-    making: Making, key_slice: KeySlice, look: Look, drawn: dict[str, Colour], heat_map: HeatMap | None
+    inputs: EncoderInput,
+    key_slice: KeySlice,
+    display: SourceDisplay,
+    drawn: dict[str, Colour],
+    heat_map: HeatMap | None,
 ) -> tuple[Line, ...]:
-    count = making.conclusion.volume.geometry.shape[0]
+    count = inputs.conclusion.volume.geometry.shape[0]
     lines = [
         Line(DRAFT, WARNING),
-        Line(made_by(making)),
-        Line(f"Slice {key_slice.index + 1} of {count}{look.numbered}"),
-        *(Line(one.line, one.colour_rgb) for one in key_slice.highlights),
+        Line(made_by(inputs)),
+        Line(f"Slice {key_slice.index + 1} of {count}{display.numbered}"),
+        *(Line(one.line, one.colour_rgb) for one in key_slice.key_findings),
     ]
     if heat_map is not None:
         low, high = heat_map.value_range
         what = f"{heat_map.quantity.meaning}, {low:.4g} to {high:.4g}{unit_text(heat_map.unit)}"
         lines.append(Line(f"Coloured: {legible(heat_map.label, heat_map.quantity.meaning)}, {what}"))
-    told = {one.label for one in key_slice.highlights}
+    told = {one.label for one in key_slice.key_findings}
     lines += [Line(f"Also on this image: {label}", colour) for label, colour in drawn.items() if label not in told]
     return tuple(lines)
 

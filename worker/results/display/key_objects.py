@@ -13,7 +13,7 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 from worker.domain.codes import Code
 from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.display.key_images import choice_of
 from worker.results.display.key_slices import Choice
 from worker.results.evidence import SourceFrame
@@ -26,12 +26,12 @@ _DESCRIPTION = Code("113012", "DCM", "Key Object Description")
 _SOURCE = Code("260753009", "SCT", "Source")
 
 
-def encode_key_objects(making: Making, key_images: Sequence[Dataset]) -> tuple[Dataset, ...]:
+def encode_key_objects(inputs: EncoderInput, key_images: Sequence[Dataset]) -> tuple[Dataset, ...]:
     """Encode the selection of the slices that show findings best, where the profile wants it and there are any."""
-    choice = choice_of(making)
-    if not making.profile.key_object_selection or not choice.slices:
+    choice = choice_of(inputs)
+    if not inputs.profile.key_object_selection or not choice.slices:
         return ()
-    source, frames = making.source, [making.source.frames[one.index] for one in choice.slices]
+    source, frames = inputs.source, [inputs.source.frames[one.index] for one in choice.slices]
     captures = [(SOPClassUID(str(ds.SOPClassUID)), SOPInstanceUID(str(ds.SOPInstanceUID))) for ds in key_images]
     ds = Dataset()
     ds.SOPClassUID = KeyObjectSelectionDocumentStorage
@@ -51,20 +51,21 @@ def encode_key_objects(making: Making, key_images: Sequence[Dataset]) -> tuple[D
     ds.ContentTemplateSequence = [items.template("2010")]
     ds.ContentSequence = [
         items.language(),
-        *items.device_observer(making.stamp.equipment),
-        items.text("CONTAINS", _DESCRIPTION, _reasons(making, choice)),
+        *items.device_observer(inputs.stamp.equipment),
+        items.text("CONTAINS", _DESCRIPTION, _reasons(inputs, choice)),
         *(_key_object(_frame_reference(frame)) for frame in frames),
         *(_key_object(reference(*capture)) for capture in captures),
     ]
-    apply_header(ds, making.stamp, making.names("KEY"))
+    apply_header(ds, inputs.stamp, inputs.names("KEY"))
     return (ds,)
 
 
-def _reasons(making: Making, choice: Choice) -> str:
+def _reasons(inputs: EncoderInput, choice: Choice) -> str:
     """Why each image is in the selection, in one text: the template has room for one."""
-    algorithm = making.stamp.algorithm
+    algorithm = inputs.stamp.algorithm
     why = [
-        f"Slice {one.index + 1}: {'; '.join(highlight.line for highlight in one.highlights)}" for one in choice.slices
+        f"Slice {one.index + 1}: {'; '.join(key_finding.line for key_finding in one.key_findings)}"
+        for one in choice.slices
     ]
     more = [f"Not selected, for lack of room: {'; '.join(one.line for one in choice.left_over)}"]
     return "\r\n".join(

@@ -38,7 +38,7 @@ _SERIOUS, _ORDINARY, _WHOLE, _ANATOMY = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Highlight:
+class KeyFinding:
     """A finding, the slice ``index`` that shows it best, and in ``said`` its values as text.
 
     ``label`` is what the model calls it. ``rank`` orders what comes first when there is not room for everything.
@@ -61,7 +61,7 @@ class KeySlice:
     """A slice with all that it shows best."""
 
     index: int
-    highlights: tuple[Highlight, ...]
+    key_findings: tuple[KeyFinding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class Choice:
     """The slices that are shown, in their order, and the findings that none of them was chosen for."""
 
     slices: tuple[KeySlice, ...]
-    left_over: tuple[Highlight, ...]
+    left_over: tuple[KeyFinding, ...]
 
 
 def highlights_of(
     conclusion: Conclusion, structures: dict[int, tuple[Structure, ...]], profile: Profile
-) -> tuple[Highlight, ...]:
+) -> tuple[KeyFinding, ...]:
     """One for every finding that a slice can show; ``structures`` are the segments by the number of their finding."""
     colours = dict(profile.colours)
     middle = conclusion.volume.geometry.shape[0] // 2
-    found: list[Highlight] = []
+    found: list[KeyFinding] = []
     for part, finding in enumerate(conclusion.findings):
         match finding:
             case Segmentation():
@@ -90,7 +90,7 @@ def highlights_of(
             case Quantification():
                 slices = finding.key_slices or (middle,)
                 said = values_text(finding.measurements)
-                found += [Highlight(index, finding.label, said, NEUTRAL, _WHOLE) for index in slices]
+                found += [KeyFinding(index, finding.label, said, NEUTRAL, _WHOLE) for index in slices]
             case HeatMap():
                 found.append(_of_heat_map(finding))
             case Narrative() | QualityStatement():
@@ -98,14 +98,16 @@ def highlights_of(
     return tuple(found)
 
 
-def choose(highlights: Sequence[Highlight], most: int = MOST_SLICES) -> Choice:
+def choose(key_findings: Sequence[KeyFinding], most: int = MOST_SLICES) -> Choice:
     """Choose at most ``most`` slices, by rank and then by order; the slices come in the order of the series."""
     chosen: dict[int, None] = {}
-    for highlight in sorted(highlights, key=lambda one: one.rank):
+    for key_finding in sorted(key_findings, key=lambda one: one.rank):
         if len(chosen) < most:
-            chosen.setdefault(highlight.index)
-    slices = tuple(KeySlice(index, tuple(one for one in highlights if one.index == index)) for index in sorted(chosen))
-    return Choice(slices, tuple(one for one in highlights if one.index not in chosen))
+            chosen.setdefault(key_finding.index)
+    slices = tuple(
+        KeySlice(index, tuple(one for one in key_findings if one.index == index)) for index in sorted(chosen)
+    )
+    return Choice(slices, tuple(one for one in key_findings if one.index not in chosen))
 
 
 def hottest(heat_map: HeatMap) -> tuple[int, int, int]:
@@ -132,9 +134,9 @@ def legible(label: str, meaning: str) -> str:
     return label if lost <= 0 else f"{meaning} ({drawn})"
 
 
-def _of_structure(structure: Structure, colours: dict[str, Colour]) -> Highlight:
+def _of_structure(structure: Structure, colours: dict[str, Colour]) -> KeyFinding:
     segment = structure.segment
-    return Highlight(
+    return KeyFinding(
         index=structure.outline.index,
         label=legible(segment.label, segment.type.meaning),
         said=values_text(segment.measurements),
@@ -143,10 +145,10 @@ def _of_structure(structure: Structure, colours: dict[str, Colour]) -> Highlight
     )
 
 
-def _of_region(region: Region, colours: dict[str, Colour]) -> Highlight:
+def _of_region(region: Region, colours: dict[str, Colour]) -> KeyFinding:
     sure = () if region.probability is None else (f"probability {region.probability:.2f}",)
     values = () if not region.measurements else (values_text(region.measurements),)
-    return Highlight(
+    return KeyFinding(
         index=region.slice_index,
         label=legible(region.label, region.type.meaning),
         said=", ".join((*sure, *values)),
@@ -155,13 +157,13 @@ def _of_region(region: Region, colours: dict[str, Colour]) -> Highlight:
     )
 
 
-def _of_classification(finding: Classification, middle: int) -> Iterator[Highlight]:
+def _of_classification(finding: Classification, middle: int) -> Iterator[KeyFinding]:
     # What is absent is said on the statement page; a slice would show nothing.
     if finding.presence is Presence.ABSENT:
         return
     label = legible(finding.label, finding.finding.meaning)
     for index in finding.key_slices or (middle,):
-        yield Highlight(index, label, classification_text(finding), NEUTRAL, _SERIOUS if finding.urgent else _ORDINARY)
+        yield KeyFinding(index, label, classification_text(finding), NEUTRAL, _SERIOUS if finding.urgent else _ORDINARY)
 
 
 def classification_text(finding: Classification) -> str:
@@ -173,10 +175,10 @@ def classification_text(finding: Classification) -> str:
     return f"{finding.presence.value}{sure}{threshold}{urgent}"
 
 
-def _of_heat_map(finding: HeatMap) -> Highlight:
+def _of_heat_map(finding: HeatMap) -> KeyFinding:
     index, row, column = hottest(finding)
     said = f"highest {float(finding.values[index, row, column]):.4g}{unit_text(finding.unit)}"
-    return Highlight(index, legible(finding.label, finding.quantity.meaning), said, NEUTRAL, _ORDINARY)
+    return KeyFinding(index, legible(finding.label, finding.quantity.meaning), said, NEUTRAL, _ORDINARY)
 
 
 def _value(measurement: Measurement) -> str:

@@ -18,7 +18,7 @@ from worker.domain.codes import Code
 from worker.domain.errors import PermanentError
 from worker.domain.findings import HeatMap
 from worker.results.coding import code_item
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.display.source_display import decimal, require_plane
 from worker.results.evidence import SourceFrame
 from worker.results.header import algorithm_parameters, apply_header, reference
@@ -36,33 +36,33 @@ _QUANTITY = Code("246205007", "SCT", "Quantity")
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
-def is_mappable(heat_map: HeatMap, making: Making) -> bool:
+def is_mappable(heat_map: HeatMap, inputs: EncoderInput) -> bool:
     """Tell whether a Parametric Map can carry a heat map: it needs a place in the patient, and has to be sendable."""
-    return making.conclusion.volume.in_patient_space and heat_map.values.nbytes <= MAXIMUM_BYTES
+    return inputs.conclusion.volume.in_patient_space and heat_map.values.nbytes <= MAXIMUM_BYTES
 
 
-def encode_maps(making: Making) -> tuple[Dataset, ...]:
+def encode_maps(inputs: EncoderInput) -> tuple[Dataset, ...]:
     """Encode every heat map that can be one, where the profile wants them; the others are for the key images.
 
     Raises PermanentError (``heat-map-off-grid`` or ``heat-map-not-finite``) when a heat map contradicts itself.
     """
-    for heat_map in making.conclusion.heat_maps:
-        _ensure_sound(heat_map, making)
-    if not making.profile.heat_maps:
+    for heat_map in inputs.conclusion.heat_maps:
+        _ensure_sound(heat_map, inputs)
+    if not inputs.profile.heat_maps:
         return ()
-    for heat_map in making.conclusion.heat_maps:
-        if not is_mappable(heat_map, making):
-            _log_fall_back(heat_map, making)
+    for heat_map in inputs.conclusion.heat_maps:
+        if not is_mappable(heat_map, inputs):
+            _log_fall_back(heat_map, inputs)
     return tuple(
-        _encode(finding, making, part)
-        for part, finding in enumerate(making.conclusion.findings)
-        if isinstance(finding, HeatMap) and is_mappable(finding, making)
+        _encode(finding, inputs, part)
+        for part, finding in enumerate(inputs.conclusion.findings)
+        if isinstance(finding, HeatMap) and is_mappable(finding, inputs)
     )
 
 
-def _log_fall_back(heat_map: HeatMap, making: Making) -> None:
+def _log_fall_back(heat_map: HeatMap, inputs: EncoderInput) -> None:
     """Say that a heat map goes out on key images only: a site that waits for a map sees why there is none."""
-    volume = making.conclusion.volume
+    volume = inputs.conclusion.volume
     log.info(
         "heat-map-on-key-images-only",
         extra={
@@ -73,9 +73,9 @@ def _log_fall_back(heat_map: HeatMap, making: Making) -> None:
     )
 
 
-def _ensure_sound(heat_map: HeatMap, making: Making) -> None:
-    shape = making.conclusion.volume.geometry.shape
-    if heat_map.values.shape != shape or len(making.source.frames) != shape[0]:
+def _ensure_sound(heat_map: HeatMap, inputs: EncoderInput) -> None:
+    shape = inputs.conclusion.volume.geometry.shape
+    if heat_map.values.shape != shape or len(inputs.source.frames) != shape[0]:
         raise PermanentError(
             f"The heat map (shape {heat_map.values.shape}) is not on the grid of the volume (shape {shape}).",
             next_step="Report this to the provider of the model package.",
@@ -90,8 +90,8 @@ def _ensure_sound(heat_map: HeatMap, making: Making) -> None:
         )
 
 
-def _encode(heat_map: HeatMap, making: Making, part: int) -> Dataset:
-    source, title = making.source, making.stamp.algorithm.title
+def _encode(heat_map: HeatMap, inputs: EncoderInput, part: int) -> Dataset:
+    source, title = inputs.source, inputs.stamp.algorithm.title
     ds = Dataset()
     ds.SOPClassUID = ParametricMapStorage
     ds.Modality = "OT"
@@ -100,9 +100,9 @@ def _encode(heat_map: HeatMap, making: Making, part: int) -> Dataset:
     ds.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"]
     ds.ContentLabel = CONTENT_LABEL
     ds.ContentDescription = f"AI DRAFT, not verified: {heat_map.label}"[:64]
-    ds.ContentCreatorName = making.stamp.equipment.model_name.replace("^", " ")
+    ds.ContentCreatorName = inputs.stamp.equipment.model_name.replace("^", " ")
     ds.ContentQualification = "RESEARCH"
-    ds.ImageComments = "; ".join(("AI DRAFT, not verified", title, *algorithm_parameters(making.stamp.algorithm)))
+    ds.ImageComments = "; ".join(("AI DRAFT, not verified", title, *algorithm_parameters(inputs.stamp.algorithm)))
     ds.BurnedInAnnotation = ds.RecognizableVisualFeatures = "NO"
     ds.LossyImageCompression = "00"
     for keyword in _LOSSY:
@@ -110,20 +110,20 @@ def _encode(heat_map: HeatMap, making: Making, part: int) -> Dataset:
             ds[keyword] = source.header[keyword]
     ds.PresentationLUTShape = "IDENTITY"
     ds.AcquisitionContextSequence = []
-    _add_references(ds, making)
-    _add_dimensions(ds, making.uids.dimension_organization(part))
-    ds.SharedFunctionalGroupsSequence = [_shared(heat_map, making)]
+    _add_references(ds, inputs)
+    _add_dimensions(ds, inputs.uids.dimension_organization(part))
+    ds.SharedFunctionalGroupsSequence = [_shared(heat_map, inputs)]
     ds.PerFrameFunctionalGroupsSequence = [_own(frame, n) for n, frame in enumerate(source.frames)]
     _add_pixels(ds, heat_map)
-    apply_header(ds, making.stamp, making.names("PM", part))
+    apply_header(ds, inputs.stamp, inputs.names("PM", part))
     return ds
 
 
-def _add_references(ds: Dataset, making: Making) -> None:
+def _add_references(ds: Dataset, inputs: EncoderInput) -> None:
     """Common Instance Reference (PS3.3 C.12.2): viewers find the images by it."""
     item = Dataset()
-    item.SeriesInstanceUID = making.source.header.SeriesInstanceUID
-    item.ReferencedInstanceSequence = [reference(*instance) for instance in making.source.instances]
+    item.SeriesInstanceUID = inputs.source.header.SeriesInstanceUID
+    item.ReferencedInstanceSequence = [reference(*instance) for instance in inputs.source.instances]
     ds.ReferencedSeriesSequence = [item]
 
 
@@ -136,8 +136,8 @@ def _add_dimensions(ds: Dataset, uid: str) -> None:
     ds.DimensionOrganizationSequence, ds.DimensionIndexSequence = [organization], [index]
 
 
-def _shared(heat_map: HeatMap, making: Making) -> Dataset:
-    first, slice_mm = making.source.frames[0], making.conclusion.volume.geometry.spacing_mm[0]
+def _shared(heat_map: HeatMap, inputs: EncoderInput) -> Dataset:
+    first, slice_mm = inputs.source.frames[0], inputs.conclusion.volume.geometry.spacing_mm[0]
     shared, measures, orientation, transformation, kind = (Dataset() for _ in range(5))
     plane = require_plane(first)
     measures.PixelSpacing = list(plane.spacing_mm)

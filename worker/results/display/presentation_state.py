@@ -18,11 +18,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from worker.drawing.voi_window import default_window
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.display.graphics import Graphic, graphics_of
 from worker.results.display.key_images import choice_of
 from worker.results.display.key_slices import Colour, KeySlice
-from worker.results.display.source_display import Look, Window, decimal, read_looks
+from worker.results.display.source_display import SourceDisplay, Window, decimal, read_source_display
 from worker.results.evidence import SourceFrame
 from worker.results.header import apply_header, reference
 
@@ -34,62 +34,62 @@ _TEXT_COLOUR: Colour = (255, 196, 0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown:
-    """A key slice with its frame and its look."""
+    """A key slice with its frame, and how that wants to be shown."""
 
     key_slice: KeySlice
     frame: SourceFrame
-    look: Look
+    display: SourceDisplay
 
 
-def encode_presentation(making: Making) -> tuple[Dataset, ...]:
+def encode_presentation(inputs: EncoderInput) -> tuple[Dataset, ...]:
     """Encode the presentation states of the key slices, where the profile wants them and the images are grey."""
-    if not making.profile.presentation_state:
+    if not inputs.profile.presentation_state:
         return ()
-    slices = choice_of(making).slices
-    frames = [making.source.frames[one.index] for one in slices]
-    looks = read_looks(frames, making.evidence)
-    shown = [_Shown(*one) for one in zip(slices, frames, looks, strict=True) if one[2].is_grey]
-    groups = groupby(sorted(shown, key=lambda one: _meaning(one.look)), key=lambda one: _meaning(one.look))
-    return tuple(_encode(tuple(group), making, part) for part, (_, group) in enumerate(groups))
+    slices = choice_of(inputs).slices
+    frames = [inputs.source.frames[one.index] for one in slices]
+    displays = read_source_display(frames, inputs.evidence)
+    shown = [_Shown(*one) for one in zip(slices, frames, displays, strict=True) if one[2].is_grey]
+    groups = groupby(sorted(shown, key=lambda one: _meaning(one.display)), key=lambda one: _meaning(one.display))
+    return tuple(_encode(tuple(group), inputs, part) for part, (_, group) in enumerate(groups))
 
 
-def _meaning(look: Look) -> str:
+def _meaning(display: SourceDisplay) -> str:
     """What stored values mean: the same text, the same meaning."""
-    table = look.modality_lut
+    table = display.modality_lut
     data = "" if table is None else hashlib.sha256(repr(table).encode()).hexdigest()
-    return f"{look.is_inverted} {look.rescale} {data}"
+    return f"{display.is_inverted} {display.rescale} {data}"
 
 
-def _encode(shown: tuple[_Shown, ...], making: Making, part: int) -> Dataset:
+def _encode(shown: tuple[_Shown, ...], inputs: EncoderInput, part: int) -> Dataset:
     ds = Dataset()
     ds.SOPClassUID = GrayscaleSoftcopyPresentationStateStorage
     ds.Modality = "PR"
     ds.ContentLabel = CONTENT_LABEL
-    ds.ContentDescription = f"AI DRAFT, not verified: {making.stamp.algorithm.title}"[:64]
-    ds.ContentCreatorName = making.stamp.equipment.model_name.replace("^", " ")
-    ds.PresentationCreationDate = making.stamp.made_at.strftime("%Y%m%d")
-    ds.PresentationCreationTime = making.stamp.made_at.strftime("%H%M%S")
+    ds.ContentDescription = f"AI DRAFT, not verified: {inputs.stamp.algorithm.title}"[:64]
+    ds.ContentCreatorName = inputs.stamp.equipment.model_name.replace("^", " ")
+    ds.PresentationCreationDate = inputs.stamp.made_at.strftime("%Y%m%d")
+    ds.PresentationCreationTime = inputs.stamp.made_at.strftime("%H%M%S")
     series = Dataset()
-    series.SeriesInstanceUID = making.source.header.SeriesInstanceUID
+    series.SeriesInstanceUID = inputs.source.header.SeriesInstanceUID
     series.ReferencedImageSequence = [_image(one.frame) for one in _first_of_instances(shown)]
     _add_frames(series.ReferencedImageSequence, shown)
     ds.ReferencedSeriesSequence = [series]
-    ds.DisplayedAreaSelectionSequence = [_area(shown[0].frame, making)]
-    drawn = {one.key_slice.index: graphics_of(making, one.key_slice) for one in shown}
+    ds.DisplayedAreaSelectionSequence = [_area(shown[0].frame, inputs)]
+    drawn = {one.key_slice.index: graphics_of(inputs, one.key_slice) for one in shown}
     layers = _layers(graphic.colour_rgb for graphics in drawn.values() for graphic in graphics)
     ds.GraphicAnnotationSequence = [
-        item for one in shown for item in _annotations(one, drawn[one.key_slice.index], layers, making)
+        item for one in shown for item in _annotations(one, drawn[one.key_slice.index], layers, inputs)
     ]
     ds.GraphicLayerSequence = [
         *(_layer(name, order + 1, colour) for order, (colour, name) in enumerate(layers.items())),
         _layer(TEXT_LAYER, len(layers) + 1, _TEXT_COLOUR),
     ]
-    _add_modality_lut(ds, shown[0].look)
-    windows = list(_windows(shown, making))
+    _add_modality_lut(ds, shown[0].display)
+    windows = list(_windows(shown, inputs))
     if windows:
         ds.SoftcopyVOILUTSequence = windows
-    ds.PresentationLUTShape = "INVERSE" if shown[0].look.is_inverted else "IDENTITY"
-    apply_header(ds, making.stamp, making.names("PR", part))
+    ds.PresentationLUTShape = "INVERSE" if shown[0].display.is_inverted else "IDENTITY"
+    apply_header(ds, inputs.stamp, inputs.names("PR", part))
     return ds
 
 
@@ -116,13 +116,13 @@ def _add_frames(images: list[Dataset], shown: tuple[_Shown, ...]) -> None:
             image.ReferencedFrameNumber = numbers
 
 
-def _area(frame: SourceFrame, making: Making) -> Dataset:
+def _area(frame: SourceFrame, inputs: EncoderInput) -> Dataset:
     """The whole image, with pixels as high and wide as they are (PS3.3 C.10.4); the same for all slices."""
     area = Dataset()
     area.DisplayedAreaTopLeftHandCorner = [1, 1]
     area.DisplayedAreaBottomRightHandCorner = [frame.columns, frame.rows]
     area.PresentationSizeMode = "SCALE TO FIT"
-    volume = making.conclusion.volume
+    volume = inputs.conclusion.volume
     if volume.has_spacing:
         area.PresentationPixelSpacing = [decimal(mm) for mm in volume.geometry.spacing_mm[1:]]
     else:
@@ -145,7 +145,7 @@ def _layer(name: str, order: int, colour_rgb: Colour) -> Dataset:
 
 
 def _annotations(
-    one: _Shown, graphics: tuple[Graphic, ...], layers: dict[Colour, str], making: Making
+    one: _Shown, graphics: tuple[Graphic, ...], layers: dict[Colour, str], inputs: EncoderInput
 ) -> Iterator[Dataset]:
     """An annotation for each layer that has something on this image, and one with what is said of the whole."""
     for colour, name in layers.items():
@@ -157,11 +157,11 @@ def _annotations(
             if texts:
                 annotation.TextObjectSequence = texts
             yield annotation
-    algorithm = making.stamp.algorithm
+    algorithm = inputs.stamp.algorithm
     lines = [
         "AI DRAFT - not verified by a physician",
         f"{algorithm.title}, version {algorithm.model.version}",
-        *(highlight.line for highlight in one.key_slice.highlights),
+        *(key_finding.line for key_finding in one.key_slice.key_findings),
     ]
     whole = _annotation(one.frame, TEXT_LAYER)
     whole.TextObjectSequence = [_heading(lines)]
@@ -212,20 +212,20 @@ def _text(words: str, units: str, first: tuple[float, float], last: tuple[float,
     return item
 
 
-def _add_modality_lut(ds: Dataset, look: Look) -> None:
+def _add_modality_lut(ds: Dataset, display: SourceDisplay) -> None:
     """What the image has, because a presentation state replaces it (PS3.4 N.2.1.1)."""
-    if look.modality_lut is not None:
-        ds.ModalityLUTSequence = [look.modality_lut]
-    elif look.rescale is not None:
-        ds.RescaleIntercept = decimal(look.rescale.intercept)
-        ds.RescaleSlope = decimal(look.rescale.slope)
-        ds.RescaleType = look.rescale.type
+    if display.modality_lut is not None:
+        ds.ModalityLUTSequence = [display.modality_lut]
+    elif display.rescale is not None:
+        ds.RescaleIntercept = decimal(display.rescale.intercept)
+        ds.RescaleSlope = decimal(display.rescale.slope)
+        ds.RescaleType = display.rescale.type
 
 
-def _windows(shown: tuple[_Shown, ...], making: Making) -> Iterator[Dataset]:
+def _windows(shown: tuple[_Shown, ...], inputs: EncoderInput) -> Iterator[Dataset]:
     """The image's own window, else one that suits its values; none where only the image could know."""
     for one in shown:
-        window = one.look.window or _suitable(one, making)
+        window = one.display.window or _suitable(one, inputs)
         if window is not None:
             item = Dataset()
             item.ReferencedImageSequence = [_image(one.frame, numbered=True)]
@@ -235,9 +235,9 @@ def _windows(shown: tuple[_Shown, ...], making: Making) -> Iterator[Dataset]:
             yield item
 
 
-def _suitable(one: _Shown, making: Making) -> Window | None:
-    volume = making.conclusion.volume
-    if one.look.modality_lut is not None or (one.look.is_inverted and not volume.in_patient_space):
+def _suitable(one: _Shown, inputs: EncoderInput) -> Window | None:
+    volume = inputs.conclusion.volume
+    if one.display.modality_lut is not None or (one.display.is_inverted and not volume.in_patient_space):
         # The values of the volume are not those that a window applies to: the whole range is shown.
         return None
     low, high = default_window(volume.voxels[one.key_slice.index], volume.modality)

@@ -58,7 +58,7 @@ class Rescale:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class SourceDisplay:
     """How one frame is shown.
 
     ``is_grey`` is False for colour, to which a grayscale presentation state does not apply. ``is_inverted`` is
@@ -121,28 +121,28 @@ def decimal(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-def read_looks(frames: Iterable[SourceFrame], evidence: Sequence[StoredInstance]) -> tuple[Look, ...]:
-    """Read the looks of frames, in their order; each instance is opened once.
+def read_source_display(frames: Iterable[SourceFrame], evidence: Sequence[StoredInstance]) -> tuple[SourceDisplay, ...]:
+    """Read how frames want to be shown, in their order; each instance is opened once.
 
     Raises PermanentError (``evidence-unreadable``) when an instance cannot be read back.
     """
     paths = {instance.sop_instance_uid: instance.path for instance in evidence}
     read: dict[str, FunctionalGroups] = {}
-    looks = []
+    displays = []
     for frame in frames:
         uid = frame.sop_instance_uid
         try:
             with config.disable_value_validation():
                 if uid not in read:
                     read[uid] = FunctionalGroups(read_header(paths[uid], _ATTRIBUTES))
-                looks.append(_look(read[uid], frame.number))
+                displays.append(_display_of(read[uid], frame.number))
         except _BROKEN as error:
             raise PermanentError(
                 f"Evidence {uid} cannot be read back.",
                 next_step="Check the spool's disk; then `overread retry` runs the job again.",
                 code="evidence-unreadable",
             ) from error
-    return tuple(looks)
+    return tuple(displays)
 
 
 def _letters(direction: Sequence[float]) -> str:
@@ -151,7 +151,7 @@ def _letters(direction: Sequence[float]) -> str:
     return "".join(_AXES[axis][int(direction[axis] > 0)] for axis in order if abs(direction[axis]) > 0.3)
 
 
-def _look(groups: FunctionalGroups, number: int | None) -> Look:
+def _display_of(groups: FunctionalGroups, number: int | None) -> SourceDisplay:
     ds = groups.dataset
     photometric = str(ds.get("PhotometricInterpretation") or "MONOCHROME2").strip()
     values = _group(groups, number, PIXEL_VALUE_TRANSFORMATION)
@@ -163,7 +163,7 @@ def _look(groups: FunctionalGroups, number: int | None) -> Look:
     instance_number = _ascii(ds, "InstanceNumber")
     names = [f"instance number {instance_number}"] if instance_number else []
     names += [f"frame {number}"] if number is not None else []
-    return Look(
+    return SourceDisplay(
         is_grey=photometric in _GREY,
         is_inverted=photometric == "MONOCHROME1",
         window=_window(_group(groups, number, FRAME_VOI_LUT)),

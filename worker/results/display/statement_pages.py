@@ -9,8 +9,8 @@ from worker.domain.findings import Presence
 from worker.drawing import lettering
 from worker.drawing.canvas import WARNING
 from worker.results.content_date import UNKNOWN
-from worker.results.context import Making
-from worker.results.display.key_slices import NEUTRAL, Choice, Colour, Highlight, classification_text, legible
+from worker.results.context import EncoderInput
+from worker.results.display.key_slices import NEUTRAL, Choice, Colour, KeyFinding, classification_text, legible
 
 DRAFT = "AI DRAFT - not verified by a physician"
 CAUTION = "Not found by the algorithm does not mean that nothing is there."
@@ -24,21 +24,21 @@ class Line:
     colour_rgb: Colour = NEUTRAL
 
 
-def made_by(making: Making) -> str:
+def made_by(inputs: EncoderInput) -> str:
     """Model, version and date of the images, as a picture states them."""
-    algorithm, made_at = making.stamp.algorithm, making.stamp.made_at
+    algorithm, made_at = inputs.stamp.algorithm, inputs.stamp.made_at
     dated = "" if made_at == UNKNOWN else f", images of {made_at:%Y-%m-%d %H:%M}"
     return f"{algorithm.title}, version {algorithm.model.version}{dated}"
 
 
-def statement_lines(making: Making, choice: Choice) -> tuple[Line, ...]:
+def statement_lines(inputs: EncoderInput, choice: Choice) -> tuple[Line, ...]:
     """All that was concluded, in lines of any length."""
-    conclusion = making.conclusion
+    conclusion = inputs.conclusion
     volume = conclusion.volume
     count = volume.geometry.shape[0]
     lines = [
         Line(DRAFT, WARNING),
-        Line(made_by(making)),
+        Line(made_by(inputs)),
         Line(f"{volume.modality}, {count} image{'s' if count != 1 else ''} analysed"),
     ]
     found = [
@@ -82,6 +82,6 @@ def wrapped(lines: tuple[Line, ...], width_px: float, size_px: int) -> Iterator[
             row = ""
 
 
-def _each(choice: Choice) -> Iterator[Highlight]:
+def _each(choice: Choice) -> Iterator[KeyFinding]:
     for key_slice in choice.slices:
-        yield from key_slice.highlights
+        yield from key_slice.key_findings

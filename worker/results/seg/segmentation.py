@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Segmentation, is_any
 from worker.domain.profile import SegmentEncoding, segment_encoding
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.header import apply_header
 from worker.results.seg.segments import add_lateralities, algorithm_identification, description
 from worker.results.seg.source_templates import rest_on_images, restore_references, source_skeletons
@@ -41,16 +41,16 @@ class EncodedSeg:
     part: int
 
 
-def encode_segs(making: Making) -> tuple[EncodedSeg, ...]:
+def encode_segs(inputs: EncoderInput) -> tuple[EncodedSeg, ...]:
     """Encode every segmentation that has a segment, as the profile wants them.
 
     Raises PermanentError (``seg-not-encodable``) when the source cannot carry a segmentation.
     """
     return tuple(
-        EncodedSeg(_encode_seg(finding, making, part, kind), making.structures[part], part)
-        for part, finding in enumerate(making.conclusion.findings)
-        if isinstance(finding, Segmentation) and making.structures.get(part)
-        if (kind := _type_of(segment_encoding(making.profile, overlap=finding.overlap))) is not None
+        EncodedSeg(_encode_seg(finding, inputs, part, kind), inputs.structures[part], part)
+        for part, finding in enumerate(inputs.conclusion.findings)
+        if isinstance(finding, Segmentation) and inputs.structures.get(part)
+        if (kind := _type_of(segment_encoding(inputs.profile, overlap=finding.overlap))) is not None
     )
 
 
@@ -67,38 +67,38 @@ def _type_of(encoding: SegmentEncoding) -> hd.seg.SegmentationTypeValues | None:
 
 
 def _encode_seg(
-    finding: Segmentation, making: Making, part: int, kind: hd.seg.SegmentationTypeValues
+    finding: Segmentation, inputs: EncoderInput, part: int, kind: hd.seg.SegmentationTypeValues
 ) -> hd.seg.Segmentation:
     """One SEG on the frames of its source images; frames without a voxel are left out."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # highdicom's and pydicom's remarks on odd but harmless values
-            ds = _build(finding, making, part, kind)
+            ds = _build(finding, inputs, part, kind)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise PermanentError(
             "The segmentation cannot be encoded on the analysed images.",
             next_step="Report this with the job's timeline; the images are kept.",
             code="seg-not-encodable",
         ) from error
-    restore_references(ds, making.source)
-    rest_on_images(ds, making.source, stand_in_orientation=making.profile.stand_in_orientation)
-    _rename_dimensions(ds, making.uids.dimension_organization(part))
+    restore_references(ds, inputs.source)
+    rest_on_images(ds, inputs.source, stand_in_orientation=inputs.profile.stand_in_orientation)
+    _rename_dimensions(ds, inputs.uids.dimension_organization(part))
     add_lateralities(ds, finding.segments)
-    apply_header(ds, making.stamp, making.names("SEG", part))
+    apply_header(ds, inputs.stamp, inputs.names("SEG", part))
     return ds
 
 
 def _build(
-    finding: Segmentation, making: Making, part: int, kind: hd.seg.SegmentationTypeValues
+    finding: Segmentation, inputs: EncoderInput, part: int, kind: hd.seg.SegmentationTypeValues
 ) -> hd.seg.Segmentation:
-    equipment, algorithm, names = making.stamp.equipment, making.stamp.algorithm, making.names("SEG", part)
+    equipment, algorithm, names = inputs.stamp.equipment, inputs.stamp.algorithm, inputs.names("SEG", part)
     described = algorithm_identification(algorithm)
     return hd.seg.Segmentation(
-        source_images=source_skeletons(making.source, making.conclusion.volume),
+        source_images=source_skeletons(inputs.source, inputs.conclusion.volume),
         pixel_array=_pixels(finding),
         segmentation_type=kind,
         segment_descriptions=[
-            description(segment, described, making.uids.tracking(part, segment.tracking_identifier), making.profile)
+            description(segment, described, inputs.uids.tracking(part, segment.tracking_identifier), inputs.profile)
             for segment in finding.segments
         ],
         series_instance_uid=names.series_instance_uid,

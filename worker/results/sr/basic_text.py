@@ -12,7 +12,7 @@ from pydicom.uid import BasicTextSRStorage
 from worker.domain.findings import Narrative
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.header import Stamp, algorithm_parameters
 from worker.results.sr.document import context_items, document, finish
 from worker.results.sr.sentences import Sentence, has_words, sentences
@@ -20,10 +20,10 @@ from worker.results.sr.sentences import Sentence, has_words, sentences
 DRAFT = "AI DRAFT, not verified by a physician."
 
 
-def encode_text(making: Making) -> tuple[Dataset, ...]:
+def encode_text(inputs: EncoderInput) -> tuple[Dataset, ...]:
     """Encode the statements, when there is something that only words can say to this destination."""
-    conclusion, source = making.conclusion, making.source
-    if not has_words(conclusion, making.profile):
+    conclusion, source = inputs.conclusion, inputs.source
+    if not has_words(conclusion, inputs.profile):
         return ()
     ds = document(
         BasicTextSRStorage,
@@ -31,17 +31,17 @@ def encode_text(making: Making) -> tuple[Dataset, ...]:
         "2000",
         [*source.analysed],
     )
-    stated = [_statement(one, making) for one in sentences(conclusion, making.profile)]
+    stated = [_statement(one, inputs) for one in sentences(conclusion, inputs.profile)]
     ds.ContentSequence = [
-        *context_items(making.stamp, conclusion.volume.modality),
+        *context_items(inputs.stamp, conclusion.volume.modality),
         *([items.section(coding.FINDINGS, stated)] if stated else []),
         *(_narrative(one) for one in conclusion.narratives),
         conclusions(
-            making.stamp,
+            inputs.stamp,
             "" if not conclusion.absent else "Not found by the algorithm does not mean that nothing is there.",
         ),
     ]
-    finish(ds, making.stamp, making.names("TEXT"), making.context)
+    finish(ds, inputs.stamp, inputs.names("TEXT"), inputs.context)
     return (ds,)
 
 
@@ -58,9 +58,9 @@ def conclusions(stamp: Stamp, remark: str) -> Dataset:
     )
 
 
-def _statement(one: Sentence, making: Making) -> Dataset:
+def _statement(one: Sentence, inputs: EncoderInput) -> Dataset:
     """A sentence with the images that show it. Each needs a concept name: OHIF crashes on one without."""
-    frames = [making.source.frames[index] for index in one.key_slices]
+    frames = [inputs.source.frames[index] for index in one.key_slices]
     shown = [
         items.image(
             items.INFERRED, coding.BEST_ILLUSTRATION,

@@ -12,7 +12,7 @@ from worker.domain.findings import Evaluation, Measurement
 from worker.domain.model import Algorithm
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.header import algorithm_parameters
 from worker.results.sr.spatial_coordinates import Graphic
 
@@ -91,14 +91,14 @@ def probability(share: float) -> Dataset:
     return items.number(coding.PROBABILITY, 100 * share, coding.PERCENT)
 
 
-def region_on(drawn: Graphic, index: int, making: Making) -> Dataset:
+def region_on(drawn: Graphic, index: int, inputs: EncoderInput) -> Dataset:
     """A region on slice ``index``."""
-    return items.place(items.CONTAINS, coding.IMAGE_REGION, drawn.kind, drawn.points, image_of(index, making))
+    return items.place(items.CONTAINS, coding.IMAGE_REGION, drawn.kind, drawn.points, image_of(index, inputs))
 
 
-def image_of(index: int, making: Making) -> Dataset:
+def image_of(index: int, inputs: EncoderInput) -> Dataset:
     """The image of an outline, as TID 1410 wants it."""
-    frame = making.source.frames[index]
+    frame = inputs.source.frames[index]
     return items.image(items.SELECTED, None, (frame.sop_class_uid, frame.sop_instance_uid), frame_number=frame.number)
 
 

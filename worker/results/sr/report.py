@@ -17,7 +17,7 @@ from worker.domain.profile import Statements
 from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.seg.segmentation import EncodedSeg
 from worker.results.sr.document import Referenced, context_items, document, finish
 from worker.results.sr.groups import Group
@@ -27,33 +27,33 @@ from worker.results.sr.segments import structure_groups
 from worker.results.sr.statements import statement_groups
 
 
-def encode_reports(making: Making, segs: tuple[EncodedSeg, ...]) -> tuple[Dataset, ...]:
+def encode_reports(inputs: EncoderInput, segs: tuple[EncodedSeg, ...]) -> tuple[Dataset, ...]:
     """Encode the measurement reports: none, one, or one for each template of groups, as the profile wants them."""
-    if not making.profile.report:
+    if not inputs.profile.report:
         return ()
-    groups = list(_groups(making, segs))
-    if not making.profile.one_template:
-        return (_report(making, segs, groups, 0),) if groups else ()
+    groups = list(_groups(inputs, segs))
+    if not inputs.profile.one_template:
+        return (_report(inputs, segs, groups, 0),) if groups else ()
     by_template: dict[str, list[Group]] = {}
     for group in groups:
         by_template.setdefault(group.template, []).append(group)
-    return tuple(_report(making, segs, by_template[name], part) for part, name in enumerate(sorted(by_template)))
+    return tuple(_report(inputs, segs, by_template[name], part) for part, name in enumerate(sorted(by_template)))
 
 
-def _groups(making: Making, segs: Sequence[EncodedSeg]) -> Iterator[Group]:
+def _groups(inputs: EncoderInput, segs: Sequence[EncodedSeg]) -> Iterator[Group]:
     by_part = {seg.part: seg for seg in segs}
-    for part, finding in enumerate(making.conclusion.findings):
+    for part, finding in enumerate(inputs.conclusion.findings):
         if isinstance(finding, Segmentation):
-            for structure in making.structures.get(part, ()):
-                yield from structure_groups(structure, part, by_part.get(part), making)
+            for structure in inputs.structures.get(part, ()):
+                yield from structure_groups(structure, part, by_part.get(part), inputs)
         elif isinstance(finding, Detection):
-            yield from region_groups(finding, part, making)
-        if making.profile.statements is not Statements.TEXT:
-            yield from statement_groups(finding, part, making)
+            yield from region_groups(finding, part, inputs)
+        if inputs.profile.statements is not Statements.TEXT:
+            yield from statement_groups(finding, part, inputs)
 
 
-def _report(making: Making, segs: Sequence[EncodedSeg], groups: Sequence[Group], part: int) -> Dataset:
-    source, stamp = making.source, making.stamp
+def _report(inputs: EncoderInput, segs: Sequence[EncodedSeg], groups: Sequence[Group], part: int) -> Dataset:
+    source, stamp = inputs.source, inputs.stamp
     content = [group.item for group in groups]
     named = {str(one.ReferencedSOPInstanceUID) for one in _references(content)}
     ds = document(
@@ -62,12 +62,12 @@ def _report(making: Making, segs: Sequence[EncodedSeg], groups: Sequence[Group],
         "1500",
         [*source.analysed, *_of_segs(segs, named)],
     )
-    ds.ContentSequence = context_items(stamp, making.conclusion.volume.modality)
+    ds.ContentSequence = context_items(stamp, inputs.conclusion.volume.modality)
     library = image_library(source, (k for k, frame in enumerate(source.frames) if frame.sop_instance_uid in named))
     if library is not None:
         ds.ContentSequence.append(library)
     ds.ContentSequence.append(items.section(coding.IMAGING_MEASUREMENTS, content))
-    finish(ds, stamp, making.names("SR", part), making.context)
+    finish(ds, stamp, inputs.names("SR", part), inputs.context)
     return ds
 
 

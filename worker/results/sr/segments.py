@@ -8,33 +8,33 @@ from worker.domain.codes import MILLILITRE, SQUARE_MILLIMETRE, Code
 from worker.domain.findings import Measurement, Segment
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.seg.segmentation import EncodedSeg
 from worker.results.segment_masks import Structure
 from worker.results.sr.groups import PLANAR, VOLUMETRIC, Group, Said, Subject, group, number, region_on, same
 from worker.results.sr.spatial_coordinates import Graphic
 
 
-def structure_groups(structure: Structure, part: int, seg: EncodedSeg | None, making: Making) -> Iterator[Group]:
+def structure_groups(structure: Structure, part: int, seg: EncodedSeg | None, inputs: EncoderInput) -> Iterator[Group]:
     """A structure: its outline with the area (TID 1410), and the whole of it (TID 1411) by its segment.
 
     Where no SEG is made for the destination, the second refers to the outline as well.
     """
-    segment, volume = structure.segment, making.conclusion.volume
+    segment, volume = structure.segment, inputs.conclusion.volume
     subject = Subject(
         tracking_identifier=segment.tracking_identifier,
-        tracking_uid=making.uids.tracking(part, segment.tracking_identifier),
+        tracking_uid=inputs.uids.tracking(part, segment.tracking_identifier),
         finding=segment.type,
         category=segment.category,
         site=_site(segment),
         laterality=segment.laterality,
     )
     outline = Graphic("POLYLINE", structure.outline.points)
-    region = region_on(outline, structure.outline.index, making)
-    algorithm = making.stamp.algorithm
-    yield group(PLANAR, subject, algorithm, [region], Said([number(outline_area(structure, making))]))
+    region = region_on(outline, structure.outline.index, inputs)
+    algorithm = inputs.stamp.algorithm
+    yield group(PLANAR, subject, algorithm, [region], Said([number(outline_area(structure, inputs))]))
     if seg is None:
-        places = [region_on(outline, structure.outline.index, making)]
+        places = [region_on(outline, structure.outline.index, inputs)]
     else:
         places = [
             items.image(
@@ -43,21 +43,21 @@ def structure_groups(structure: Structure, part: int, seg: EncodedSeg | None, ma
             ),
             items.uid(items.CONTAINS, coding.SOURCE_SERIES, volume.series_instance_uid),
         ]  # fmt: skip
-    measured = [number(one) for one in reported_measurements(structure, making)]
+    measured = [number(one) for one in reported_measurements(structure, inputs)]
     yield group(VOLUMETRIC, subject, algorithm, places, Said(measured, segment.evaluations))
 
 
-def outline_area(structure: Structure, making: Making) -> Measurement:
+def outline_area(structure: Structure, inputs: EncoderInput) -> Measurement:
     """Area within the outline, in pixels where they have no size."""
-    pixel_mm2 = making.source.pixel_area_mm2
+    pixel_mm2 = inputs.source.pixel_area_mm2
     if pixel_mm2 is None:
         return Measurement(coding.AREA, float(structure.outline.area_px), coding.PIXELS)
     return Measurement(coding.AREA, structure.outline.area_px * pixel_mm2, SQUARE_MILLIMETRE)
 
 
-def reported_measurements(structure: Structure, making: Making) -> tuple[Measurement, ...]:
+def reported_measurements(structure: Structure, inputs: EncoderInput) -> tuple[Measurement, ...]:
     """Return the segment's measurements, with its volume in front when the model package did not ask for it."""
-    measurements, volume = structure.segment.measurements, making.conclusion.volume
+    measurements, volume = structure.segment.measurements, inputs.conclusion.volume
     has_volume = any(same(one.name, coding.VOLUME) for one in measurements)
     if has_volume or not volume.in_patient_space:
         return measurements

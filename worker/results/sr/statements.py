@@ -22,20 +22,20 @@ from worker.domain.findings import (
 )
 from worker.results import coding
 from worker.results import content_items as items
-from worker.results.context import Making
+from worker.results.context import EncoderInput
 from worker.results.sr.groups import PLACELESS, Group, Said, Subject, group, number, probability
 
 
-def statement_groups(finding: Finding, part: int, making: Making) -> Iterator[Group]:
+def statement_groups(finding: Finding, part: int, inputs: EncoderInput) -> Iterator[Group]:
     """One group for each statement of a finding; what only words can say is left to the text report."""
     match finding:
         case Classification():
-            yield _classification(finding, part, making)
+            yield _classification(finding, part, inputs)
         case Quantification():
-            yield _quantification(finding, part, making)
+            yield _quantification(finding, part, inputs)
         case Segmentation() | Detection():
             for label in finding.absent:
-                yield _absence(label, part, making)
+                yield _absence(label, part, inputs)
         case HeatMap() | Narrative() | QualityStatement():
             pass
 
@@ -61,10 +61,10 @@ def operating_point(point: OperatingPoint) -> str:
     return ", ".join(parts)
 
 
-def _classification(finding: Classification, part: int, making: Making) -> Group:
+def _classification(finding: Classification, part: int, inputs: EncoderInput) -> Group:
     subject = Subject(
         tracking_identifier=finding.tracking_identifier,
-        tracking_uid=making.uids.tracking(part, finding.tracking_identifier),
+        tracking_uid=inputs.uids.tracking(part, finding.tracking_identifier),
         finding=finding.finding,
     )
     decided = [Evaluation(coding.PRESENCE, presence_code(finding.presence))]
@@ -76,33 +76,33 @@ def _classification(finding: Classification, part: int, making: Making) -> Group
         evaluations=[*decided, *finding.evaluations],
         parameters=[] if point is None else [operating_point(point)],
     )
-    return group(PLACELESS, subject, making.stamp.algorithm, _images(finding.key_slices, making), said)
+    return group(PLACELESS, subject, inputs.stamp.algorithm, _images(finding.key_slices, inputs), said)
 
 
-def _quantification(finding: Quantification, part: int, making: Making) -> Group:
+def _quantification(finding: Quantification, part: int, inputs: EncoderInput) -> Group:
     subject = Subject(
         tracking_identifier=finding.tracking_identifier,
-        tracking_uid=making.uids.tracking(part, finding.tracking_identifier),
+        tracking_uid=inputs.uids.tracking(part, finding.tracking_identifier),
         finding=finding.finding,
         site=finding.site,
         laterality=finding.laterality,
     )
     said = Said(measurements=[number(one) for one in finding.measurements])
-    return group(PLACELESS, subject, making.stamp.algorithm, _images(finding.key_slices, making), said)
+    return group(PLACELESS, subject, inputs.stamp.algorithm, _images(finding.key_slices, inputs), said)
 
 
-def _absence(label: str, part: int, making: Making) -> Group:
+def _absence(label: str, part: int, inputs: EncoderInput) -> Group:
     """What was looked for by place has a label and no code of its own."""
     subject = Subject(
-        tracking_identifier=label, tracking_uid=making.uids.tracking(part, f"absent {label}"), finding=None
+        tracking_identifier=label, tracking_uid=inputs.uids.tracking(part, f"absent {label}"), finding=None
     )
     said = Said(evaluations=[Evaluation(coding.PRESENCE, coding.ABSENT)], comments=[f"Not found: {label}."])
-    return group(PLACELESS, subject, making.stamp.algorithm, (), said)
+    return group(PLACELESS, subject, inputs.stamp.algorithm, (), said)
 
 
-def _images(indices: Sequence[int], making: Making) -> list[Dataset]:
+def _images(indices: Sequence[int], inputs: EncoderInput) -> list[Dataset]:
     """Images of a group (TID 1501)."""
-    frames = [making.source.frames[index] for index in indices]
+    frames = [inputs.source.frames[index] for index in indices]
     return [
         items.image(
             items.CONTAINS, coding.SOURCE_OF_MEASUREMENT,

@@ -46,7 +46,7 @@ class JudgedRequest:
     instances: tuple[JudgedInstance, ...]
 
 
-class LedgerPromises:
+class LedgerCommitmentRequests:
     """Requests for storage commitment in the ledger.
 
     Parameters
@@ -136,7 +136,7 @@ class LedgerPromises:
             connection.execute(update(promises).where(_held(promise_id, attempt)).values(told_at=now, outcome="told"))
 
     def not_told(self, promise_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
-        """Report again later. Promises that nobody heard end here, unless that is ``in_doubt``."""
+        """Report again later. Commitments that nobody heard end here, unless that is ``in_doubt``."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             changed = connection.execute(

@@ -1,4 +1,4 @@
-"""The door of the store: instances become durable in groups, and only then is anybody told so.
+"""Admission: instances become durable in groups, and only then is anybody told so.
 
 Order, for each group: every file is synced by the thread that brought it; all get their final names; every folder
 concerned is synced once; all rows are committed in one transaction; the waiting threads are woken. A process that dies
@@ -27,7 +27,7 @@ from worker.domain.errors import (
 )
 from worker.domain.study import Admission, Digest, OfferedInstance, RefusedInstance
 from worker.store.custody.group_commit import GroupThread, Ticket, unavailable
-from worker.store.custody.indexing import Door, Offer, index, judge, known, own_results, record_conflict
+from worker.store.custody.indexing import AdmissionContext, Offer, index, judge, known, own_results, record_conflict
 from worker.store.custody.refusals import SetAside, kept_bytes, record, set_aside
 from worker.store.database.database import Database
 from worker.store.database.sessions import ListenerSession
@@ -95,7 +95,7 @@ class InstanceStore:
         self._spool = spool
         # An empty equipment equals none: an instance without manufacturer is not ours.
         equipment = own_equipment if any(own_equipment) else ("\x00", "\x00")
-        self._door = Door(str(uuid.uuid4()), equipment, route_priority)
+        self._context = AdmissionContext(str(uuid.uuid4()), equipment, route_priority)
         self._heartbeat_s = heartbeat_s
         self._group_limit = group_limit
         self._quarantine_bytes = quarantine_bytes
@@ -105,7 +105,7 @@ class InstanceStore:
         # From here on: only the group's thread.
         self._stack = ExitStack()
         self._connection: Connection | None = None
-        self._session = ListenerSession(self._door.session_id, listener_id, heartbeat_s=heartbeat_s)
+        self._session = ListenerSession(self._context.session_id, listener_id, heartbeat_s=heartbeat_s)
 
     def start(self) -> None:
         """Start the committing thread (else the first call does), which registers this listener's new session."""
@@ -267,7 +267,7 @@ class InstanceStore:
         repeats = []
         for offer in offers:
             first = firsts.get(offer.uid)
-            admission = judge(offer, first, frozenset(), self._door.own_equipment)
+            admission = judge(offer, first, frozenset(), self._context.own_equipment)
             if admission is Admission.OTHER_ENCODING and first is not None and not self._is_whole(first):
                 offer.replaces = True
                 admission = Admission.STORED
@@ -275,7 +275,7 @@ class InstanceStore:
                 if offer.verified:
                     continue
                 repeats.append(offer)
-            target = self._home(offer, admission)
+            target = self._final_path(offer, admission)
             moves.append((offer.at, target))
             offer.at = target
         written = self._spool.place(moves)
@@ -295,11 +295,11 @@ class InstanceStore:
         admissions: dict[str, Admission] = {}
         for offer in offers:
             first = firsts.get(offer.uid)
-            admission = judge(offer, first, ours, self._door.own_equipment)
+            admission = judge(offer, first, ours, self._context.own_equipment)
             admissions[offer.uid] = admission
             if admission is Admission.REPEATED:
                 continue
-            self._bring_home(offer, admission)
+            self._place(offer, admission)
             if admission in _APART and first is not None:
                 record_conflict(connection, offer, first, now=now)
                 if admission is Admission.CONFLICT:
@@ -310,19 +310,19 @@ class InstanceStore:
                     log.error("object-healed", extra={"object_key": offer.key, "sop_instance_uid": offer.uid})
                 kept.append((offer, admission))
         if kept:
-            index(connection, kept, firsts, self._door, now=now)
+            index(connection, kept, firsts, self._context, now=now)
         return admissions
 
-    def _home(self, offer: Offer, admission: Admission) -> Path:
+    def _final_path(self, offer: Offer, admission: Admission) -> Path:
         return self._spool.conflict_path(offer.key) if admission in _APART else self._spool.object_path(offer.key)
 
-    def _bring_home(self, offer: Offer, admission: Admission) -> None:
-        home = self._home(offer, admission)
-        if offer.at != home:  # another process changed the index between the look and the transaction
-            self._spool.place([(offer.at, home)])
-            offer.at = home
+    def _place(self, offer: Offer, admission: Admission) -> None:
+        path = self._final_path(offer, admission)
+        if offer.at != path:  # another process changed the index between the look and the transaction
+            self._spool.place([(offer.at, path)])
+            offer.at = path
         # Retention deletes objects only inside of a writing transaction, so this answer holds until the commit.
-        if not home.exists():
+        if not path.exists():
             raise unavailable("an object was deleted while it was being indexed")
 
     def _set_aside(self, connection: Connection, refused: Sequence[RefusedInstance]) -> list[SetAside]:

@@ -60,7 +60,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AdmissionContext:
     """Which run of which listener an offer came to, and what that listener knows of us."""
 
     session_id: str
@@ -118,7 +118,7 @@ def index(
     connection: Connection,
     kept: Sequence[tuple[Offer, Admission]],
     healed: Mapping[str, Row[Any]],
-    door: Door,
+    context: AdmissionContext,
     *,
     now: datetime,
 ) -> None:
@@ -135,11 +135,11 @@ def index(
     for study, count in counts.items():
         ensure_study(connection, study, now=now)
         if count:
-            revisions[study] = join_revision(connection, study, count=count, priority=door.route_priority, now=now)
+            revisions[study] = join_revision(connection, study, count=count, priority=context.route_priority, now=now)
     new: list[dict[str, Any]] = []
     for offer, admission in kept:
         revision = revisions.get(offer.offered.header.study_instance_uid) if admission is Admission.STORED else None
-        values = _values(offer, door, revision, now=now)
+        values = _values(offer, context, revision, now=now)
         row = healed.get(offer.uid)
         if row is not None:
             connection.execute(update(instances).where(instances.c.id == row.id).values(**values))
@@ -187,7 +187,7 @@ def _identity_of(row: Row[Any]) -> tuple[str, ...]:
     return PatientIdentity(*(getattr(row, name) for name in IDENTITY_COLUMNS)).comparable
 
 
-def _values(offer: Offer, door: Door, revision: Revision | None, *, now: datetime) -> dict[str, Any]:
+def _values(offer: Offer, context: AdmissionContext, revision: Revision | None, *, now: datetime) -> dict[str, Any]:
     offered, header = offer.offered, offer.offered.header
     return {
         "sop_instance_uid": header.sop_instance_uid,
@@ -210,7 +210,7 @@ def _values(offer: Offer, door: Door, revision: Revision | None, *, now: datetim
         "kept": Kept.PRESENT,
         "own_result": revision is None,
         "calling_ae_title": offered.calling_ae_title,
-        "session_id": door.session_id,
+        "session_id": context.session_id,
         "association_id": offered.association_id,
         "received_at": now,
         "route_job_id": revision.job_id if revision else None,

@@ -96,7 +96,7 @@ def _rows(database: Database, prefix: str) -> dict[str, Any]:
 def _adopt(
     database: Database, spool: Spool, store: InstanceStore, reindex: Reindex, key: str
 ) -> OfferedInstance | None:
-    """Index an object that has no row, through the same door as everything else; None when it was set aside."""
+    """Index an object that has no row, admitted as everything else is; None when it was set aside."""
     path = spool.object_path(key)
     temporary = spool.new_temporary()
     try:

@@ -1,4 +1,4 @@
-"""What was refused at the door: kept aside, within limits, for people to look at."""
+"""What was refused on arrival: kept aside, within limits, for people to look at."""
 
 from __future__ import annotations
 

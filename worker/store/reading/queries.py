@@ -204,7 +204,7 @@ class Queries:
         )
 
     def refusals(self, *, limit: int = 100) -> tuple[Refusal, ...]:
-        """What was refused at the door, the newest first."""
+        """What was refused on arrival, the newest first."""
         return tuple(
             Refusal(
                 at=row.at,

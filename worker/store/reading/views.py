@@ -50,7 +50,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that was refused at the door; ``path`` None when it was not kept."""
+    """Something that was refused on arrival; ``path`` None when it was not kept."""
 
     at: datetime
     code: str

@@ -1,7 +1,7 @@
 """A circuit breaker and places for each destination, in the ledger: every process, and the next start, sees the same.
 
 A PACS that hangs must not hold up the others, so only so many deliveries to one destination are sent at a time. After
-some failures in a row its circuit is open: nobody tries, and nothing is rung for it. When the pause is over, one
+some failures in a row its circuit is open: nobody tries, and nothing is published for it. When the pause is over, one
 delivery tries; what it finds closes the circuit, or opens it for longer.
 """
 

@@ -76,8 +76,8 @@ class LedgerOutbox:
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
         """Take a due delivery, counting the attempt first; None when there is nothing to take.
 
-        Nor is there while the destination's circuit is open, or as many as may are being sent there. Then the ring is
-        forgotten, so that the delivery is rung for again as soon as there is a place.
+        Nor is there while the destination's circuit is open, or as many as may are being sent there. Then the message
+        is forgotten, so that the delivery is published again as soon as there is a place.
         """
         with self._database.write() as connection:
             now = self._database.now(connection)

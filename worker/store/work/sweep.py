@@ -25,8 +25,8 @@ from worker.store.work.outbox import earlier_is_open, end_dead_delivery, find_de
 _LONGEST_PAUSE = timedelta(seconds=60)
 
 
-class Rung(Protocol):
-    """What ``unring`` must know of a ring (``Due`` of the pipeline fits)."""
+class PublishedMessage(Protocol):
+    """What ``forget_published`` must know of a published message (``Due`` of the pipeline fits)."""
 
     @property
     def job_id(self) -> JobId | None:
@@ -63,9 +63,9 @@ class LedgerSweep(Generic[A, D]):
     committing:
         As of ``LedgerOutbox``.
     ring_again_s:
-        What was rung this long ago and was not claimed is rung again: the broker may have forgotten it. The pause
-        grows with the time that it has waited, up to a minute: more often than not it only waits its turn. Each has
-        its own pause, in the database: nothing that was rung hides what was not.
+        What was published this long ago and was not claimed is published again: the broker may have forgotten it. The
+        pause grows with the time that it has waited, up to a minute: more often than not it only waits its turn. Each
+        has its own pause, in the database: nothing that was published hides what was not.
     window:
         Jobs of one kind that are at the broker at a time. The rest wait here, where their order is right, so that a
         long backlog is not repeated to the broker again and again.
@@ -138,7 +138,7 @@ class LedgerSweep(Generic[A, D]):
         return taken
 
     def due(self, *, limit: int) -> tuple[D, ...]:
-        """Mark due jobs QUEUED, and name them and the due deliveries; what was rung and not claimed is named again.
+        """Mark due jobs QUEUED, and name them and the due deliveries; what was published, not claimed, is named again.
 
         The most urgent first; deliveries get up to half of the places, because they end what was begun. Of those to one
         destination no more are named than may be sent there now: one that hangs fills no queue before the others.
@@ -152,16 +152,16 @@ class LedgerSweep(Generic[A, D]):
             found_deliveries = self._due_deliveries(connection, now, limit)
             found_jobs = self._due_jobs(connection, now, limit)
             places = max(limit - len(found_jobs), limit // 2)
-            ringing = [self._ring_delivery(connection, row, now) for row in found_deliveries[:places]]
-            ringing += [self._ring_job(connection, row, now) for row in found_jobs[: limit - len(ringing)]]
-            return tuple(ringing)
+            published = [self._publish_delivery(connection, row, now) for row in found_deliveries[:places]]
+            published += [self._publish_job(connection, row, now) for row in found_jobs[: limit - len(published)]]
+            return tuple(published)
 
     def due_to(self, destination: str) -> tuple[D, ...]:
         """The same for deliveries to one destination, where one has just ended."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             found = self._due_deliveries(connection, now, self._limits.delivery_slots, destination)
-            return tuple(self._ring_delivery(connection, row, now) for row in found)
+            return tuple(self._publish_delivery(connection, row, now) for row in found)
 
     def release(self, *, mended: bool, reason: str) -> int:
         """WAITING work that is READY again: all of it when a model was ``mended``, else what waited its time."""
@@ -177,8 +177,8 @@ class LedgerSweep(Generic[A, D]):
             changes = due_in(0.0, now)
             return sum(move(connection, row, JobState.READY, reason=reason, now=now, changes=changes) for row in rows)
 
-    def unring(self, due: Sequence[Rung]) -> None:
-        """Forget that these were rung: the broker was away. They are due again at once."""
+    def forget_published(self, due: Sequence[PublishedMessage]) -> None:
+        """Forget that these were published: the broker was away. They are due again at once."""
         job_ids = [one.job_id for one in due if one.job_id is not None]
         delivery_ids = [one.delivery_id for one in due if one.delivery_id is not None]
         with self._database.write() as connection:
@@ -189,16 +189,16 @@ class LedgerSweep(Generic[A, D]):
             ):
                 connection.execute(update(table).where(which).values(rung_at=None, ring_at=now))
 
-    def forget_rings(self) -> int:
-        """Forget that anything was rung: all that was not claimed is due again at once. Returns how many there were."""
+    def forget_all_published(self) -> int:
+        """Forget that anything was published: all that was not claimed is due again at once. Returns how many."""
         forgotten = 0
-        rung = (
+        published = (
             (jobs, and_(jobs.c.state == JobState.QUEUED, jobs.c.rung_at.is_not(None))),
             (deliveries, and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.rung_at.is_not(None))),
         )
         with self._database.write() as connection:
             now = self._database.now(connection)
-            for table, which in rung:
+            for table, which in published:
                 forgotten += connection.execute(update(table).where(which).values(rung_at=None, ring_at=now)).rowcount
         return forgotten
 
@@ -265,7 +265,7 @@ class LedgerSweep(Generic[A, D]):
 
     def _due_jobs(self, connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
         ready = and_(jobs.c.state == JobState.READY, _scheduled(jobs, now))
-        forgotten = and_(jobs.c.state == JobState.QUEUED, _to_be_rung(jobs, now))
+        forgotten = and_(jobs.c.state == JobState.QUEUED, _to_be_published(jobs, now))
         order = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
         found = list(connection.execute(select(jobs).where(forgotten).order_by(*order).limit(limit)))
         at_broker: dict[JobKind, int] = {
@@ -296,7 +296,7 @@ class LedgerSweep(Generic[A, D]):
                         deliveries.c.state == DeliveryState.PENDING,
                         deliveries.c.destination == name,
                         _scheduled(deliveries, now),
-                        _to_be_rung(deliveries, now),
+                        _to_be_published(deliveries, now),
                         ~earlier_is_open(),
                     )
                     .order_by(deliveries.c.priority.desc(), deliveries.c.created_at, deliveries.c.delivery_id)
@@ -305,17 +305,17 @@ class LedgerSweep(Generic[A, D]):
         found.sort(key=lambda row: (-row.priority, row.created_at, row.delivery_id))
         return found[:limit]
 
-    def _rung(self, waiting_since: datetime, now: datetime) -> Mapping[str, Any]:
-        """Columns of what is rung now: if nobody claims it in so long a time, the broker may have forgotten it."""
+    def _published(self, waiting_since: datetime, now: datetime) -> Mapping[str, Any]:
+        """Columns of what is published now: if nobody claims it in so long a time, the broker may have forgotten it."""
         pause = min(max(self._ring_again, (now - waiting_since) / 4), _LONGEST_PAUSE)
         return {"rung_at": now, "ring_at": now + pause}
 
-    def _ring_job(self, connection: Connection, row: Row[Any], now: datetime) -> D:
+    def _publish_job(self, connection: Connection, row: Row[Any], now: datetime) -> D:
         if row.state is JobState.READY:
-            move(connection, row, JobState.QUEUED, reason="due", now=now, changes=self._rung(now, now))
+            move(connection, row, JobState.QUEUED, reason="due", now=now, changes=self._published(now, now))
         else:
-            rung = self._rung(row.updated_at, now)
-            connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(**rung))
+            published = self._published(row.updated_at, now)
+            connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(**published))
         model = f" {row.model_name} {row.model_version}" if row.model_name else ""
         return self._due(
             job_id=JobId(row.job_id),
@@ -325,9 +325,9 @@ class LedgerSweep(Generic[A, D]):
             priority=row.priority,
         )
 
-    def _ring_delivery(self, connection: Connection, row: Row[Any], now: datetime) -> D:
-        rung = self._rung(row.updated_at, now)
-        connection.execute(update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(**rung))
+    def _publish_delivery(self, connection: Connection, row: Row[Any], now: datetime) -> D:
+        published = self._published(row.updated_at, now)
+        connection.execute(update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(**published))
         return self._due(
             job_id=None,
             delivery_id=DeliveryId(row.delivery_id),
@@ -346,8 +346,8 @@ def _scheduled(table: Table, now: datetime) -> ColumnElement[bool]:
     return or_(table.c.not_before <= now, table.c.scheduled_at > now)
 
 
-def _to_be_rung(table: Table, now: datetime) -> ColumnElement[bool]:
-    """Not rung yet, or so long ago that it is rung again; rung in the future: the clock was set back since."""
+def _to_be_published(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Not published yet, or so long ago that it is again; published in the future: the clock was set back since."""
     return or_(table.c.rung_at.is_(None), table.c.ring_at <= now, table.c.rung_at > now)
 
 
