@@ -69,7 +69,7 @@ def states() -> str:
 def layers() -> str:
     """The layers that import-linter enforces, from ``pyproject.toml``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c.get("containers") == ["worker"])
     return "\n".join(["```text", *contract["layers"], "```"])
 
 

@@ -54,7 +54,7 @@ class Picture:
 
 
 def draw_slices(inputs: EncoderInput, choice: Choice, displays: tuple[SourceDisplay, ...]) -> Iterator[Picture]:
-    """Draw every chosen slice; once for each heat map that is hottest there. ``displays``: how they want to be shown."""
+    """Draw every chosen slice; once for each heat map that is hot there. ``displays``: how they want to be shown."""
     for key_slice, display in zip(choice.slices, displays, strict=True):
         hot = [one for one in inputs.conclusion.heat_maps if hottest(one)[0] == key_slice.index]
         if not hot:
