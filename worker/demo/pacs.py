@@ -215,7 +215,7 @@ def _part10(event: Any) -> bytes:
 
 
 def destination(text: str) -> Destination:
-    """Read ``AET@host:port``."""
+    """Read a destination of the command line: ``AET@host:port``."""
     found = re.fullmatch(r"([^@\\]{1,16})@([^:@]+):(\d{1,5})", text)
     if found is None or not 0 < int(found[3]) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is not AET@host:port")

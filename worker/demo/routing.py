@@ -77,7 +77,7 @@ class Router:
         self._thread.start()
 
     def stop(self) -> None:
-        """End auto-routing."""
+        """End auto-routing; what is being sent is sent to its end."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)

@@ -17,7 +17,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place."""
+    """A place on one slice, without extent."""
 
     at: Place
 

@@ -15,7 +15,7 @@ DeliveryId = NewType("DeliveryId", str)
 
 
 class ResultKind(StrEnum):
-    """Which result object."""
+    """Which result object: by what it is in DICOM, and what it says."""
 
     SEG = "SEG"
     SR = "SR"

@@ -24,7 +24,7 @@ LARGEST_PX = 8192
 
 
 class Corner(StrEnum):
-    """Where text stands."""
+    """The corner of a picture in which a text stands."""
 
     UPPER_LEFT = "la"
     UPPER_RIGHT = "ra"

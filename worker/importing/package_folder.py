@@ -97,7 +97,7 @@ def with_segments(manifest: Mapping[str, Any], entries: Sequence[Mapping[str, An
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any], *, comments: Mapping[str, str]) -> None:
-    """``manifest.toml``."""
+    """Write ``manifest.toml`` into ``folder``, with comments where something is left to do."""
     (folder / MANIFEST).write_text(to_toml(manifest, comments=comments), encoding="utf-8")
 
 

@@ -56,7 +56,7 @@ class Counters:
             self._bytes += size_bytes
 
     def ended(self, reason: str) -> None:
-        """An association ended."""
+        """Count an association that has ended, by the reason."""
         with self._lock:
             self._ended[reason] += 1
 

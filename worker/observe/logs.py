@@ -71,7 +71,7 @@ class JsonFormatter(_Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
+        """Format one record as one line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         said = {"at": at, "level": record.levelname, "logger": record.name, "event": self.event(record)}
         line = said | self.fields(record)
@@ -86,7 +86,7 @@ class TextFormatter(_Formatter):
     """The same for people; values are quoted as JSON, so that none can forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
+        """Format one record as one line."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         event = json.dumps(self.event(record))[1:-1]
         fields = " ".join(f"{name}={_plain(value)}" for name, value in self.fields(record).items())

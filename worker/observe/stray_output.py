@@ -81,7 +81,7 @@ class Prints(io.TextIOBase):
         return self.under.isatty()
 
     def writable(self) -> bool:
-        """It takes everything."""
+        """Tell that anything may be written here."""
         return True
 
 

@@ -98,7 +98,7 @@ C_contra = TypeVar("C_contra", bound=Held, contravariant=True)
 
 
 class Extendable(Protocol[C_contra]):
-    """``Jobs`` and ``Outbox``."""
+    """What a heartbeat renews: leases of ``Jobs`` and of ``Outbox``."""
 
     def extend(self, claim: C_contra, /) -> None:
         """Heartbeat. Raises LeaseLostError when another attempt holds it."""

@@ -46,17 +46,17 @@ def section(name: Code, items: Sequence[Dataset]) -> Dataset:
 
 
 def code(relationship: str, name: Code, value: Code, children: Sequence[Dataset] = ()) -> Dataset:
-    """A coded item."""
+    """A CODE content item (PS3.3 C.17.3): concept name and coded value."""
     return with_children(item(relationship, "CODE", name, ConceptCodeSequence=[coded(value)]), children)
 
 
 def text(relationship: str, name: Code, words: str, children: Sequence[Dataset] = ()) -> Dataset:
-    """A text item."""
+    """A TEXT content item (PS3.3 C.17.3)."""
     return with_children(item(relationship, "TEXT", name, TextValue=words), children)
 
 
 def uid(relationship: str, name: Code, value: str) -> Dataset:
-    """A UID item."""
+    """A UIDREF content item (PS3.3 C.17.3)."""
     return item(relationship, "UIDREF", name, UID=value)
 
 

@@ -90,7 +90,7 @@ class Listener(Section):
 
 
 class Storage(Section):
-    """The spool."""
+    """The spool: where instances and results lie, how much room stays free, how long they are kept."""
 
     reserve_mb: int = Field(512, ge=1, description="Free space in MiB below which new instances get 0xA700.")
     require_patient_id: bool = Field(default=True, description="Quarantine studies without a Patient ID.")
@@ -107,7 +107,7 @@ class Storage(Section):
 
 
 class Database(Section):
-    """The ledger."""
+    """The ledger: SQLite in the data folder, or PostgreSQL."""
 
     url: SecretStr = Field(
         SecretStr(""), description="Empty: SQLite in the data folder. Or postgresql+psycopg://user:password@host/name."
@@ -123,7 +123,7 @@ class Broker(Section):
 
 
 class Work(Section):
-    """Workers and leases."""
+    """Workers: how many, how long a job may take, and how often it is tried."""
 
     concurrency: int = Field(1, ge=1, le=256, description="Analyses at the same time in one `overread work`.")
     delivery_slots: int = Field(
@@ -142,7 +142,7 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9]
 
 
 class Models(Section):
-    """Model packages."""
+    """Model packages: where they are, and which of them may run."""
 
     folders: tuple[Path, ...] = Field((), description="Folders that hold model packages, beside the packaged ones.")
     packaged: bool = Field(default=True, description="Offer the model packages that come with Overread.")
@@ -291,7 +291,7 @@ class Pictures(Section):
 
 
 class Flower(Section):
-    """The task monitor."""
+    """The task monitor: where it is served, and who may look."""
 
     enabled: bool = True
     bind: str = "127.0.0.1"
@@ -308,7 +308,7 @@ class Log(Section):
 
 
 class Settings(Section):
-    """All of it."""
+    """Everything that a site can configure."""
 
     node: Node = Node()
     listener: Listener = Listener()

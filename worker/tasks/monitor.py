@@ -127,7 +127,7 @@ class _AsksNobody:
         self.workers: dict[str, dict[str, Any]] = {}
 
     def inspect(self, _worker: str | None = None) -> None:
-        """Nothing to ask."""
+        """Answer that there is nothing to ask: Flower must not command workers."""
 
 
 class _Denied(RequestHandler):

@@ -21,14 +21,14 @@ from worker.tasks.stopping import ChildStop
 
 
 class RunsJob(Protocol):
-    """RouteStudy, AnalyseSeries."""
+    """A use-case that runs one claimed job: RouteStudy or AnalyseSeries."""
 
     def run(self, job_id: JobId, *, worker: str) -> JobState | None:
         """Claim and carry out."""
 
 
 class RunsDelivery(Protocol):
-    """DeliverResults."""
+    """A use-case that runs one claimed delivery: DeliverResults."""
 
     def run(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryState | None:
         """Claim and carry out."""

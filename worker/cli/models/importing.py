@@ -177,7 +177,7 @@ def _progress() -> Iterator[Said]:
 
 
 def _show(made: Imported, *, as_json: bool) -> None:
-    """What was made."""
+    """Print where the package was made, what is left to do, and how far it is from the framework's own run."""
     if as_json:
         console.print_json(made)
     else:

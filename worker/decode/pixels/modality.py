@@ -50,7 +50,7 @@ class LookupTable:
     unit: str = ""
 
     def apply(self, stored: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Map stored values."""
+        """Map stored values of one frame to modality values (PS3.3 C.11.1)."""
         index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.values) - 1)
         mapped: NDArray[np.float32] = self.values[index]
         return mapped

@@ -63,7 +63,7 @@ class StoredFrames:
             raise
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; frames cannot be read any more."""
         self._source.close()
 
     def words(self, index: int) -> Words:

@@ -69,7 +69,7 @@ class HeaderReader:
         return tuple(found), tuple(errors)
 
     def header(self, instance: StoredInstance) -> InstanceHeader:
-        """Parse one instance."""
+        """Parse the header of one instance, without its pixels."""
         name = instance.sop_instance_uid
         parsed = parse(instance.path, name=name, limits=self._limits, transfer_syntax_uid=instance.transfer_syntax_uid)
         with reading(name):

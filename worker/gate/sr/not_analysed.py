@@ -41,11 +41,11 @@ class Rules(Protocol):
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
-        """By destination."""
+        """The profile of each destination that wants to be told."""
 
     @property
     def standard(self) -> Profile:
-        """Of the others."""
+        """The profile of every destination that names none."""
 
 
 def refusal_checks(ds: Dataset, refusal: Refusal, evidence: EvidenceHeaders) -> Iterator[Check]:

@@ -90,7 +90,7 @@ class NetGuard(Strict):
             raise self._refusal(seen, f"{length_mm:.0f} mm of {what}, and at least {self.min_mm:g} mm are needed")
 
     def _thinned(self, volume: Volume) -> Image:
-        """Every n-th slice."""
+        """Keep every n-th slice, so that at most so many are asked about."""
         geometry = volume.geometry
         apart_mm = geometry.spacing_mm[0]
         step = 1 if self.every_mm is None or not volume.in_patient_space else max(1, int(self.every_mm // apart_mm))

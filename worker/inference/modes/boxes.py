@@ -43,7 +43,7 @@ class Boxes(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode: lists of boxes."""
         return "boxes"
 
     def nets(self) -> tuple[BoxNet, ...]:

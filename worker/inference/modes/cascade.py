@@ -74,7 +74,7 @@ class Cascade(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return self.second.inference.kind
 
     def nets(self) -> tuple[Net, ...]:

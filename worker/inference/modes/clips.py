@@ -50,7 +50,7 @@ class Clips(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return "ratings"
 
     def nets(self) -> tuple[Net, ...]:

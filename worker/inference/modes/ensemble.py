@@ -47,7 +47,7 @@ class Ensemble(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return self.of.kind
 
     def nets(self) -> tuple[Net, ...]:

@@ -99,7 +99,7 @@ class LocaliseThenSegment(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return "scores"
 
     def nets(self) -> tuple[Net, ...]:

@@ -70,7 +70,7 @@ class NnunetCascade(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return "scores"
 
     def nets(self) -> tuple[Net, ...]:

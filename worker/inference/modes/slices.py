@@ -96,7 +96,7 @@ class Slices(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return kind_of(self.net)
 
     def nets(self) -> tuple[Net, ...]:
@@ -108,6 +108,6 @@ class Slices(Strict):
         return self.net
 
     def run(self, image: Image, run: RunNet) -> Scores | Ratings:
-        """Run ``in_batches``."""
+        """The answer of the net to the whole image; see ``in_batches``."""
         turned = mirrored(run, self.mirror)
         return in_batches(image, self.net, turned, batch=self.batch, neighbours=self.neighbours)

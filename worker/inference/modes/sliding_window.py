@@ -65,7 +65,7 @@ class SlidingWindow(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return "scores"
 
     def nets(self) -> tuple[Net, ...]:
@@ -77,7 +77,7 @@ class SlidingWindow(Strict):
         return self.net
 
     def run(self, image: Image, run: RunNet) -> Scores:
-        """Run ``over_windows``."""
+        """The answer of the net to the whole image; see ``over_windows``."""
         flat = len(self.window) == 2
         window = (1, *self.window) if flat else self.window
         weight = weights(self.window, weighting=self.weighting, sigma=self.sigma)

@@ -31,7 +31,7 @@ class WholeVolume(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it answers."""
+        """Which kind of answer comes out of this mode."""
         return kind_of(self.net)
 
     def nets(self) -> tuple[Net, ...]:

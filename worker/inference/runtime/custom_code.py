@@ -69,7 +69,7 @@ class _Bytes(importlib.abc.SourceLoader):
         self._filename = filename
 
     def get_filename(self, fullname: str) -> str:
-        """What tracebacks show."""
+        """The name that tracebacks show for the package's file."""
         del fullname
         return self._filename
 

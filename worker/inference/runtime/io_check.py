@@ -21,7 +21,7 @@ class FileTensor(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the input or output in the file."""
 
     @property
     def type(self) -> str:
@@ -29,7 +29,7 @@ class FileTensor(Protocol):
 
     @property
     def shape(self) -> Sequence[int | str | None]:
-        """Its dimensions."""
+        """Its dimensions; a name or None where one is free."""
 
 
 def check_tensors(net: AnyNet, *, inputs: Sequence[FileTensor], outputs: Sequence[FileTensor], file: str) -> None:

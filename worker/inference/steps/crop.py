@@ -42,7 +42,7 @@ class CropToForeground(Strict):
     margin: Annotated[int, Field(ge=0, le=512)] = 0
 
     def apply(self, image: Image) -> Image:
-        """Run ``crop_to``."""
+        """The image after this step; see ``crop_to``."""
         mask: Mask = (image.values != 0).any(axis=0) if self.above is None else image.values[0] > np.float32(self.above)
         return crop_to(image, mask, margin=self.margin)
 

@@ -124,7 +124,7 @@ class Clip(Strict):
         return self
 
     def apply(self, image: Image) -> Image:
-        """Run ``clip``."""
+        """The image after this step; see ``clip``."""
         return on_channel(image, self.channel, partial(clip, lower=self.lower, upper=self.upper))
 
 
@@ -194,7 +194,7 @@ class ScaleShift(Strict):
     channel: Channel = None
 
     def apply(self, image: Image) -> Image:
-        """Run ``scale_shift``."""
+        """The image after this step; see ``scale_shift``."""
         return on_channel(image, self.channel, partial(scale_shift, scale=self.scale, shift=self.shift))
 
 
@@ -218,5 +218,5 @@ class Channels(Strict):
     windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=16)]
 
     def apply(self, image: Image) -> Image:
-        """Run ``windows``."""
+        """The image after this step; see ``windows``."""
         return image.with_values(windows(image.values, bounds=tuple((w.lower, w.upper) for w in self.windows)))

@@ -122,7 +122,7 @@ class Reorient(Strict):
     axes: AxisLetters
 
     def apply(self, image: Image) -> Image:
-        """Run ``reorient``."""
+        """The image after this step; see ``reorient``."""
         return reorient(image, axes=self.axes)
 
 
@@ -135,5 +135,5 @@ class Rectify(Strict):
     outside: float
 
     def apply(self, image: Image) -> Image:
-        """Run ``rectify``."""
+        """The image after this step; see ``rectify``."""
         return rectify(image, axes=self.axes, interpolation=self.interpolation, outside=self.outside)

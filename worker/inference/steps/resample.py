@@ -167,7 +167,7 @@ class ResampleToSpacing(Strict):
     anti_aliasing: bool = False
 
     def apply(self, image: Image) -> Image:
-        """Run ``resample_to_spacing``."""
+        """The image after this step; see ``resample_to_spacing``."""
         return resample_to_spacing(
             image,
             spacing_mm=self.spacing_mm,
@@ -186,7 +186,7 @@ class ResampleToShape(Strict):
     anti_aliasing: bool = False
 
     def apply(self, image: Image) -> Image:
-        """Run ``resample_to_shape``."""
+        """The image after this step; see ``resample_to_shape``."""
         return resample_to_shape(
             image, shape=self.shape, interpolation=self.interpolation, anti_aliasing=self.anti_aliasing
         )
@@ -200,7 +200,7 @@ class CropOrPad(Strict):
     outside: float
 
     def apply(self, image: Image) -> Image:
-        """Run ``crop_or_pad``."""
+        """The image after this step; see ``crop_or_pad``."""
         return crop_or_pad(image, shape=self.shape, outside=self.outside)
 
 
@@ -214,7 +214,7 @@ class ResampleToGrid(Strict):
     outside: float
 
     def apply(self, image: Image) -> Image:
-        """Run ``resample_to_grid``."""
+        """The image after this step; see ``resample_to_grid``."""
         return resample_to_grid(
             image,
             spacing_mm=self.spacing_mm,

@@ -41,7 +41,7 @@ class WindowLevel(_Target):
     width: Annotated[float, Field(gt=0)]
 
     def apply(self, image: Image) -> Image:
-        """Run ``rescale``."""
+        """The image after this step; see ``rescale``."""
         lower, upper = self.centre - self.width / 2, self.centre + self.width / 2
         return on_channel(image, self.channel, partial(rescale, lower=lower, upper=upper, low=self.low, high=self.high))
 

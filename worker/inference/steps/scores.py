@@ -55,7 +55,7 @@ class Softmax(Strict):
     step: Literal["softmax"]
 
     def apply(self, answer: Answer) -> Answer:
-        """Run ``softmax``."""
+        """The scores after this step; see ``softmax``."""
         return on_channels(answer, softmax)
 
 
@@ -65,5 +65,5 @@ class Sigmoid(Strict):
     step: Literal["sigmoid"]
 
     def apply(self, answer: Answer) -> Answer:
-        """Run ``sigmoid``."""
+        """The scores after this step; see ``sigmoid``."""
         return on_channels(answer, sigmoid)

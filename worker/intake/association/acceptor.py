@@ -98,7 +98,7 @@ class ConnectionAcceptor:
         return self._asking
 
     def start(self) -> None:
-        """Accept connections."""
+        """Accept connections, in a thread of this object's own."""
         self._listening.setblocking(False)  # noqa: FBT003 - the name of the standard library
         self._woken.setblocking(False)  # noqa: FBT003 - see above
         self._selector.register(self._listening, selectors.EVENT_READ)

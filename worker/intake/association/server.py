@@ -43,7 +43,7 @@ _CALLED_NOT_KNOWN: Final = (1, 1, 7)
 
 
 def reject_pdu(result: int, source: int, reason: int) -> bytes:
-    """A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+    """Encode an A-ASSOCIATE-RJ (PS3.8 9.3.4) of result, source and reason."""
     return bytes((0x03, 0, 0, 0, 0, 4, 0, result, source, reason))
 
 

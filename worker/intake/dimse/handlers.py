@@ -68,14 +68,14 @@ class Drained:
         self._answer = answer
 
     def write(self, piece: memoryview) -> None:
-        """Forget the bytes."""
+        """Forget the bytes: this message has been answered by its command already."""
 
     def complete(self) -> Answer:
         """Return the answer."""
         return self._answer
 
     def drop(self) -> None:
-        """Nothing to drop."""
+        """Nothing was kept, so nothing has to be dropped."""
 
 
 class StorageHandler:

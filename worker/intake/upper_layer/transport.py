@@ -134,4 +134,4 @@ class DeadlineSocket(AssociationSocket):
         """Leave closing to the acceptor, so that the last PDU reaches the peer before the connection ends."""
 
     def _shutdown_socket(self) -> None:
-        """See close()."""
+        """Leave that to the acceptor as well, as ``close`` does."""

@@ -108,7 +108,7 @@ def same(one: Code, other: Code) -> bool:
 
 
 def _algorithm(algorithm: Algorithm, parameters: Sequence[str]) -> list[Dataset]:
-    """TID 4019."""
+    """Algorithm identification (PS3.16 TID 4019): name and version."""
     content = [
         items.text(items.MODIFIER, coding.ALGORITHM_NAME, algorithm.title),
         items.text(items.MODIFIER, coding.ALGORITHM_VERSION, algorithm.model.version),

@@ -55,7 +55,7 @@ class Offer:
 
     @property
     def uid(self) -> SOPInstanceUID:
-        """SOP Instance UID."""
+        """SOP Instance UID of the offered instance."""
         return self.offered.header.sop_instance_uid
 
 

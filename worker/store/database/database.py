@@ -147,7 +147,7 @@ class Database:
         return self._clock(connection)
 
     def close(self) -> None:
-        """Close pooled connections."""
+        """Close pooled connections; this process asks nothing any more."""
         self._engine.dispose(close=self._pid == os.getpid())
 
     def _new_engine(self) -> Engine:

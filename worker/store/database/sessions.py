@@ -76,7 +76,7 @@ class ListenerSession:
         self._late.add(association_id)
 
     def end(self, connection: Connection, now: datetime) -> None:
-        """The listener stops."""
+        """Close the session of a listener that stops, and of all of its associations."""
         mine = listener_sessions.c.session_id == self.session_id
         connection.execute(update(listener_sessions).where(mine).values(ended_at=now))
 

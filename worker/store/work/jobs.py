@@ -125,7 +125,7 @@ def failures(row: Row[Any]) -> int:
 
 
 def used_up_reason(row: Row[Any], last: str) -> str:
-    """Say so."""
+    """The reason of a job that is quarantined because its attempts are used up."""
     return f"too-many-attempts: {failures(row)} attempts were used up; the last one: {last}"
 
 
