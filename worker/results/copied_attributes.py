@@ -253,8 +253,11 @@ def _declared(ds: Dataset) -> bytes:
 
 
 def _raw(ds: Dataset, tag: BaseTag | str) -> RawDataElement | None:
-    """An element as it was read; None for what is absent, or a sequence of undefined length."""
-    element: object = ds.get_item(tag) if tag in ds else None
+    """An element as it was read; None for what is absent, or a sequence of undefined length.
+
+    Of an empty value in Implicit VR pydicom believes that it was put off, and would convert it.
+    """
+    element: object = ds.get_item(tag, keep_deferred=True) if tag in ds else None
     return element if isinstance(element, RawDataElement) else None
 
 

@@ -144,6 +144,7 @@ class _Repaired(io.RawIOBase):
 
     def __init__(self, path: Path, repairs: Repairs) -> None:
         super().__init__()
+        self.name = str(path)  # pydicom asks every buffered file for it
         self._file = path.open("rb", buffering=0)
         self._bytes = {place + n: vr[n] for place, vr in repairs for n in range(2)}
         self._places = sorted(self._bytes)
