@@ -15,7 +15,8 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, ResultObject
 from worker.domain.study import SeriesInstanceUID, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Backoff, Heartbeat, Stopwatch, carry_out, never
+from worker.pipeline.attempt import Heartbeat, Stopwatch, carry_out, never
+from worker.pipeline.backoff import Backoff
 from worker.pipeline.ports import (
     Encoder,
     Evidence,

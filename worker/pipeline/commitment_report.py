@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from worker.domain.errors import OverreadError
 from worker.domain.result import Destination
-from worker.pipeline.attempt import Backoff
+from worker.pipeline.backoff import Backoff
 from worker.pipeline.ports import CommitmentRequests, Reporter
 
 log = logging.getLogger(__name__)

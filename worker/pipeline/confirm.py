@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPInstanceUID
-from worker.pipeline.attempt import Backoff
+from worker.pipeline.backoff import Backoff
 from worker.pipeline.ports import CommitmentScu, Confirmations, Finder, Unconfirmed
 
 log = logging.getLogger(__name__)

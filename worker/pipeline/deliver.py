@@ -11,7 +11,8 @@ from worker.domain.job import HANDED_BACK
 from worker.domain.profile import BUILT_IN, Profile, sop_classes
 from worker.domain.result import DeliveryClaim, DeliveryId, DeliveryState, Destination, ResultObject, SendOutcome
 from worker.domain.store_status import is_stored
-from worker.pipeline.attempt import Backoff, Heartbeat, never
+from worker.pipeline.attempt import Heartbeat, never
+from worker.pipeline.backoff import Backoff
 from worker.pipeline.ports import Outbox, Sender
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""From findings to DICOM result objects (SEG, TID 1500 SR, text SR), and the gate that they must pass."""
+"""From findings to DICOM result objects (SEG, TID 1500 SR, text SR, key images and their companions)."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from worker.domain.errors import ConfigurationError, OverreadError
 from worker.domain.implementation import MANUFACTURER, MODEL_NAME
 from worker.domain.study import OfferedInstance
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.server import Listener
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 from worker.intake.ports import InstanceStore as Custody
 from worker.intake.scan.reindex import offered_again
 from worker.settings import Settings

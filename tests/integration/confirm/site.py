@@ -16,7 +16,7 @@ from worker.deliver.association import Timeouts
 from worker.deliver.store_scu import StoreSender
 from worker.domain.job import JobId, JobState
 from worker.domain.result import Delivery, Destination, EncodedObject
-from worker.pipeline.attempt import Backoff
+from worker.pipeline.backoff import Backoff
 from worker.pipeline.deliver import DeliverResults
 from worker.settings.load import validate
 from worker.store.database.database import Database

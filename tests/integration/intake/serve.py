@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 from tests.integration.intake.folder_store import FolderStore
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.server import Listener
-from worker.intake.limits import AccessPolicy
 from worker.observe import logs
 
 

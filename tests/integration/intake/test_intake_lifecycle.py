@@ -14,8 +14,9 @@ from tests.integration.intake.waiting import until
 from tests.unit.intake.corpus import SOP, a_ct, encode
 from worker.domain.errors import ConfigurationError
 from worker.domain.study import Admission
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.server import Listener
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 
 
 def test_a_port_in_use_is_named_with_the_next_step(store: FolderStore) -> None:

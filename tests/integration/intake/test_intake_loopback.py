@@ -35,8 +35,9 @@ from tests.unit.intake.corpus import CT, EXPLICIT, SOP, Element, a_ct, encapsula
 from tests.unit.intake.corpus import DEFLATED as LITTLE_DEFLATED
 from worker.domain.errors import OutOfSpaceError, StoreUnavailableError
 from worker.domain.study import Admission
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.server import Listener
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 from worker.intake.supported_syntaxes import (
     DEFLATED,
     EXPLICIT_BIG,

@@ -73,6 +73,17 @@ def layers() -> str:
     return "\n".join(["```text", *contract["layers"], "```"])
 
 
+def rooms() -> str:
+    """Every folder of the package, with what lives there: the first line of its docstring."""
+    rows = []
+    for path in sorted((ROOT / "worker").rglob("__init__.py")):
+        folder = path.parent.relative_to(ROOT / "worker")
+        if folder.parts and "migrations" not in folder.parts:
+            said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            rows.append((f"`{folder}`", " ".join(said.split("\n\n")[0].split())))
+    return _table(("room", "what lives there"), rows)
+
+
 def _name(state: JobState) -> str:
     return state.value.replace("-", "_")
 
@@ -351,6 +362,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "state-machine": state_machine,
     "states": states,
     "layers": layers,
+    "rooms": rooms,
     "configuration": configuration,
     "transfer-syntaxes": transfer_syntaxes,
     "implementation": implementation,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.association_table import AssociationTable
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 from worker.intake.supported_syntaxes import TRANSFER_SYNTAXES, is_storage_class
 
 

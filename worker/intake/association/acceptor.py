@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.counters import Counters
 from worker.intake.error_location import where
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 from worker.intake.upper_layer.negotiation import REQUEST_HEADER_BYTES
 
 log = logging.getLogger(__name__)

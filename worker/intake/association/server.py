@@ -21,12 +21,13 @@ from worker.domain.character_sets import StatedSets
 from worker.domain.errors import ConfigurationError
 from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from worker.intake.association.acceptor import ConnectionAcceptor, abort_pdu
+from worker.intake.association.access_policy import AccessPolicy
 from worker.intake.association.association import StorageAssociation
 from worker.intake.association.association_table import AssociationTable
 from worker.intake.counters import Counters, ListenerStats
 from worker.intake.dimse.handlers import StorageHandler
 from worker.intake.dimse.services import Services
-from worker.intake.limits import AccessPolicy, Limits
+from worker.intake.limits import Limits
 from worker.intake.ports import InstanceStore
 from worker.intake.supported_syntaxes import is_storage_class
 from worker.intake.upper_layer.negotiation import ProtocolError, RejectError, parse_request
