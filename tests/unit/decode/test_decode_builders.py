@@ -50,7 +50,7 @@ def test_objects_are_valid(tmp_path: Path, make) -> None:
         partial(picture_builders.an_ultrasound, photometric="RGB"),
         partial(picture_builders.an_ultrasound, frames=3, photometric="RGB"),
     ],
-    ids=str,
+    ids=["dx", "dx-inverted", "mg", "mg-magnified", "cr", "xa", "us", "us-frames", "us-rgb", "us-rgb-frames"],
 )
 def test_pictures_are_valid(tmp_path: Path, make) -> None:
     test_objects_are_valid(tmp_path, make)
