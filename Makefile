@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 EXTRAS_check := check,test,export
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs matrix chaos clean services viewer
+.PHONY: help demo test test-unit check format bench docs matrix chaos clean services viewer
 ROUNDS ?= 50
+# How many processes share the tests: as many as this machine has processors.
+WORKERS ?= logical
+SERVERS := orthanc or dcmtk or redis or pixelmed or postgres or rabbitmq or triton
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,7 +31,10 @@ services: # Orthanc, DCMTK, PixelMed, Redis, PostgreSQL, RabbitMQ for the tests,
 	@sh tests/services.sh
 
 test: $(VENV)/.installed-all services ## the whole suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+test-unit: $(VENV)/.installed-all ## what needs no server and no packages of the distribution, in two minutes
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit -m "not ($(SERVERS) or slow)" $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-all ## what CI checks before it tests: format, lint, types, layers
 	$(BIN)/ruff format --check .
