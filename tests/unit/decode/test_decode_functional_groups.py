@@ -19,7 +19,7 @@ from worker.domain.study import SeriesSummary
 from worker.domain.volume import Volume
 from worker.functional_groups.macros import MACROS
 from worker.gate.seg.reading import plane_of
-from worker.results.display.source_display import read_looks
+from worker.results.display.source_display import read_source_display
 from worker.results.evidence import Source, read_source
 
 HU = a_ct_phantom(slices=4, rows=32, columns=40)
@@ -120,7 +120,7 @@ def expect_the_plane(path: Path, ds: Dataset) -> None:
         position, _, spacing = plane_of(ds, frame.number)
         assert tuple(position) == pytest.approx(frame.position)
         assert tuple(spacing) == pytest.approx(SPACING[1:])
-    (look, *_) = read_looks(source.frames, stored_instances((path,)))
+    (look, *_) = read_source_display(source.frames, stored_instances((path,)))
     assert look.rescale is not None
     assert (look.rescale.slope, look.rescale.intercept) == (1.0, -1024.0)
     assert look.window is not None
