@@ -19,7 +19,7 @@ from tests.chaos.toy_model import NAME, write_package
 from tests.e2e.processes import Installation, free_port, overread, tree, until
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.job import JobId, JobKind
-from worker.pipeline.ports import Due
+from worker.domain.work import DueWork
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.publisher import CeleryPublisher
 
@@ -68,7 +68,7 @@ class Site:
 
     def publish(self, job_id: str) -> None:
         options = BrokerOptions(EmbeddedRedis(self.installation.data / "broker").url)
-        CeleryPublisher(make_app(options), options).publish(Due(JobId(job_id), None, JobKind.ROUTE, "route", 5))
+        CeleryPublisher(make_app(options), options).publish(DueWork(JobId(job_id), None, JobKind.ROUTE, "route", 5))
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,10 @@ from worker.domain.errors import (
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultContext
 from worker.domain.study import StoredInstance
+from worker.domain.work import PlannedAnalysis
 from worker.pipeline.analyse import Analysis, refuse_unless_passed
 from worker.pipeline.attempt import Stopwatch
-from worker.pipeline.ports import PlannedAnalysis, SeriesReader
+from worker.pipeline.ports import SeriesReader
 from worker.pipeline.route import Plan, RoutingTable, plan_now
 from worker.pipeline.summary import findings_of
 from worker.settings import Settings

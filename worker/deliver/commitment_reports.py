@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -18,14 +18,10 @@ from pynetdicom.dsutils import decode
 from pynetdicom.pdu import P_DATA_TF
 
 from worker.deliver.association import OpenAssociation
+from worker.domain.commitment import OnReport
 from worker.domain.study import SOPInstanceUID
 
 log = logging.getLogger(__name__)
-
-OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int]], None]
-"""``on_report(transaction_uid, committed, failed)``: the instances that are promised, and those that are not with
-their Failure Reason (0008,1197). It must have made this durable when it returns; it may be called twice for one
-transaction, from any thread, and with a Transaction UID that nobody asked for."""
 
 _ALL_COMMITTED, _SOME_FAILED = 1, 2
 _OK = 0x0000

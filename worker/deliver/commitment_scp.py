@@ -1,4 +1,4 @@
-"""Storage commitment as SCP (PS3.4 Annex J): hear who wants a promise of us, and report what we promise.
+"""Storage commitment as SCP (PS3.4 Annex J): hear who asks us, and report what we keep.
 
 The answer to N-ACTION says no more than that the request is kept. The report goes out on an association that we open
 to the requester, as the SCP of the service (role reversal, PS3.4 J.3.3): its address comes from the configuration
@@ -8,15 +8,16 @@ alone, never from the request.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_role
 
 from worker.deliver.association import Timeouts, associated, check_ae_title, context_for
+from worker.domain.commitment import CommitmentReport
 from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPClassUID, SOPInstanceUID
@@ -53,34 +54,6 @@ class CommitmentRequest:
 
 OnRequest = Callable[[CommitmentRequest], int]
 """``on_request(request)`` returns the status of the N-ACTION; OK means that it is durable. It runs on any thread."""
-
-
-class Promised(Protocol):
-    """One instance of a report; ``failure_reason`` None: we keep it."""
-
-    @property
-    def sop_class_uid(self) -> SOPClassUID:
-        """As requested."""
-
-    @property
-    def sop_instance_uid(self) -> SOPInstanceUID:
-        """As requested."""
-
-    @property
-    def failure_reason(self) -> int | None:
-        """PS3.3 C.14.1.1."""
-
-
-class Verdict(Protocol):
-    """What to report."""
-
-    @property
-    def transaction_uid(self) -> str:
-        """Of the request."""
-
-    @property
-    def instances(self) -> Sequence[Promised]:
-        """Every instance of the request."""
 
 
 def hears_requests(on_request: OnRequest, requesters: Collection[str]) -> Callable[[Any], tuple[int, None]]:
@@ -120,7 +93,7 @@ class CommitmentReporter:
         self._ae_title = check_ae_title(ae_title)
         self._timeouts = timeouts or Timeouts()
 
-    def report(self, requester: Destination, verdict: Verdict) -> None:
+    def report(self, requester: Destination, report: CommitmentReport) -> None:
         """Send N-EVENT-REPORT on a new association.
 
         Raises
@@ -131,7 +104,7 @@ class CommitmentReporter:
         PermanentError
             ``no-presentation-context``: it does not hear reports.
         """
-        information, event_type = _information(verdict)
+        information, event_type = _information(report)
         with associated(
             requester,
             [context_for(PUSH_MODEL, *TRANSFER_SYNTAXES)],
@@ -199,10 +172,10 @@ def _handed_on(on_request: OnRequest, request: CommitmentRequest) -> int:
         return PROCESSING_FAILURE
 
 
-def _information(verdict: Verdict) -> tuple[Dataset, int]:
+def _information(report: CommitmentReport) -> tuple[Dataset, int]:
     """Event Information (PS3.4 Table J.3-2): every instance of the request is in one of the two lists."""
     committed, failed = [], []
-    for one in verdict.instances:
+    for one in report.instances:
         item = Dataset()
         item.ReferencedSOPClassUID = one.sop_class_uid
         item.ReferencedSOPInstanceUID = one.sop_instance_uid
@@ -212,7 +185,7 @@ def _information(verdict: Verdict) -> tuple[Dataset, int]:
             item.FailureReason = one.failure_reason
             failed.append(item)
     information = Dataset()
-    information.TransactionUID = verdict.transaction_uid
+    information.TransactionUID = report.transaction_uid
     if committed:
         information.ReferencedSOPSequence = committed
     if failed:

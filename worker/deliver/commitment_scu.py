@@ -17,7 +17,7 @@ from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 from worker.deliver.association import Timeouts, associated, check_ae_title, context_for
-from worker.deliver.commitment_reports import CrossingReports, OnReport, hears_reports
+from worker.deliver.commitment_reports import CrossingReports, hears_reports
 from worker.deliver.commitment_scp import (
     PUSH_MODEL,
     TRANSFER_SYNTAXES,
@@ -25,6 +25,7 @@ from worker.deliver.commitment_scp import (
     OnRequest,
     hears_requests,
 )
+from worker.domain.commitment import OnReport
 from worker.domain.errors import PermanentError, TransientError
 from worker.domain.result import Destination, ResultObject
 from worker.domain.study import SOPInstanceUID

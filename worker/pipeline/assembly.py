@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.domain.routing import Timing
-from worker.pipeline.ports import StudyActivity
+from worker.domain.work import StudyActivity
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Completeness:
     """Whether the study is taken as complete, the evidence for it, and the quiet that was asked for in seconds."""
 
     ready: bool
@@ -25,7 +25,7 @@ class Verdict:
     needed_quiet_s: float
 
 
-def judge(activity: StudyActivity, timing: Timing) -> Verdict:
+def judge(activity: StudyActivity, timing: Timing) -> Completeness:
     """Weigh the evidence that a study is complete."""
     quiet_s = max(0.0, (activity.now - activity.last_received_at).total_seconds())
     waited_s = (activity.now - activity.first_received_at).total_seconds()
@@ -36,11 +36,13 @@ def judge(activity: StudyActivity, timing: Timing) -> Verdict:
     if quiet_s >= needed_s:
         evidence = "all associations released" if released else f"{activity.open_associations} association(s) open"
         reason = f"quiet for {quiet_s:.1f} s of {needed_s:.1f} s needed, {evidence}"
-        return Verdict(ready=True, reason=f"{activity.instance_count} instances, {reason}", needed_quiet_s=needed_s)
+        return Completeness(
+            ready=True, reason=f"{activity.instance_count} instances, {reason}", needed_quiet_s=needed_s
+        )
     if waited_s >= timing.maximum_wait_s:
         reason = f"{activity.instance_count} instances, maximum wait of {timing.maximum_wait_s:.0f} s reached"
-        return Verdict(ready=True, reason=reason, needed_quiet_s=needed_s)
-    return Verdict(ready=False, reason=f"waiting for {needed_s - quiet_s:.1f} s of quiet", needed_quiet_s=needed_s)
+        return Completeness(ready=True, reason=reason, needed_quiet_s=needed_s)
+    return Completeness(ready=False, reason=f"waiting for {needed_s - quiet_s:.1f} s of quiet", needed_quiet_s=needed_s)
 
 
 def most_patient(timings: Sequence[Timing]) -> Timing:

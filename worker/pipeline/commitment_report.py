@@ -30,23 +30,23 @@ class ReportCommitments:
     def report(self, ae_title: str) -> int:
         """Send what is due to one requester, until it cannot be reached; returns how many reports it took."""
         told = 0
-        while told < self.batch and (verdict := self.ledger.take(ae_title)) is not None:
-            kept = sum(1 for one in verdict.instances if one.failure_reason is None)
-            ids = {"calling_ae_title": ae_title, "attempt": verdict.attempt, "instances": kept}
+        while told < self.batch and (report := self.ledger.take(ae_title)) is not None:
+            kept = sum(1 for one in report.instances if one.failure_reason is None)
+            ids = {"calling_ae_title": ae_title, "attempt": report.attempt, "instances": kept}
             try:
-                self.reporter.report(self.requesters[ae_title], verdict)
+                self.reporter.report(self.requesters[ae_title], report)
             except OverreadError as error:
-                again_in_s = self.backoff.delay_s(verdict.attempt)
+                again_in_s = self.backoff.delay_s(report.attempt)
                 log.warning("promise-not-told", extra={**ids, "code": error.code, "seconds": round(again_in_s)})
                 self.ledger.not_told(
-                    verdict.promise_id,
-                    attempt=verdict.attempt,
+                    report.request_id,
+                    attempt=report.attempt,
                     reason=f"{error.code}: {error}",
                     again_in_s=again_in_s,
                     in_doubt=error.code == "report-in-doubt",
                 )
                 break
-            self.ledger.told(verdict.promise_id, attempt=verdict.attempt)
+            self.ledger.told(report.request_id, attempt=report.attempt)
             told += 1
-            log.info("promise-told", extra={**ids, "count": len(verdict.instances)})
+            log.info("promise-told", extra={**ids, "count": len(report.instances)})
         return told

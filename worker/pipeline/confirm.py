@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from worker.domain.commitment import UnconfirmedDelivery
 from worker.domain.errors import OverreadError, TransientError
 from worker.domain.result import Destination
 from worker.domain.study import SOPInstanceUID
 from worker.pipeline.backoff import Backoff
-from worker.pipeline.ports import CommitmentScu, Confirmations, Finder, Unconfirmed
+from worker.pipeline.ports import CommitmentScu, Confirmations, Finder
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class ConfirmDeliveries:
         """Take in an N-EVENT-REPORT, on whichever association it came; raises when it could not be kept."""
         take_report(self.ledger, transaction_uid, committed, failed)
 
-    def _ask(self, destination: Destination, waiting: Unconfirmed) -> int:
+    def _ask(self, destination: Destination, waiting: UnconfirmedDelivery) -> int:
         if not destination.storage_commitment:
             return self._look(destination, waiting)
         uid = self.new_uid()
@@ -90,7 +91,7 @@ class ConfirmDeliveries:
             raise not_asked from error
         return 1
 
-    def _look(self, destination: Destination, waiting: Unconfirmed) -> int:
+    def _look(self, destination: Destination, waiting: UnconfirmedDelivery) -> int:
         # Looking twice does no harm, so nothing is written down before.
         uid, delivery_id = self.new_uid(), waiting.delivery_id
         try:
@@ -102,7 +103,7 @@ class ConfirmDeliveries:
             raise not_asked from error
         return int(self.ledger.looked(delivery_id, attempt=waiting.attempt, transaction_uid=uid, found=found))
 
-    def _not_asked(self, waiting: Unconfirmed, error: OverreadError) -> _NotAskedError:
+    def _not_asked(self, waiting: UnconfirmedDelivery, error: OverreadError) -> _NotAskedError:
         backoff = self.away if isinstance(error, TransientError) else self.refused
         again_in_s = backoff.delay_s(waiting.fruitless + 1)
         log.warning(

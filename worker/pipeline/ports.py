@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from worker.domain.commitment import CommitmentReport, OnReport, UnconfirmedDelivery
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Refusal
-from worker.domain.job import Claim, Job, JobId, JobKind, JobState, StageTime
+from worker.domain.job import Claim, Job, JobId, JobState, StageTime
 from worker.domain.model import Algorithm, ModelIdentity
 from worker.domain.result import (
     DeliveryClaim,
@@ -25,51 +24,13 @@ from worker.domain.result import (
 )
 from worker.domain.routing import Decision
 from worker.domain.study import (
-    Digest,
     InstanceHeader,
     SeriesSummary,
-    SOPClassUID,
     SOPInstanceUID,
     StoredInstance,
-    StudyInstanceUID,
 )
 from worker.domain.volume import Volume
-
-
-@dataclass(frozen=True, slots=True)
-class StudyActivity:
-    """How a study is arriving, for the route job that waits for it. Times are of the database's clock.
-
-    ``largest_gap_s`` is the longest pause between two instances of this revision so far. ``open_associations``
-    counts associations that brought instances of it and have not been released yet.
-    """
-
-    job_id: JobId
-    study_instance_uid: StudyInstanceUID
-    modalities: tuple[str, ...]
-    instance_count: int
-    first_received_at: datetime
-    last_received_at: datetime
-    largest_gap_s: float
-    open_associations: int
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedAnalysis:
-    """An analyse job that routing asks for.
-
-    ``key`` is derived from the evidence, the model's digest and the configuration's digest: a key that the ledger
-    knows already is the same work, and no second job is made.
-    """
-
-    key: Digest
-    rule: str
-    model: ModelIdentity
-    config_digest: Digest
-    priority: int
-    destinations: tuple[str, ...]
-    evidence: tuple[StoredInstance, ...]
+from worker.domain.work import DueWork, PlannedAnalysis, StudyActivity
 
 
 class Jobs(Protocol):
@@ -199,39 +160,28 @@ class Sweepable(Protocol):
     def take_back_from(self, worker: str) -> int:
         """What a worker held that is known to be dead: due again at once, or quarantined. Returns how many."""
 
-    def due_to(self, destination: str) -> tuple[Due, ...]:
+    def due_to(self, destination: str) -> tuple[DueWork, ...]:
         """The same for deliveries to one destination, where one has just ended."""
 
     def release(self, *, mended: bool, reason: str) -> int:
         """WAITING jobs: READY again, all of them when a model was mended, else those that waited long enough."""
 
-    def forget_published(self, due: Sequence[Due]) -> None:
+    def forget_published(self, due: Sequence[DueWork]) -> None:
         """Forget that these were published: the broker was away, and they are due again at once."""
 
     def forget_all_published(self) -> int:
         """The same for everything that was published and not claimed: the broker began anew. Returns how many."""
 
-    def due(self, *, limit: int) -> tuple[Due, ...]:
+    def due(self, *, limit: int) -> tuple[DueWork, ...]:
         """Mark due jobs QUEUED, and name them and the due deliveries, for the publisher; what was published long ago
         and was not claimed is named again.
         """  # noqa: D205
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """One message: exactly one of the ids is set. ``label`` is for people (model, stage, destination)."""
-
-    job_id: JobId | None
-    delivery_id: DeliveryId | None
-    kind: JobKind | None
-    label: str
-    priority: int
-
-
 class Publisher(Protocol):
     """The broker: tells a worker that there is something to claim. It may forget, repeat and reorder."""
 
-    def publish(self, due: Due) -> None:
+    def publish(self, due: DueWork) -> None:
         """Send the id. Raises TransientError when the broker is away."""
 
 
@@ -325,34 +275,10 @@ class Sender(Protocol):
         """
 
 
-class Unconfirmed(Protocol):
-    """A delivery whose objects were stored, and whose destination has not confirmed yet that it keeps them."""
-
-    @property
-    def delivery_id(self) -> DeliveryId:
-        """Which delivery."""
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that sent the objects."""
-
-    @property
-    def objects(self) -> tuple[ResultObject, ...]:
-        """What the destination is to confirm."""
-
-    @property
-    def fruitless(self) -> int:
-        """How often in a row it could not even be asked."""
-
-
-OnReport = Callable[[str, frozenset[SOPInstanceUID], Mapping[SOPInstanceUID, int]], None]
-"""``on_report(transaction_uid, committed, failed)``, ``failed`` with Failure Reasons (0008,1197)."""
-
-
 class Confirmations(Protocol):
     """Which deliveries wait to be confirmed, and what was answered. Safe to call from many processes at once."""
 
-    def wanted(self, *, destination: str, limit: int, min_age_s: float = 0.0) -> Sequence[Unconfirmed]:
+    def wanted(self, *, destination: str, limit: int, min_age_s: float = 0.0) -> Sequence[UnconfirmedDelivery]:
         """Deliveries that are due to be asked about, sent at least ``min_age_s`` ago, the oldest first."""
 
     def request(self, delivery_id: DeliveryId, *, transaction_uid: str, answer_within_s: float) -> bool:
@@ -400,57 +326,21 @@ class Finder(Protocol):
         """Which of the results it finds. TransientError, PermanentError as above."""
 
 
-class PromisedInstance(Protocol):
-    """One instance that a requester asked about."""
-
-    @property
-    def sop_class_uid(self) -> SOPClassUID:
-        """SOP Class UID as the requester gave it."""
-
-    @property
-    def sop_instance_uid(self) -> SOPInstanceUID:
-        """SOP Instance UID."""
-
-    @property
-    def failure_reason(self) -> int | None:
-        """None: we keep it. Else the Failure Reason (PS3.3 C.14.1.1)."""
-
-
-class Verdict(Protocol):
-    """What we answer to a request for storage commitment; ``attempt`` fences it."""
-
-    @property
-    def promise_id(self) -> str:
-        """Which request."""
-
-    @property
-    def transaction_uid(self) -> str:
-        """Of the requester."""
-
-    @property
-    def attempt(self) -> int:
-        """Counted from 1."""
-
-    @property
-    def instances(self) -> Sequence[PromisedInstance]:
-        """Every instance of the request."""
-
-
 class CommitmentRequests(Protocol):
     """Requests for storage commitment that others made of us. Safe to call from many processes at once."""
 
-    def take(self, ae_title: str) -> Verdict | None:
-        """Judge the oldest request of ``ae_title`` whose report is due; its promises hold from now on."""
+    def take(self, ae_title: str) -> CommitmentReport | None:
+        """Judge the oldest request of ``ae_title`` whose report is due; what it commits holds from now on."""
 
-    def told(self, promise_id: str, *, attempt: int) -> None:
+    def told(self, request_id: str, *, attempt: int) -> None:
         """The requester has taken the report."""
 
-    def not_told(self, promise_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
+    def not_told(self, request_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
         """Report again later. What was surely not heard binds nobody; what is ``in_doubt`` does."""
 
 
 class Reporter(Protocol):
     """N-EVENT-REPORT to a requester, on an association that we open."""
 
-    def report(self, requester: Destination, verdict: Verdict) -> None:
+    def report(self, requester: Destination, report: CommitmentReport) -> None:
         """Tell it. TransientError ``report-in-doubt`` when no answer came, other errors when it surely did not hear."""

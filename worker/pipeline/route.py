@@ -12,9 +12,10 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
+from worker.domain.work import PlannedAnalysis
 from worker.pipeline.attempt import WAIT_FOR_MODEL_S, Heartbeat, Stopwatch, carry_out, never
 from worker.pipeline.backoff import Backoff
-from worker.pipeline.ports import Evidence, Jobs, PlannedAnalysis, Routings, SeriesReader
+from worker.pipeline.ports import Evidence, Jobs, Routings, SeriesReader
 from worker.pipeline.selection import select
 
 log = logging.getLogger(__name__)

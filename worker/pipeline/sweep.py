@@ -69,10 +69,10 @@ class Sweeper:
         """Judge arriving studies, take back what is overdue, and publish what is due."""
         completed = 0
         for activity in self.ledger.arriving():
-            verdict = judge(activity, self.timing_for(activity.modalities))
-            if verdict.ready and self.ledger.complete(activity, reason=verdict.reason):
+            completeness = judge(activity, self.timing_for(activity.modalities))
+            if completeness.ready and self.ledger.complete(activity, reason=completeness.reason):
                 completed += 1
-                log.info("study-complete", extra={"job_id": activity.job_id, "reason": verdict.reason})
+                log.info("study-complete", extra={"job_id": activity.job_id, "reason": completeness.reason})
         taken_back = self.ledger.take_back_overdue() + self._take_back_from_the_dead()
         self._notice_new_incarnation()
         self._notice_mended_models()

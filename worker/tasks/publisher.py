@@ -6,7 +6,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker.domain.errors import TransientError
-from worker.pipeline.ports import Due
+from worker.domain.work import DueWork
 from worker.tasks.app import PRIORITIES, BrokerOptions, transport_options
 from worker.tasks.lanes import Lane, lane_of
 
@@ -24,7 +24,7 @@ class CeleryPublisher:
         )
         self._options = options
 
-    def publish(self, due: Due) -> None:
+    def publish(self, due: DueWork) -> None:
         """Send one message with one id in it.
 
         Raises

@@ -41,7 +41,7 @@ def confirming(settings: Settings) -> ConfirmDeliveries:
 
 def reporting(settings: Settings) -> ReportCommitments:
     """The use-case that answers requesters."""
-    promises: ports.CommitmentRequests = stores.ledger(settings).promises
+    promises: ports.CommitmentRequests = stores.ledger(settings).commitment_requests
     reporter: ports.Reporter = CommitmentReporter(ae_title=settings.node.ae_title)
     requesters = {one.ae_title: one.to_domain() for one in settings.listener.commitment_requesters}
     return ReportCommitments(promises, reporter, requesters)
@@ -61,7 +61,7 @@ def listening(settings: Settings) -> CommitmentSupport | None:
         take_report(ledger.confirmations, transaction_uid, committed, failed)
 
     def on_request(request: CommitmentRequest) -> int:
-        taken = ledger.promises.accept(request.calling_ae_title, request.transaction_uid, request.wanted)
+        taken = ledger.commitment_requests.accept(request.calling_ae_title, request.transaction_uid, request.wanted)
         return OK if taken else DUPLICATE_TRANSACTION
 
     return commitment_support(

@@ -97,8 +97,8 @@ class Ledger:
         )
 
     @cached_property
-    def promises(self) -> LedgerCommitmentRequests:
-        """What others asked us to promise."""
+    def commitment_requests(self) -> LedgerCommitmentRequests:
+        """What others asked us to commit to (PS3.4 Annex J)."""
         return LedgerCommitmentRequests(
             self.database, self.spool, retention_s=self.settings.storage.retention_days * DAY_S
         )
@@ -121,8 +121,6 @@ class Ledger:
         """What the sweeper asks."""
         return LedgerSweep(
             self.database,
-            activity=ports.StudyActivity,
-            due=ports.Due,
             limits=self.limits,
             committing=self.committing,
         )

@@ -16,9 +16,9 @@ from worker.domain.job import Job, JobKind, StageTime
 from worker.domain.result import ResultKind, ResultObject
 from worker.domain.study import InstanceHeader, StoredInstance
 from worker.domain.volume import Volume
+from worker.domain.work import PlannedAnalysis
 from worker.pictures.analysis_record import Account, Asked, KeptObject
 from worker.pipeline.analyse import Analysis
-from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.summary import findings_of
 from worker.results.identity import evidence_digest
 from worker.settings import Settings

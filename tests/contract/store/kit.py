@@ -26,7 +26,7 @@ from worker.domain.study import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
-from worker.pipeline.ports import Due, PlannedAnalysis, StudyActivity
+from worker.domain.work import PlannedAnalysis
 from worker.store.commitment.requested import LedgerCommitments
 from worker.store.custody.admission import InstanceStore
 from worker.store.database.database import Database
@@ -115,12 +115,10 @@ class Kit:
         self.commitments = LedgerCommitments(self.database, self.spool, committing=names)
         self.sweep = self.new_sweep()
 
-    def new_sweep(self) -> LedgerSweep[StudyActivity, Due]:
+    def new_sweep(self) -> LedgerSweep:
         """The sweeper of a process of its own."""
         return LedgerSweep(
             self.database,
-            activity=StudyActivity,
-            due=Due,
             limits=self.limits,
             committing=self.committing,
             monotonic=self.monotonic,

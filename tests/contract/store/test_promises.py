@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.contract.store.kit import CT, SEG, STUDY, Kit
+from worker.domain.commitment import CommitmentReport
 from worker.domain.job import JobState
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StudyInstanceUID
-from worker.store.commitment.granted import JudgedRequest, LedgerCommitmentRequests
+from worker.store.commitment.granted import LedgerCommitmentRequests
 from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.tables import promised_instances, promises
 
@@ -34,13 +35,13 @@ def a_ledger(kit: Kit) -> LedgerCommitmentRequests:
     return LedgerCommitmentRequests(kit.database, kit.spool, retention_s=PROMISED_S)
 
 
-def taken(ledger: LedgerCommitmentRequests, ae_title: str = MODALITY) -> JudgedRequest:
+def taken(ledger: LedgerCommitmentRequests, ae_title: str = MODALITY) -> CommitmentReport:
     verdict = ledger.take(ae_title)
     assert verdict is not None
     return verdict
 
 
-def reasons(verdict: JudgedRequest) -> list[int | None]:
+def reasons(verdict: CommitmentReport) -> list[int | None]:
     return [one.failure_reason for one in verdict.instances]
 
 
@@ -93,10 +94,10 @@ def test_one_process_reports_at_a_time_and_only_to_who_asked(kit: Kit, ledger: L
     kit.clock.advance(301)  # it died while it reported
     again = taken(a_ledger(kit))
     assert again.attempt == 2
-    ledger.told(verdict.promise_id, attempt=verdict.attempt)  # fenced
+    ledger.told(verdict.request_id, attempt=verdict.attempt)  # fenced
     kit.clock.advance(301)
     third = taken(ledger)
-    ledger.told(third.promise_id, attempt=third.attempt)
+    ledger.told(third.request_id, attempt=third.attempt)
     kit.clock.advance(301)
     assert ledger.take(MODALITY) is None
 
@@ -106,7 +107,7 @@ def test_requests_are_reported_in_their_order(kit: Kit, ledger: LedgerCommitment
         ledger.accept(MODALITY, f"1.2.{n}", wanted(1))
     found = []
     while (verdict := ledger.take(MODALITY)) is not None:
-        ledger.told(verdict.promise_id, attempt=verdict.attempt)
+        ledger.told(verdict.request_id, attempt=verdict.attempt)
         found.append(verdict.transaction_uid)
     assert found == ["1.2.0", "1.2.1", "1.2.2"]
 
@@ -119,7 +120,7 @@ def test_a_request_survives_and_its_repetition_changes_nothing(kit: Kit, ledger:
     assert ledger.accept("ROUTER", "1.2.1", wanted(1))  # another requester's own name for something else
     verdict = taken(a_ledger(kit))
     assert len(verdict.instances) == 2
-    ledger.told(verdict.promise_id, attempt=1)
+    ledger.told(verdict.request_id, attempt=1)
     assert not ledger.accept(MODALITY, "1.2.1", wanted(1, 2))
 
 
@@ -127,7 +128,7 @@ def test_a_report_that_nobody_heard_is_made_afresh(kit: Kit, ledger: LedgerCommi
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     verdict = taken(ledger)
     assert reasons(verdict) == [0x0112]
-    ledger.not_told(verdict.promise_id, attempt=1, reason="away", again_in_s=60, in_doubt=False)
+    ledger.not_told(verdict.request_id, attempt=1, reason="away", again_in_s=60, in_doubt=False)
     kit.receive(1)
     assert ledger.take(MODALITY) is None
     kit.clock.advance(61)
@@ -137,7 +138,7 @@ def test_a_report_that_nobody_heard_is_made_afresh(kit: Kit, ledger: LedgerCommi
 def test_a_clock_that_is_set_back_delays_no_report(kit: Kit, ledger: LedgerCommitmentRequests) -> None:
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     verdict = taken(ledger)
-    ledger.not_told(verdict.promise_id, attempt=1, reason="away", again_in_s=60, in_doubt=False)
+    ledger.not_told(verdict.request_id, attempt=1, reason="away", again_in_s=60, in_doubt=False)
     kit.clock.advance(-DAY_S)
     assert ledger.take(MODALITY) is not None
 
@@ -150,7 +151,7 @@ def test_retention_deletes_nothing_before_its_promise_has_ended(kit: Kit, ledger
     kit.clock.advance(25 * DAY_S)
     ledger.accept(MODALITY, "1.2.1", wanted(2))
     verdict = taken(ledger)
-    ledger.told(verdict.promise_id, attempt=1)
+    ledger.told(verdict.request_id, attempt=1)
     kit.clock.advance(19 * DAY_S)  # 44 days old, and promised for one more
     assert retire(kit) == ()
     assert retire(kit, max_bytes=0, finished_s=0.0, problems_s=0.0) == ()
@@ -176,7 +177,7 @@ def test_only_a_report_that_was_surely_not_heard_binds_nobody(
     kit.clock.advance(31 * DAY_S)
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     verdict = taken(ledger)
-    ledger.not_told(verdict.promise_id, attempt=1, reason="no", again_in_s=60, in_doubt=in_doubt)
+    ledger.not_told(verdict.request_id, attempt=1, reason="no", again_in_s=60, in_doubt=in_doubt)
     assert retire(kit) == (() if in_doubt else (STUDY,))
     kit.clock.advance(61)
     assert reasons(taken(ledger)) == [None if in_doubt else 0x0112]
@@ -195,7 +196,7 @@ def test_old_promises_are_forgotten_when_they_have_ended(kit: Kit, ledger: Ledge
     ledger.accept(MODALITY, "1.2.1", wanted(1))
     ledger.accept(MODALITY, "1.2.2", wanted(1))
     verdict = taken(ledger)
-    ledger.told(verdict.promise_id, attempt=1)
+    ledger.told(verdict.request_id, attempt=1)
     kit.clock.advance(300 * DAY_S)
     retire(kit)
     assert count(kit) == (2, 2)

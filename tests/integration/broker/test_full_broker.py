@@ -11,7 +11,7 @@ from tests.integration.broker.test_embedded_redis import client
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.errors import TransientError
 from worker.domain.job import JobId, JobKind
-from worker.pipeline.ports import Due
+from worker.domain.work import DueWork
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
 from worker.tasks.publisher import CeleryPublisher
@@ -32,7 +32,7 @@ def test_a_full_broker_is_named_and_takes_messages_when_there_is_room(tmp_path: 
     with EmbeddedRedis(tmp_path / "broker", maximum_memory_mb=4) as broker:
         options = BrokerOptions(url=broker.url)
         publisher = CeleryPublisher(make_app(options), options)
-        due = Due(JobId("1"), None, JobKind.ROUTE, "route", 5)
+        due = DueWork(JobId("1"), None, JobKind.ROUTE, "route", 5)
         publisher.publish(due)
         inside = client(broker)
         fill(inside)

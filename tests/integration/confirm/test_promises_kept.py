@@ -157,7 +157,7 @@ def test_nobody_else_is_promised_anything(tmp_path: Path, database_url: str, req
     stranger = Requester(free_port(), ae_title="SOMEBODY")
     with stranger.listening(), a_site(tmp_path, database_url, requester) as site:
         assert stranger.ask(site.address, "2.25.1", [("1.2", "1.2.3")]) == 0x0124
-        assert site.ledger.promises.take("SOMEBODY") is None
+        assert site.ledger.commitment_requests.take("SOMEBODY") is None
 
 
 def test_it_is_off_by_default(tmp_path: Path, database_url: str, requester: Requester) -> None:
@@ -203,7 +203,7 @@ def test_a_report_is_made_until_it_is_heard_also_by_the_next_process(
     requester.answers = [None, 0x0110]
     with requester.listening(), a_site(tmp_path, database_url, requester, port=port) as site:
         _hurry(site, lambda: len(requester.reports) == 2)
-        _hurry(site, lambda: site.ledger.promises.accept("CT1", "2.25.1", []) is False)
+        _hurry(site, lambda: site.ledger.commitment_requests.accept("CT1", "2.25.1", []) is False)
     assert [said(report) for _, report in requester.reports] == [([names(found)[0][1]], {})] * 2
 
 

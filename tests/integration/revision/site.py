@@ -20,8 +20,8 @@ from tests.unit.inference import tiny_models
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import Job, JobKind, JobState
 from worker.domain.result import Destination
+from worker.domain.work import DueWork
 from worker.observe.crash_record import BlackBox
-from worker.pipeline.ports import Due
 from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings, load
 from worker.store.reading.views import StudyDetails
@@ -50,7 +50,7 @@ class DirectPublisher:
 
     site: Site
 
-    def publish(self, due: Due) -> None:
+    def publish(self, due: DueWork) -> None:
         work = self.site.work
         if not self.site.published(due):
             return
@@ -69,7 +69,7 @@ class Site:
     folder: Path
     pacs: DemoPacs = field(init=False)
     archive: DemoPacs = field(init=False)
-    published: Callable[[Due], bool] = lambda _: True
+    published: Callable[[DueWork], bool] = lambda _: True
 
     def __post_init__(self) -> None:
         self.model = self.folder / "models" / "toy-ct"
@@ -158,7 +158,7 @@ port = {self.archive.port}
         raise AssertionError([(job.kind, job.state, job.reason) for job in self.ledger.queries.list_jobs()])
 
     def _rests(self, job: Job) -> bool:
-        return job.state in _RESTING or not self.published(Due(job.job_id, None, job.kind, "", 5))
+        return job.state in _RESTING or not self.published(DueWork(job.job_id, None, job.kind, "", 5))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``overread`` as a person does, in a process of its own."""

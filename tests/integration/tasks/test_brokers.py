@@ -24,7 +24,7 @@ from redis import Redis
 from worker.domain.errors import TransientError
 from worker.domain.job import JobId, JobKind
 from worker.domain.result import DeliveryId
-from worker.pipeline.ports import Due
+from worker.domain.work import DueWork
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
 from worker.tasks.publisher import CeleryPublisher
@@ -122,10 +122,10 @@ def options(request: pytest.FixtureRequest) -> BrokerOptions:
     return BrokerOptions(request.getfixturevalue(f"{request.param}_url"), deadline_s=60)
 
 
-def due(number: int, *, kind: JobKind | None, priority: int = 5) -> Due:
+def due(number: int, *, kind: JobKind | None, priority: int = 5) -> DueWork:
     name = f"id-{number}"
     job_id, delivery_id = (JobId(name), None) if kind is not None else (None, DeliveryId(name))
-    return Due(job_id, delivery_id, kind, "analyse lungs 1.0.0", priority)
+    return DueWork(job_id, delivery_id, kind, "analyse lungs 1.0.0", priority)
 
 
 @dataclass

@@ -34,7 +34,7 @@ from worker.domain.study import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
-from worker.pipeline.ports import Due, StudyActivity
+from worker.domain.work import DueWork, StudyActivity
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 MODEL = ModelIdentity("lungs", "1.0.0", Digest("ab" * 32))
@@ -231,9 +231,9 @@ def a_delivery() -> Delivery:
 @dataclass
 class FakeSweepable:
     activities: tuple[StudyActivity, ...] = ()
-    dues: tuple[Due, ...] = ()
+    dues: tuple[DueWork, ...] = ()
     held: tuple[str, ...] = ()
-    unrung: list[Due] = field(default_factory=list)
+    unrung: list[DueWork] = field(default_factory=list)
     rings_forgotten: int = 0
     released: list[bool] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
@@ -259,23 +259,23 @@ class FakeSweepable:
         self.released.append(mended)
         return int(mended)
 
-    def forget_published(self, due: Sequence[Due]) -> None:
+    def forget_published(self, due: Sequence[DueWork]) -> None:
         self.unrung.extend(due)
 
     def forget_all_published(self) -> int:
         self.rings_forgotten += 1
         return 1
 
-    def due(self, *, limit: int) -> tuple[Due, ...]:
+    def due(self, *, limit: int) -> tuple[DueWork, ...]:
         return self.dues[:limit]
 
 
 @dataclass
 class FakePublisher:
     away: bool = False
-    published: list[Due] = field(default_factory=list)
+    published: list[DueWork] = field(default_factory=list)
 
-    def publish(self, due: Due) -> None:
+    def publish(self, due: DueWork) -> None:
         if self.away:
             raise TransientError("away", code="broker-away")
         self.published.append(due)

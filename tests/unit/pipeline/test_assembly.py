@@ -12,8 +12,8 @@ from tests.unit.pipeline.fakes import NOW, FakePublisher, FakeSweepable
 from worker.domain.job import JobId, JobKind
 from worker.domain.routing import OneOf, Rule, Timing
 from worker.domain.study import StudyInstanceUID
+from worker.domain.work import DueWork, StudyActivity
 from worker.pipeline.assembly import judge, most_patient
-from worker.pipeline.ports import Due, StudyActivity
 from worker.pipeline.sweep import Sweeper
 
 TIMING = Timing(quiet_after_release_s=3, quiet_s=15, gap_factor=5, longest_quiet_s=120, maximum_wait_s=1800)
@@ -84,7 +84,7 @@ def test_a_rule_of_another_modality_does_not_delay_a_study() -> None:
 
 
 def test_a_broker_that_is_away_stops_only_the_ringing() -> None:
-    due = Due(JobId("job-1"), None, JobKind.ROUTE, "route", 5)
+    due = DueWork(JobId("job-1"), None, JobKind.ROUTE, "route", 5)
     ledger = FakeSweepable((activity(quiet_s=4),), (due,))
     swept = Sweeper(ledger, FakePublisher(away=True), TIMING, []).sweep()
     assert (swept.completed, swept.published, swept.broker_away) == (1, 0, True)

@@ -20,9 +20,9 @@ from worker.domain.errors import (
 from worker.domain.job import Claim, Job, JobId, JobState
 from worker.domain.routing import Decision, OneOf, Rule
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
+from worker.domain.work import PlannedAnalysis
 from worker.pipeline.attempt import Heartbeat, Stopwatch, carry_out, hand_back, settle_failure
 from worker.pipeline.backoff import Backoff
-from worker.pipeline.ports import PlannedAnalysis
 from worker.pipeline.route import BoundRule, RouteStudy, RoutingTable, Unusable
 
 RULES = [BoundRule(Rule("chest", "lungs", (OneOf("Modality", ("CT",)),)), MODEL)]

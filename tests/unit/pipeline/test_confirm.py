@@ -8,24 +8,16 @@ from typing import Any
 import pytest
 
 from tests.unit.pipeline.fakes import a_result
+from worker.domain.commitment import OnReport, UnconfirmedDelivery
 from worker.domain.errors import OverreadError, PermanentError, TransientError
 from worker.domain.result import DeliveryId, Destination, ResultKind, ResultObject
 from worker.domain.study import SOPInstanceUID
 from worker.pipeline.confirm import OF_THE_OBJECTS, ConfirmDeliveries
-from worker.pipeline.ports import OnReport
 
 SEG, SR = a_result(1, ResultKind.SEG), a_result(2, ResultKind.SR)
 UIDS = frozenset({SEG.sop_instance_uid, SR.sop_instance_uid})
 AWAY = TransientError("nobody there", code="destination-unreachable")
 NOT_OFFERED = PermanentError("does not offer it", code="commitment-not-offered")
-
-
-@dataclass(frozen=True)
-class Waiting:
-    delivery_id: DeliveryId
-    attempt: int = 1
-    objects: tuple[ResultObject, ...] = (SEG, SR)
-    fruitless: int = 0
 
 
 @dataclass
@@ -40,11 +32,14 @@ class FakeConfirmations:
     postponed: list[tuple[str, str, float]] = field(default_factory=list)
     min_ages: list[float] = field(default_factory=list)
 
-    def wanted(self, *, destination: str, limit: int, min_age_s: float = 0.0) -> Sequence[Waiting]:
+    def wanted(self, *, destination: str, limit: int, min_age_s: float = 0.0) -> Sequence[UnconfirmedDelivery]:
         self.min_ages.append(min_age_s)
         under_way = set(self.requests.values())
         found = [one for one, state in self.waiting.items() if state == "sent" and one not in under_way]
-        return [Waiting(DeliveryId(one), fruitless=self.fruitless.get(one, 0)) for one in found[:limit]]
+        return [
+            UnconfirmedDelivery(DeliveryId(one), destination, 1, (SEG, SR), self.fruitless.get(one, 0))
+            for one in found[:limit]
+        ]
 
     def request(self, delivery_id: DeliveryId, *, transaction_uid: str, answer_within_s: float) -> bool:
         if self.waiting[delivery_id] != "sent" or delivery_id in self.requests.values():

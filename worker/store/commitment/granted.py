@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, or_, select, update
 
+from worker.domain.commitment import CommitmentReport, ReportedInstance
 from worker.domain.study import SOPClassUID, SOPInstanceUID
 from worker.store.database.database import Database
 from worker.store.database.tables import Kept, conflicts, instances, promised_instances, promises
@@ -25,25 +25,6 @@ PROCESSING_FAILURE = 0x0110
 NO_SUCH_OBJECT_INSTANCE = 0x0112
 CLASS_INSTANCE_CONFLICT = 0x0119
 """Failure Reason (0008,1197), PS3.3 C.14.1.1."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedInstance:
-    """One instance of a request; ``failure_reason`` None: we keep it."""
-
-    sop_class_uid: SOPClassUID
-    sop_instance_uid: SOPInstanceUID
-    failure_reason: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedRequest:
-    """A request with our answer to it. ``attempt`` counts reports, and fences them."""
-
-    promise_id: str
-    transaction_uid: str
-    attempt: int
-    instances: tuple[JudgedInstance, ...]
 
 
 class LedgerCommitmentRequests:
@@ -77,10 +58,10 @@ class LedgerCommitmentRequests:
             if known is not None:
                 same = [(row.sop_class_uid, row.sop_instance_uid) for row in _items(connection, known.promise_id)]
                 return known.told_at is None and same == asked
-            promise_id = str(uuid.uuid4())
+            request_id = str(uuid.uuid4())
             connection.execute(
                 insert(promises).values(
-                    promise_id=promise_id,
+                    promise_id=request_id,
                     ae_title=ae_title,
                     transaction_uid=transaction_uid,
                     requested_at=now,
@@ -93,17 +74,17 @@ class LedgerCommitmentRequests:
             connection.execute(
                 insert(promised_instances),
                 [
-                    {"promise_id": promise_id, "position": n, "sop_class_uid": one[0], "sop_instance_uid": one[1]}
+                    {"promise_id": request_id, "position": n, "sop_class_uid": one[0], "sop_instance_uid": one[1]}
                     for n, one in enumerate(asked)
                 ],
             )
             reach("promise.before-commit")
         return True
 
-    def take(self, ae_title: str) -> JudgedRequest | None:
+    def take(self, ae_title: str) -> CommitmentReport | None:
         """Judge the oldest request of ``ae_title`` whose report is due, and hold it while the report is sent.
 
-        When this returns, what it promises is durable.
+        When this returns, what it commits is durable.
         """
         with self._database.read() as connection:
             if connection.execute(_due(ae_title, self._database.now(connection))).first() is None:
@@ -127,31 +108,31 @@ class LedgerCommitmentRequests:
                 .values(attempt=row.attempt + 1, not_before=now + self._report_lease, scheduled_at=now)
             )
             reach("promise.judged")
-        return JudgedRequest(row.promise_id, row.transaction_uid, row.attempt + 1, judged)
+        return CommitmentReport(row.promise_id, row.transaction_uid, row.attempt + 1, judged)
 
-    def told(self, promise_id: str, *, attempt: int) -> None:
-        """The requester has taken the report of this attempt: the transaction is over, its promises hold."""
+    def told(self, request_id: str, *, attempt: int) -> None:
+        """The requester has taken the report of this attempt: the transaction is over, what it commits holds."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            connection.execute(update(promises).where(_held(promise_id, attempt)).values(told_at=now, outcome="told"))
+            connection.execute(update(promises).where(_held(request_id, attempt)).values(told_at=now, outcome="told"))
 
-    def not_told(self, promise_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
+    def not_told(self, request_id: str, *, attempt: int, reason: str, again_in_s: float, in_doubt: bool) -> None:
         """Report again later. Commitments that nobody heard end here, unless that is ``in_doubt``."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             changed = connection.execute(
                 update(promises)
-                .where(_held(promise_id, attempt))
+                .where(_held(request_id, attempt))
                 .values(not_before=now + timedelta(seconds=again_in_s), scheduled_at=now, outcome=reason)
             )
             if changed.rowcount == 1 and not in_doubt:
                 connection.execute(
                     update(promised_instances)
-                    .where(promised_instances.c.promise_id == promise_id)
+                    .where(promised_instances.c.promise_id == request_id)
                     .values(promised_until=None)
                 )
 
-    def _judge(self, connection: Connection, promise_id: str) -> list[JudgedInstance]:
+    def _judge(self, connection: Connection, request_id: str) -> list[ReportedInstance]:
         """Committed is only what is there now: index row, same SOP class, and the file with all of its bytes.
 
         An instance that also came with another content fails: nobody can tell which of the two is meant.
@@ -161,18 +142,18 @@ class LedgerCommitmentRequests:
             for row in connection.execute(
                 select(conflicts.c.sop_instance_uid)
                 .join(promised_instances, promised_instances.c.sop_instance_uid == conflicts.c.sop_instance_uid)
-                .where(promised_instances.c.promise_id == promise_id)
+                .where(promised_instances.c.promise_id == request_id)
             )
         }
         judged = []
-        for row in _items(connection, promise_id):
+        for row in _items(connection, request_id):
             if not self._is_kept(row):
                 reason: int | None = NO_SUCH_OBJECT_INSTANCE
             elif row.kept_class != row.sop_class_uid:
                 reason = CLASS_INSTANCE_CONFLICT
             else:
                 reason = PROCESSING_FAILURE if row.sop_instance_uid in doubtful else None
-            judged.append(JudgedInstance(row.sop_class_uid, row.sop_instance_uid, reason))
+            judged.append(ReportedInstance(row.sop_class_uid, row.sop_instance_uid, reason))
         return judged
 
     def _is_kept(self, row: Row[Any]) -> bool:
@@ -214,11 +195,11 @@ def _due(ae_title: str, now: datetime) -> Select[Any]:
     )
 
 
-def _held(promise_id: str, attempt: int) -> ColumnElement[bool]:
-    return (promises.c.promise_id == promise_id) & (promises.c.attempt == attempt) & promises.c.told_at.is_(None)
+def _held(request_id: str, attempt: int) -> ColumnElement[bool]:
+    return (promises.c.promise_id == request_id) & (promises.c.attempt == attempt) & promises.c.told_at.is_(None)
 
 
-def _items(connection: Connection, promise_id: str) -> Sequence[Row[Any]]:
+def _items(connection: Connection, request_id: str) -> Sequence[Row[Any]]:
     query: Select[Any] = (
         select(
             promised_instances.c.sop_class_uid,
@@ -229,7 +210,7 @@ def _items(connection: Connection, promise_id: str) -> Sequence[Row[Any]]:
             instances.c.kept,
         )
         .outerjoin(instances, instances.c.sop_instance_uid == promised_instances.c.sop_instance_uid)
-        .where(promised_instances.c.promise_id == promise_id)
+        .where(promised_instances.c.promise_id == request_id)
         .order_by(promised_instances.c.position)
     )
     return connection.execute(query).all()

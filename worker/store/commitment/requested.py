@@ -8,14 +8,14 @@ written down in the same way, as a request that was answered at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
 
+from worker.domain.commitment import UnconfirmedDelivery
 from worker.domain.job import JobState
-from worker.domain.result import DeliveryId, DeliveryState, ResultObject
+from worker.domain.result import DeliveryId, DeliveryState
 from worker.domain.study import SOPInstanceUID
 from worker.store.database.database import Database
 from worker.store.database.tables import commitments, deliveries, delivery_items, jobs, results
@@ -29,20 +29,6 @@ _NOT_ASKED = "commitment-not-asked"
 _AWAITING = (JobState.DELIVERED, JobState.DELIVERING)
 """Jobs whose deliveries still matter: a replaced or stopped job needs no promise, a finished one is never asked again
 (a site that switches storage commitment on does not want it for years of history)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Uncommitted:
-    """A delivery whose objects were stored, and whose destination has not promised to keep them yet.
-
-    ``fruitless`` counts the latest requests in a row that did not even reach the destination.
-    """
-
-    delivery_id: DeliveryId
-    destination: str
-    attempt: int
-    objects: tuple[ResultObject, ...]
-    fruitless: int
 
 
 class LedgerCommitments:
@@ -72,7 +58,9 @@ class LedgerCommitments:
         self._first_pause_s = first_pause_s
         self._longest_pause_s = longest_pause_s
 
-    def wanted(self, *, limit: int, destination: str | None = None, min_age_s: float = 0.0) -> tuple[Uncommitted, ...]:
+    def wanted(
+        self, *, limit: int, destination: str | None = None, min_age_s: float = 0.0
+    ) -> tuple[UnconfirmedDelivery, ...]:
         """Stored deliveries that are due to be asked about, without a request under way, the oldest first.
 
         Only those sent ``min_age_s`` ago; only those to ``destination`` when one is named.
@@ -95,7 +83,7 @@ class LedgerCommitments:
                 .limit(limit)
             ).all()
             return tuple(
-                Uncommitted(
+                UnconfirmedDelivery(
                     delivery_id=DeliveryId(row.delivery_id),
                     destination=row.destination,
                     attempt=row.attempt,

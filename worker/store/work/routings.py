@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from worker.domain.errors import PermanentError
 from worker.domain.job import Claim, JobId, JobKind, JobState
-from worker.domain.model import ModelIdentity
 from worker.domain.result import DeliveryState
 from worker.domain.routing import Decision
-from worker.domain.study import Digest, StoredInstance
+from worker.domain.study import Digest
+from worker.domain.work import PlannedAnalysis
 from worker.store.database.database import Database
 from worker.store.database.tables import decisions, deliveries, instances, job_evidence, jobs, plans
 from worker.store.database.transitions import NewJob, create, held, lease_lost, move
@@ -46,38 +46,6 @@ _STALE_ROUTES = frozenset(
 )
 
 
-class Planned(Protocol):
-    """An analyse job that routing asks for (``PlannedAnalysis`` of the pipeline fits)."""
-
-    @property
-    def key(self) -> Digest:
-        """Name of the work: evidence, model and configuration."""
-
-    @property
-    def rule(self) -> str:
-        """Rule that asked for it."""
-
-    @property
-    def model(self) -> ModelIdentity:
-        """Model, pinned by digest."""
-
-    @property
-    def config_digest(self) -> Digest:
-        """Configuration, pinned by digest."""
-
-    @property
-    def priority(self) -> int:
-        """9 is the most urgent."""
-
-    @property
-    def destinations(self) -> tuple[str, ...]:
-        """Who gets the results."""
-
-    @property
-    def evidence(self) -> tuple[StoredInstance, ...]:
-        """What it works on."""
-
-
 class LedgerRoutings:
     """Routing decisions in the ledger."""
 
@@ -88,7 +56,7 @@ class LedgerRoutings:
         self,
         claim: Claim,
         chosen: Sequence[Decision],
-        planned: Sequence[Planned],
+        planned: Sequence[PlannedAnalysis],
         *,
         waits_for: str = "",
         again_in_s: float = 0.0,
@@ -129,7 +97,7 @@ class LedgerRoutings:
         return len(new)
 
     def _plan(
-        self, connection: Connection, route: Row[Any], planned: Sequence[Planned], now: datetime
+        self, connection: Connection, route: Row[Any], planned: Sequence[PlannedAnalysis], now: datetime
     ) -> Mapping[Digest, JobId]:
         wanted = {one.key for one in planned}
         known = _jobs_by_key(connection, wanted)
@@ -186,7 +154,7 @@ def _jobs_by_key(connection: Connection, keys: set[Digest]) -> dict[Digest, JobI
     return {Digest(row.key): JobId(row.job_id) for row in rows}
 
 
-def _create(connection: Connection, route: Row[Any], one: Planned, now: datetime) -> JobId:
+def _create(connection: Connection, route: Row[Any], one: PlannedAnalysis, now: datetime) -> JobId:
     new = NewJob(
         kind=JobKind.ANALYSE,
         state=JobState.READY,
@@ -230,7 +198,7 @@ def _instance_ids(connection: Connection, uids: Sequence[str]) -> dict[str, int]
 
 
 def _supersede_analyses(
-    connection: Connection, route: Row[Any], one: Planned, wanted: set[Digest], successor: JobId, now: datetime
+    connection: Connection, route: Row[Any], one: PlannedAnalysis, wanted: set[Digest], successor: JobId, now: datetime
 ) -> None:
     """Supersede earlier analyses by the same rule and model that this revision does not plan any more.
 

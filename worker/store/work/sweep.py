@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, or_, select, update
 
 from worker.domain.job import JobId, JobKind, JobState
 from worker.domain.result import DeliveryId, DeliveryState
 from worker.domain.study import StudyInstanceUID
+from worker.domain.work import DueWork, StudyActivity
 from worker.store.database.database import Database
 from worker.store.database.leases import Held, LeaseWatch
 from worker.store.database.sessions import open_associations
@@ -25,41 +26,11 @@ from worker.store.work.outbox import earlier_is_open, end_dead_delivery, find_de
 _LONGEST_PAUSE = timedelta(seconds=60)
 
 
-class PublishedMessage(Protocol):
-    """What ``forget_published`` must know of a published message (``Due`` of the pipeline fits)."""
-
-    @property
-    def job_id(self) -> JobId | None:
-        """Set for a job."""
-
-    @property
-    def delivery_id(self) -> DeliveryId | None:
-        """Set for a delivery."""
-
-
-class Arriving(Protocol):
-    """What ``complete`` must know of an activity (``StudyActivity`` of the pipeline fits)."""
-
-    @property
-    def job_id(self) -> JobId:
-        """Route job."""
-
-    @property
-    def instance_count(self) -> int:
-        """Instances that had come when the activity was read."""
-
-
-A = TypeVar("A", bound=Arriving)
-D = TypeVar("D")
-
-
-class LedgerSweep(Generic[A, D]):
+class LedgerSweep:
     """The ledger as the sweeper sees it.
 
     Parameters
     ----------
-    activity, due:
-        Constructors of the pipeline's ``StudyActivity`` and ``Due``, which this room must not import.
     committing:
         As of ``LedgerOutbox``.
     ring_again_s:
@@ -77,8 +48,6 @@ class LedgerSweep(Generic[A, D]):
         self,
         database: Database,
         *,
-        activity: Callable[..., A],
-        due: Callable[..., D],
         limits: Limits | None = None,
         committing: frozenset[str] = frozenset(),
         ring_again_s: float = 5.0,
@@ -86,8 +55,6 @@ class LedgerSweep(Generic[A, D]):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._activity = activity
-        self._due = due
         self._limits = limits or Limits()
         self._committing = committing
         self._ring_again = timedelta(seconds=ring_again_s)
@@ -95,7 +62,7 @@ class LedgerSweep(Generic[A, D]):
         self._job_leases = LeaseWatch(lease_s=self._limits.lease_s, monotonic=monotonic)
         self._delivery_leases = LeaseWatch(lease_s=self._limits.delivery_lease_s, monotonic=monotonic)
 
-    def arriving(self) -> tuple[A, ...]:
+    def arriving(self) -> tuple[StudyActivity, ...]:
         """Route jobs in RECEIVED, with how their studies arrive."""
         with self._database.read() as connection:
             now = self._database.now(connection)
@@ -109,7 +76,7 @@ class LedgerSweep(Generic[A, D]):
             now = self._database.now(connection)
             return tuple(self._activity_of(connection, row, now) for row in _arriving_rows(connection))
 
-    def complete(self, activity: A, *, reason: str) -> bool:
+    def complete(self, activity: StudyActivity, *, reason: str) -> bool:
         """RECEIVED to READY, unless an instance came after ``activity`` was read. Tells whether it did."""
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -137,7 +104,7 @@ class LedgerSweep(Generic[A, D]):
                 taken += self._take_back_delivery(connection, one, now)
         return taken
 
-    def due(self, *, limit: int) -> tuple[D, ...]:
+    def due(self, *, limit: int) -> tuple[DueWork, ...]:
         """Mark due jobs QUEUED, and name them and the due deliveries; what was published, not claimed, is named again.
 
         The most urgent first; deliveries get up to half of the places, because they end what was begun. Of those to one
@@ -156,7 +123,7 @@ class LedgerSweep(Generic[A, D]):
             published += [self._publish_job(connection, row, now) for row in found_jobs[: limit - len(published)]]
             return tuple(published)
 
-    def due_to(self, destination: str) -> tuple[D, ...]:
+    def due_to(self, destination: str) -> tuple[DueWork, ...]:
         """The same for deliveries to one destination, where one has just ended."""
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -177,7 +144,7 @@ class LedgerSweep(Generic[A, D]):
             changes = due_in(0.0, now)
             return sum(move(connection, row, JobState.READY, reason=reason, now=now, changes=changes) for row in rows)
 
-    def forget_published(self, due: Sequence[PublishedMessage]) -> None:
+    def forget_published(self, due: Sequence[DueWork]) -> None:
         """Forget that these were published: the broker was away. They are due again at once."""
         job_ids = [one.job_id for one in due if one.job_id is not None]
         delivery_ids = [one.delivery_id for one in due if one.delivery_id is not None]
@@ -229,14 +196,14 @@ class LedgerSweep(Generic[A, D]):
 
     # ---- inside
 
-    def _activity_of(self, connection: Connection, row: Row[Any], now: datetime) -> A:
+    def _activity_of(self, connection: Connection, row: Row[Any], now: datetime) -> StudyActivity:
         brought = connection.execute(
             select(instances.c.modality, instances.c.session_id, instances.c.association_id)
             .where(instances.c.route_job_id == row.job_id)
             .distinct()
         ).all()
         pairs = {(one.session_id, one.association_id) for one in brought}
-        return self._activity(
+        return StudyActivity(
             job_id=JobId(row.job_id),
             study_instance_uid=StudyInstanceUID(row.study_instance_uid),
             modalities=tuple(sorted({one.modality for one in brought})),
@@ -310,14 +277,14 @@ class LedgerSweep(Generic[A, D]):
         pause = min(max(self._ring_again, (now - waiting_since) / 4), _LONGEST_PAUSE)
         return {"rung_at": now, "ring_at": now + pause}
 
-    def _publish_job(self, connection: Connection, row: Row[Any], now: datetime) -> D:
+    def _publish_job(self, connection: Connection, row: Row[Any], now: datetime) -> DueWork:
         if row.state is JobState.READY:
             move(connection, row, JobState.QUEUED, reason="due", now=now, changes=self._published(now, now))
         else:
             published = self._published(row.updated_at, now)
             connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(**published))
         model = f" {row.model_name} {row.model_version}" if row.model_name else ""
-        return self._due(
+        return DueWork(
             job_id=JobId(row.job_id),
             delivery_id=None,
             kind=row.kind,
@@ -325,10 +292,10 @@ class LedgerSweep(Generic[A, D]):
             priority=row.priority,
         )
 
-    def _publish_delivery(self, connection: Connection, row: Row[Any], now: datetime) -> D:
+    def _publish_delivery(self, connection: Connection, row: Row[Any], now: datetime) -> DueWork:
         published = self._published(row.updated_at, now)
         connection.execute(update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(**published))
-        return self._due(
+        return DueWork(
             job_id=None,
             delivery_id=DeliveryId(row.delivery_id),
             kind=None,
