@@ -1,4 +1,4 @@
-"""Say which region the slices of CTs show that training never saw, and compare with the rule of slabs.py.
+"""Say which region the slices of CTs show that training never saw, and compare with the rule of region_slices.py.
 
     python models/body-region-ct/evaluate.py --cache ~/.cache/overread/samples
 
@@ -7,8 +7,6 @@ The net and its preprocessing are those of the package. Slices that the rule doe
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,28 +14,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from worker.inference.runtime.providers import runtime
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+import evaluation
+from region_net import CLASSES
+from region_slices import HELD_OUT, OTHER, TRAINING, UNCLEAR, Scan, drawn, scan, straight
 
 if TYPE_CHECKING:
     import onnxruntime
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-
-from region_net import CLASSES  # noqa: E402
-from slabs import HELD_OUT, OTHER, TRAINING, UNCLEAR, Scan, drawn, scan, straight  # noqa: E402
-
 SEED = 20260401
 DRAWN = 100
 
 
-def probabilities(session: onnxruntime.InferenceSession, images: torch.Tensor) -> np.ndarray:
+def probabilities(session: onnxruntime.InferenceSession, images: torch.Tensor) -> NDArray[np.float32]:
     """[slice, class]."""
-    logits = session.run(None, {"image": images.numpy()})[0]
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: np.ndarray = exponent / exponent.sum(axis=1, keepdims=True)
-    return result
+    return evaluation.softmax(session.run(None, {"image": images.numpy()})[0])
 
 
 def measure(session: onnxruntime.InferenceSession, one: Scan) -> dict[str, object]:
@@ -61,12 +56,9 @@ def measure(session: onnxruntime.InferenceSession, one: Scan) -> dict[str, objec
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
-    parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
-    arguments = parser.parse_args()
+    arguments = evaluation.parser_of(HERE, __doc__).parse_args()
     torch.set_num_threads(1)
-    session = runtime().InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    session = evaluation.session(HERE / "model.onnx")
     results: dict[str, object] = {
         role: {name: measure(session, scan(name, arguments.cache)) for name in names}
         for role, names in (("held_out", HELD_OUT), ("training", TRAINING))
@@ -75,8 +67,7 @@ def main() -> None:
     images = torch.stack([drawn(random) for _ in range(DRAWN)])[:, None]
     best = probabilities(session, images).argmax(axis=1)
     results["drawn"] = {"images": DRAWN, "right": int((best == OTHER).sum())}
-    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=2))
+    evaluation.save(results, arguments.out)
 
 
 if __name__ == "__main__":

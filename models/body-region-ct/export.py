@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tools"), str(HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-import onnx_export  # noqa: E402
-from region_net import RegionNet  # noqa: E402
+import onnx_export
+from region_net import RegionNet
+
+HERE = Path(__file__).resolve().parent
 
 
 def load_net(weights: Path) -> torch.nn.Module:

@@ -120,7 +120,7 @@ _PER_CHANNEL = "per_channel_shape"
 
 
 def _spelled_out(node: onnx.NodeProto, model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """scale * (x - mean) / sqrt(variance + epsilon) + bias, per channel of [1,C,n,n,n]."""
+    """Gives scale * (x - mean) / sqrt(variance + epsilon) + bias, per channel of [1,C,n,n,n]."""
     x, scale, bias = node.input
     name = node.output[0]
     epsilon = next(attribute.f for attribute in node.attribute if attribute.name == "epsilon")

@@ -58,7 +58,7 @@ def to_ras(values: NDArray[np.generic], affine_lps: NDArray[np.float64]) -> tupl
 
 
 def nearest(volume: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """torch's ``nearest-exact``: output i takes input floor((i + 0.5) * n / m), edges aligned to edges."""
+    """As ``nearest-exact`` of torch: output i takes input floor((i + 0.5) * n / m), edges aligned to edges."""
     for axis, (n, m) in enumerate(zip(volume.shape, shape, strict=True)):
         # float32 as in torch: the rounding decides which of two equally near voxels is taken
         source = np.floor((np.arange(m, dtype=np.float32) + np.float32(0.5)) * np.float32(n / m)).astype(int)

@@ -8,33 +8,29 @@ measured it: what is written is what the model says.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from worker.inference.runtime.providers import runtime
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+from radiographs import evaluation
+from radiographs.batches import draw
+from radiographs.evaluation import DRAWN, SEED, Figures
+from radiographs.pools import Pools
+from sample_volumes import radiograph
+
+from worker.domain.findings import Conclusion
 
 if TYPE_CHECKING:
     import onnxruntime
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lungs-cr")]
-
-from augment import draw  # noqa: E402
-from pools import Pools  # noqa: E402
-from real import radiograph, run  # noqa: E402
-
-SEED = 20260401
-DRAWN = 80
-"""Held-out images with a random exposure, framing and lesions, as in training."""
-
 DEGREES = 10.0
+"""The net answers in units of this many degrees."""
 
 
 def errors(said: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -49,7 +45,7 @@ def errors(said: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def on_held_out(session: onnxruntime.InferenceSession, pools: Pools) -> dict[str, object]:
+def on_held_out(session: onnxruntime.InferenceSession, pools: Pools) -> Figures:
     """Errors on the projections of chest-ct-lung2."""
     images, _, angles = draw(pools.held_out_frontal(), DRAWN, np.random.default_rng(SEED))
     answer = session.run(None, {"image": images.numpy()})[0] * DEGREES
@@ -59,35 +55,18 @@ def on_held_out(session: onnxruntime.InferenceSession, pools: Pools) -> dict[str
     }
 
 
-def on_real(cache: Path) -> dict[str, object]:
+def tilt(conclusion: Conclusion) -> Figures:
+    """The angle that is measured."""
+    return {"degrees": round(conclusion.findings[0].measurements[0].value, 1)}
+
+
+def on_real(cache: Path) -> dict[str, Figures]:
     """What the package says of the real radiographs, and of the chest mirrored: that must turn the sign."""
-    results: dict[str, object] = {}
-    for name in ("chest-cr", "chest-cr mirrored", "leg-cr"):
-        volume = radiograph(name.partition(" ")[0], cache)
-        if name.endswith("mirrored"):
-            volume = replace(volume, voxels=np.ascontiguousarray(volume.voxels[:, :, ::-1]))
-        one = run(HERE, volume)
-        found: dict[str, object] = {"refused": one.refused, "seconds": one.seconds, "peak_mb": one.peak_mb}
-        if one.conclusion is not None:
-            found["degrees"] = round(one.conclusion.findings[0].measurements[0].value, 1)
-        results[name] = found
-    return results
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
-    parser.add_argument("--work", type=Path, default=Path("build/projected"), help="keeps the projected images")
-    parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(2)
-    session = runtime().InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
-    # Real images first: peak memory is that of the process.
-    results = {"real": on_real(arguments.cache)}
-    results["held_out"] = on_held_out(session, Pools(arguments.cache, arguments.work))
-    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=2))
+    chest = radiograph("chest-cr", cache)
+    mirrored = replace(chest, voxels=np.ascontiguousarray(chest.voxels[:, :, ::-1]))
+    volumes = {"chest-cr": chest, "chest-cr mirrored": mirrored, "leg-cr": radiograph("leg-cr", cache)}
+    return evaluation.on_real(HERE, volumes, tilt)
 
 
 if __name__ == "__main__":
-    main()
+    evaluation.main(HERE, __doc__, on_real, on_held_out)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tools"), str(HERE.parent / "lungs-cr")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-import onnx_export  # noqa: E402
-from radiograph_net import RadiographEncoder  # noqa: E402
+import onnx_export
+from radiographs.encoder import RadiographEncoder
+
+HERE = Path(__file__).resolve().parent
 
 
 def load_net(weights: Path) -> torch.nn.Module:

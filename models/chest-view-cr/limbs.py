@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from augment import Pool
-from drr import SIZE
 from numpy.typing import NDArray
+from radiographs.batches import Pool
+from radiographs.projection import SIZE
 
 Line = NDArray[np.float32]
 

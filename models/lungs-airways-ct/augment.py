@@ -2,7 +2,7 @@
 
 Every function takes and returns torch tensors on the model's grid (rows toward Posterior, columns toward
 Left, 2 mm). Labels: 0 background inside the body, 1 left lung, 2 right lung, 3 airways, 4 air outside the
-body. Class 4 exists for augmentation only and becomes 0 in `Batcher.draw`.
+body. Class 4 exists for augmentation only and becomes 0 in `SliceSampler.draw`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from contract import PADDING_HU, SIZE, SPACING_MM
 from numpy.typing import NDArray
+from pieces import largest_piece
 from scipy import ndimage
 from torch import Generator, Tensor
 from torch.nn import functional
@@ -46,18 +47,13 @@ def mark_outside(hu: NDArray[np.int16], labels: NDArray[np.uint8]) -> NDArray[np
     """Copy of `labels` in which air around the body is `OUTSIDE`."""
     marked = labels.copy()
     for index, plane in enumerate(hu):
-        pieces, count = ndimage.label(ndimage.binary_opening(plane > -300, iterations=2))
-        if count == 0:
-            body = np.zeros(plane.shape, bool)
-        else:
-            sizes = np.bincount(pieces.ravel())
-            sizes[0] = 0
-            body = ndimage.binary_fill_holes(ndimage.binary_dilation(pieces == sizes.argmax(), iterations=2))
+        dense = largest_piece(ndimage.binary_opening(plane > -300, iterations=2))
+        body = ndimage.binary_fill_holes(ndimage.binary_dilation(dense, iterations=2))
         marked[index][~body & (labels[index] == 0)] = OUTSIDE
     return marked
 
 
-class Batcher:
+class SliceSampler:
     """Draws augmented batches; all randomness comes from one seeded generator."""
 
     def __init__(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pieces import largest_piece
 from scipy import ndimage
 
 Float = NDArray[np.float32]
@@ -71,11 +72,6 @@ def clean(labels: NDArray[np.uint8], classes: int = 4) -> NDArray[np.uint8]:
     """
     result = np.zeros_like(labels)
     for value in range(1, classes):
-        pieces, count = ndimage.label(labels == value, structure=np.ones((3, 3, 3)))
-        if count == 0:
-            continue
-        sizes = np.bincount(pieces.ravel())
-        sizes[0] = 0
-        filled = ndimage.binary_fill_holes(pieces == sizes.argmax())
+        filled = ndimage.binary_fill_holes(largest_piece(labels == value, structure=np.ones((3, 3, 3))))
         result[filled & (result == 0) & ((labels == value) | (labels == 0))] = value
     return result

@@ -2,7 +2,7 @@
 
     python models/lungs-airways-ct/evaluate.py --cache ~/.cache/overread/samples
 
-Held-out cases are judged by rule (`rules.py`), because no labels of them exist; training cases are judged by
+Held-out cases are judged by rule (tools/rules.py), because no labels of them exist; training cases are judged by
 their labels and marked as such. "solid_lung" is the nodule as an expert outlined it where that exists, and otherwise
 what the labels call lung although it is denser than -150 HU. Cases without lung say how much the network invents,
 and what the guard measures there.
@@ -10,8 +10,6 @@ and what the guard measures there.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,18 +18,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.inference.runtime.providers import runtime
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+import evaluation
+from contract import clean, labels_on_source, to_model
+from ct import rules
+from ct.samples import Case, abdomen_case, chest_case, load_ct, nodule_mask
 
 if TYPE_CHECKING:
     import onnxruntime
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-
-import rules  # noqa: E402
-from contract import clean, labels_on_source, to_model  # noqa: E402
-from volumes import Case, abdomen_case, chest_case, load_ct, nodule_mask  # noqa: E402
-
 STRUCTURES = {1: "left lung", 2: "right lung", 3: "airways"}
 HELD_OUT = ("chest-ct-lung1", "chest-ct-lung2", "chest-ct-angio")
 WITHOUT_LUNG = {"head-ct": "held out", "head-ct-4mm": "training", "chest-ct-jpeg2000": "held out"}
@@ -99,20 +96,15 @@ def cases(cache: Path) -> list[tuple[Case, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
+    parser = evaluation.parser_of(HERE, __doc__)
     parser.add_argument("--model", type=Path, default=HERE / "model.onnx")
-    parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of one operator")
     arguments = parser.parse_args()
-    options = runtime().SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = runtime().InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
-    results: dict[str, object] = {}
-    for case, role in cases(arguments.cache):
-        results[case.name] = measure(session, case, role, arguments.cache)
-        print(case.name, json.dumps(results[case.name]), flush=True)
-    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    session = evaluation.session(arguments.model, arguments.threads)
+    evaluation.save(
+        {case.name: measure(session, case, role, arguments.cache) for case, role in cases(arguments.cache)},
+        arguments.out,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from contract import SIZE
+from networks import UNet
 from torch import Tensor, nn
 
 CLASSES = ("background", "left lung", "right lung", "trachea and main bronchi")
@@ -41,37 +42,12 @@ class ToFeatures(nn.Module):
         return torch.cat([lung_window, soft_window, x, y], dim=1)
 
 
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
-
-
-class LungNet(nn.Module):
+class LungNet(UNet):
     """HU slices [N,1,192,192] to logits [N,4,192,192]."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(inputs=4, outputs=len(CLASSES), widths=_WIDTHS)
         self.features = ToFeatures()
-        inputs = [4, *_WIDTHS[:-1]]
-        self.down = nn.ModuleList(_block(i, o) for i, o in zip(inputs, _WIDTHS, strict=True))
-        pairs = list(zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True))
-        self.up = nn.ModuleList(_block(deep + skip, skip) for deep, skip in pairs)
-        self.head = nn.Conv2d(_WIDTHS[0], len(CLASSES), 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        x = self.features(image)
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-            skips.append(x)
-        for block, skip in zip(self.up, skips[-2::-1], strict=True):
-            x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = block(torch.cat([x, skip], dim=1))
-        logits: Tensor = self.head(x)
-        return logits
+    def forward(self, hu: Tensor) -> Tensor:
+        return super().forward(self.features(hu))

@@ -9,26 +9,25 @@ round differently, so retrained weights agree in accuracy, not in every bit.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+import training
+from augment import SliceSampler, Source, mark_outside
+from ct.samples import Case, abdomen_case, chest_case, empty_case
+from net import LungNet
+from training import Schedule, dice_loss, optimise
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-
-from augment import Batcher, Source, mark_outside  # noqa: E402
-from net import CLASSES, LungNet  # noqa: E402
-from volumes import Case, abdomen_case, chest_case, empty_case  # noqa: E402
-
 SEED = 20260201
 BATCH = 12
 
@@ -77,40 +76,23 @@ def _source(case: Case, weight: float, scale: tuple[float, float]) -> Source:
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus soft Dice of the foreground classes over the whole batch."""
+    """Cross-entropy plus soft Dice of the structures over the whole batch."""
     cross_entropy = functional.cross_entropy(logits, labels, weight=torch.tensor(CLASS_WEIGHTS))
-    truth = functional.one_hot(labels, len(CLASSES)).movedim(-1, 1).to(logits.dtype)
-    probability = logits.softmax(dim=1)
-    overlap = (probability * truth).sum(dim=(0, 2, 3))
-    total = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
-    dice = (2 * overlap + 1) / (total + 1)
-    return cross_entropy + (1 - dice[1:]).mean()
+    return cross_entropy + dice_loss(logits, labels)
 
 
-def train(model: LungNet, data: Sequence[Source], phase: Phase) -> LungNet:
-    """Optimise `model`; returns the exponential moving average of its weights, in eval mode."""
-    torch.manual_seed(phase.seed)
-    batcher = Batcher(data, SYNTHETIC_WEIGHT, phase.seed, phase.mass_probability)
-    model = model.train().to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=phase.peak_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, phase.peak_rate, total_steps=phase.steps, pct_start=0.15)
-    started = time.monotonic()
-    for step in range(1, phase.steps + 1):
-        images, labels = batcher.draw(BATCH)
-        value = loss(model(images.contiguous(memory_format=torch.channels_last)), labels)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(model)
-        if step % 25 == 0 or step == 1:
-            print(f"step {step}/{phase.steps} loss {value.item():.4f} {time.monotonic() - started:.0f} s", flush=True)
-    result = average.module.to(memory_format=torch.contiguous_format).eval()
-    assert isinstance(result, LungNet)
-    return result
+def train(net: LungNet, data: Sequence[Source], phase: Phase, batch: int = BATCH) -> LungNet:
+    """Optimise ``net`` in one phase; returns the average of its weights."""
+    sampler = SliceSampler(data, SYNTHETIC_WEIGHT, phase.seed, phase.mass_probability)
+
+    def draw(count: int) -> tuple[Tensor, Tensor]:
+        images, labels = sampler.draw(count)
+        return images.contiguous(memory_format=torch.channels_last), labels
+
+    schedule = Schedule(phase.steps, batch, phase.peak_rate, average_decay=0.99)
+    # Channels last: convolutions of few channels are faster on processors.
+    trained = optimise(net.to(memory_format=torch.channels_last), draw, loss, schedule)
+    return trained.to(memory_format=torch.contiguous_format)
 
 
 def new_net() -> LungNet:
@@ -120,26 +102,18 @@ def new_net() -> LungNet:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
-    parser.add_argument("--out", type=Path, default=HERE / "weights.safetensors")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = training.parser_of(HERE, __doc__)
     parser.add_argument("--resume", type=Path, help="weights that some phases have made already")
     parser.add_argument("--done", type=int, default=0, help="how many phases have made them")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.use_deterministic_algorithms(mode=True)
-    started = time.monotonic()
-    data, model = sources(arguments.cache), new_net()
+    arguments = training.parse(parser)
+    data, net = sources(arguments.cache), new_net()
     if arguments.resume is not None:
-        model.load_state_dict(load_file(arguments.resume))
-    for phase in PHASES[arguments.done :]:
+        net.load_state_dict(load_file(arguments.resume))
+    for count, phase in list(enumerate(PHASES, start=1))[arguments.done :]:
         print(phase, flush=True)
-        model = train(model, data, phase)
-        recipe = {"phases": [asdict(p) for p in PHASES[: PHASES.index(phase) + 1]], "batch": BATCH}
-        save_file(model.state_dict(), arguments.out, metadata={"recipe": json.dumps(recipe)})
-    count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{arguments.out}: {count} parameters, {time.monotonic() - started:.0f} s in all")
+        net = train(net, data, phase)
+        recipe = {"phases": [asdict(one) for one in PHASES[:count]], "batch": BATCH}
+        training.save(net, arguments.out, recipe)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ reference: what is written is what was found.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from worker.inference.runtime.providers import runtime
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+from radiographs import evaluation
+from radiographs.batches import draw, straight
+from radiographs.evaluation import DRAWN, SEED, Figures
+from radiographs.pools import Pools
+from sample_volumes import radiograph
+
+from worker.domain.findings import Conclusion, Segmentation
 
 if TYPE_CHECKING:
     import onnxruntime
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE)]
-
-from augment import draw, straight  # noqa: E402
-from pools import Pools  # noqa: E402
-from real import radiograph, run  # noqa: E402
-
-SEED = 20260401
-DRAWN = 80
-"""Held-out images with a random exposure, framing and lesions, as in training."""
 
 
 def dice(found: np.ndarray, truth: np.ndarray, side: int) -> np.ndarray:
@@ -56,42 +53,25 @@ def scores(session: onnxruntime.InferenceSession, images: torch.Tensor, labels: 
     }
 
 
-def on_held_out(session: onnxruntime.InferenceSession, pools: Pools) -> dict[str, object]:
+def on_held_out(session: onnxruntime.InferenceSession, pools: Pools) -> Figures:
     """Dice on the projections of chest-ct-lung2."""
     pool = pools.held_out_frontal()
     images, labels, _ = draw(pool, DRAWN, np.random.default_rng(SEED))
     return {"as_projected": scores(session, *straight(pool)), "other_exposures": scores(session, images, labels)}
 
 
-def on_real(cache: Path) -> dict[str, object]:
+def outlined(conclusion: Conclusion) -> Figures:
+    """Of each lung its share of the image."""
+    segmentation = conclusion.findings[0]
+    assert isinstance(segmentation, Segmentation)
+    percent = {one.label: 100 * float((segmentation.labels == one.number).mean()) for one in segmentation.segments}
+    return {label: {"percent_of_image": round(value, 1)} for label, value in percent.items()}
+
+
+def on_real(cache: Path) -> dict[str, Figures]:
     """What the package finds on the real radiographs: the leg passes here, because only its header refuses it."""
-    results: dict[str, object] = {}
-    for name in ("chest-cr", "leg-cr"):
-        one = run(HERE, radiograph(name, cache))
-        found: dict[str, object] = {"refused": one.refused, "seconds": one.seconds, "peak_mb": one.peak_mb}
-        if one.conclusion is not None:
-            segmentation = one.conclusion.findings[0]
-            for segment in segmentation.segments:
-                mask = segmentation.labels == segment.number
-                found[segment.label] = {"percent_of_image": round(100 * float(mask.mean()), 1)}
-        results[name] = found
-    return results
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "overread" / "samples")
-    parser.add_argument("--work", type=Path, default=Path("build/projected"), help="keeps the projected images")
-    parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(2)
-    session = runtime().InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
-    # Real images first: peak memory is that of the process.
-    results = {"real": on_real(arguments.cache)}
-    results["held_out"] = on_held_out(session, Pools(arguments.cache, arguments.work))
-    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=2))
+    return evaluation.on_real(HERE, {name: radiograph(name, cache) for name in ("chest-cr", "leg-cr")}, outlined)
 
 
 if __name__ == "__main__":
-    main()
+    evaluation.main(HERE, __doc__, on_real, on_held_out)

@@ -1,16 +1,16 @@
 """Writing ``model.onnx`` from ``weights.safetensors``, as the packages that were trained here do it.
 
-Not a package: a folder without a manifest is none. Scripts of the packages put this folder on their path.
+``models/tools`` is not a package: a folder without a manifest is none. Scripts of the packages put it on their path.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import command_line
 import onnx
 import torch
 from safetensors.torch import load_file
@@ -64,9 +64,8 @@ def main(
     export: Callable[[torch.nn.Module, Path], None],
 ) -> None:
     """The command line of a package's ``export.py``: writes the file and prints digests for the manifest."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser_of(description, folder / "model.onnx")
     parser.add_argument("--weights", type=Path, default=folder / "weights.safetensors")
-    parser.add_argument("--out", type=Path, default=folder / "model.onnx")
     arguments = parser.parse_args()
     export(load_net(arguments.weights), arguments.out)
     for path in (arguments.weights, arguments.out):

@@ -18,8 +18,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 @pytest.fixture
 def model_script() -> Iterator[Callable[[str, str], ModuleType]]:
-    """Load ``models/<folder>/<name>.py``; its neighbours are importable while the test runs."""
+    """Load ``models/<folder>/<name>.py``; its neighbours and ``models/tools`` are importable while the test runs."""
     path_before, modules_before = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(MODELS / "tools"))
 
     def load(folder: str, name: str) -> ModuleType:
         sys.path.insert(0, str(MODELS / folder))

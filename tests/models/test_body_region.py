@@ -126,12 +126,12 @@ def test_the_guards_are_copies_of_the_package() -> None:
 
 @pytest.mark.export
 def test_slices_are_labelled_by_their_lung(model_script) -> None:
-    slabs = model_script(REGION, "slabs")
+    region_slices = model_script(REGION, "region_slices")
     hu = np.full((60, 80, 80), -1000, np.int16)
     hu[:, 10:70, 5:75] = 40
     hu[20:40, 20:60, 15:65] = -850  # 34 % of the body
-    found = slabs.regions_of(hu, (5.0, 4.0, 4.0))
-    assert set(found[20:40]) == {slabs.CHEST}
-    assert set(found[:14]) == {slabs.ABDOMEN}
-    assert set(found[43:]) == {slabs.HEAD}
-    assert set(found[14:20]) == {slabs.UNCLEAR}
+    found = region_slices.regions_of(hu, (5.0, 4.0, 4.0))
+    assert set(found[20:40]) == {region_slices.CHEST}
+    assert set(found[:14]) == {region_slices.ABDOMEN}
+    assert set(found[43:]) == {region_slices.HEAD}
+    assert set(found[14:20]) == {region_slices.UNCLEAR}

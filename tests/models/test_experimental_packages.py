@@ -38,8 +38,8 @@ def predictor(registry: Registry) -> PackagePredictor:
 @pytest.fixture
 def radiograph(model_script, sample_cache: Path):
     """A sample of one radiograph as a volume, by name."""
-    real = model_script("lungs-cr", "real")
-    return lambda name: real.radiograph(name, sample_cache)
+    volumes = model_script("tools", "sample_volumes")
+    return lambda name: volumes.radiograph(name, sample_cache)
 
 
 def predict(predictor: PackagePredictor, registry: Registry, model: str, volume: Volume) -> Conclusion:

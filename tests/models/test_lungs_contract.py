@@ -15,7 +15,7 @@ def contract(model_script):
 
 @pytest.fixture
 def rules(model_script):
-    return model_script(FOLDER, "rules")
+    return model_script("tools", "ct/rules")
 
 
 def a_ramp(rows: int, columns: int, row_mm: float, column_mm: float) -> np.ndarray:
@@ -125,8 +125,8 @@ def test_training_batches_are_repeatable_and_hold_no_helper_label(model_script) 
     source = augment.Source(
         torch.from_numpy(hu), torch.from_numpy(augment.mark_outside(hu, labels)), row_mm, column_mm, slice_mm, 0.8
     )
-    images, truth = augment.Batcher([source], 0.2, 5).draw(12)
-    again, _ = augment.Batcher([source], 0.2, 5).draw(12)
+    images, truth = augment.SliceSampler([source], 0.2, 5).draw(12)
+    again, _ = augment.SliceSampler([source], 0.2, 5).draw(12)
     assert torch.equal(images, again)
     assert images.shape == (12, 1, 192, 192)
     assert set(truth.unique().tolist()) <= {0, 1, 2, 3}

@@ -40,7 +40,7 @@ def test_candidates_of_the_real_chest_are_the_golden_ones(registry: Registry, mo
     found = sorted((one.measurements[2].value for one in detection.regions), reverse=True)
     assert found == pytest.approx(golden["candidates_ml"], abs=0.06)
     assert EXPERIMENTAL in findings
-    nodule = model_script("lungs-airways-ct", "volumes").nodule_mask("chest-ct-lung1", sample_cache)
+    nodule = model_script("tools", "ct/samples").nodule_mask("chest-ct-lung1", sample_cache)
     parts, _ = ndimage.label(segmentation.labels, structure=np.ones((3, 3, 3)))
     assert bool(parts[nodule].any()) is golden["nodule_found"]
 
@@ -64,17 +64,17 @@ def test_what_it_was_not_made_for_is_refused(registry: Registry, sample_cache: P
 
 @pytest.mark.export
 def test_drawn_nodules_lie_in_the_lung_and_are_repeatable(model_script) -> None:
-    grown = model_script(FOLDER, "grown")
+    synthetic = model_script(FOLDER, "synthetic_nodules")
     hu = np.full((60, 160, 160), -850, np.float32)
     lung = np.ones(hu.shape, bool)
-    scan = grown.Scan("toy", hu, lung, np.zeros(hu.shape, bool))
-    changed, made = grown.planted(scan, 3, 7)
-    again, _ = grown.planted(scan, 3, 7)
+    scan = synthetic.Scan("toy", hu, lung, np.zeros(hu.shape, bool))
+    changed, made = synthetic.planted(scan, 3, 7)
+    again, _ = synthetic.planted(scan, 3, 7)
     np.testing.assert_array_equal(changed, again)
     assert len(made) == 3
     for diameter_mm, nodule in made:
         ball_ml = np.pi / 6 * (diameter_mm / 10) ** 3
-        millilitres = nodule.sum() * np.prod(grown.SPACING_MM) / 1000
+        millilitres = nodule.sum() * np.prod(synthetic.SPACING_MM) / 1000
         assert 0.25 * ball_ml < millilitres < 3 * ball_ml
         assert changed[nodule].mean() > -650
     far = ndimage.binary_dilation(np.any([one for _, one in made], axis=0), iterations=4)

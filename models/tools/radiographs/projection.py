@@ -7,23 +7,19 @@ pixel of the reference is known, also behind heart and diaphragm.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from ct import rules
+from ct.samples import chest_case, load_ct
 from numpy.typing import NDArray
+from pieces import largest_piece
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lungs-airways-ct"), str(HERE.parents[1])]
-
-import rules  # noqa: E402
-from volumes import chest_case, load_ct  # noqa: E402
 
 PIXEL_MM = 2.6
 SIZE = 160
@@ -38,8 +34,9 @@ LEAST_LUNG_MM = 20.0
 
 @dataclass(frozen=True)
 class Chest:
-    """Attenuation per mm and labels (0-3: background, left, right lung, airways), float32, both [z, y, x] of cubes of
-    ``PIXEL_MM``; z grows toward the Head, y toward Posterior, x toward Left.
+    """Attenuation per mm, and how much of each voxel is left and right lung (0 to 1).
+
+    All float32 [z, y, x] of cubes of ``PIXEL_MM``; z grows toward the Head, y toward Posterior, x toward Left.
     """
 
     name: str
@@ -104,10 +101,7 @@ def body_of(
 
 def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Patient without table: the largest piece in 3D, filled slice by slice."""
-    pieces, _ = ndimage.label(ndimage.binary_opening(hu > -300, iterations=2))
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    largest = pieces == sizes.argmax()
+    largest = largest_piece(ndimage.binary_opening(hu > -300, iterations=2))
     return np.stack([ndimage.binary_fill_holes(ndimage.binary_dilation(plane, iterations=2)) for plane in largest])
 
 
@@ -168,7 +162,7 @@ def labels_of(one: Radiograph) -> NDArray[np.uint8]:
     return np.where(lung, np.where(left >= right, 1, 2), 0).astype(np.uint8)
 
 
-def many(
+def random_radiographs(
     chests: list[Chest], count: int, seed: int, *, lateral: bool = False, report: Callable[[str], None] = print
 ) -> list[tuple[Radiograph, Pose]]:
     """Random radiographs of the chests in turn."""

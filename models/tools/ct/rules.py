@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pieces import largest_piece
 from scipy import ndimage
 
 Mask = NDArray[np.bool_]
@@ -20,11 +21,8 @@ def body_mask(hu: HU) -> Mask:
     """Per slice: the largest piece denser than -300 HU with everything it encloses."""
     result = np.zeros(hu.shape, bool)
     for index, plane in enumerate(hu):
-        pieces, count = ndimage.label(ndimage.binary_opening(plane > -300, iterations=2))
-        if count:
-            sizes = np.bincount(pieces.ravel())
-            sizes[0] = 0
-            result[index] = ndimage.binary_fill_holes(pieces == sizes.argmax())
+        dense = ndimage.binary_opening(plane > -300, iterations=2)
+        result[index] = ndimage.binary_fill_holes(largest_piece(dense))
     return result
 
 

@@ -6,23 +6,18 @@ tips of the lungs) a slice has no label: it is neither trained on nor counted.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from ct import rules
+from ct.samples import load_ct
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lungs-airways-ct"), str(HERE.parents[1])]
-
-import rules  # noqa: E402
-from volumes import load_ct  # noqa: E402
 
 HEAD, CHEST, ABDOMEN, OTHER = range(4)
 UNCLEAR = -1
@@ -77,7 +72,7 @@ def regions_of(hu: NDArray[np.int16], spacing_mm: tuple[float, float, float]) ->
     return regions
 
 
-class Drawer:
+class SliceSampler:
     """Draws training batches: slices of the training scans as other scanners and patients would show them."""
 
     def __init__(self, scans: list[Scan], seed: int) -> None:

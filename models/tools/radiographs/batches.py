@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from drr import PIXEL_MM, SIZE, Pose, Radiograph, labels_of
 from torch import Tensor
 from torch.nn import functional
+
+from radiographs.projection import PIXEL_MM, SIZE, Pose, Radiograph, labels_of
 
 GRID = 128
 GRID_MM = 3.3

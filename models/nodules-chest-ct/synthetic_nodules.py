@@ -1,28 +1,24 @@
-"""Chests with nodules that are known to the voxel: real CTs with grown nodules in their lungs.
+"""Chests with nodules that are known to the voxel: real CTs with synthetic nodules in their lungs.
 
 No package registry has more than three CTs with outlined nodules, and two of them are kept for the test. So nodules are
-grown: blobs with lobes, spicules and soft edges, of the density and size of solid and part-solid nodules, set into
+drawn: blobs with lobes, spicules and soft edges, of the density and size of solid and part-solid nodules, set into
 real lung between real vessels.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from ct import rules
+from ct.samples import chest_case, empty_case, load_ct, nodule_mask
 from numpy.typing import NDArray
+from pieces import largest_piece
 from scipy import ndimage
 from torch import Tensor
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lungs-airways-ct"), str(HERE.parents[1])]
-
-import rules  # noqa: E402
-from volumes import chest_case, empty_case, load_ct, nodule_mask  # noqa: E402
 
 SPACING_MM = (2.5, 2.0, 2.0)
 CHANNELS = 5
@@ -74,14 +70,9 @@ def _solid(hu: NDArray[np.int16], lung: Mask, spacing_mm: tuple[float, float, fl
     """The largest solid body inside the labelled lung: the nodule of this case; vessels are opened away."""
     radius = [max(1, round(4 / mm)) for mm in spacing_mm]
     ball = np.ones([2 * r + 1 for r in radius], bool)
-    core = ndimage.binary_opening((hu > -150) & lung, ball)
-    pieces, count = ndimage.label(core)
-    if not count:
-        return core
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
+    core = largest_piece(ndimage.binary_opening((hu > -150) & lung, ball))
     solid = ndimage.binary_opening((hu > -300) & lung, iterations=1)
-    grown: Mask = ndimage.binary_dilation(pieces == sizes.argmax(), iterations=12, mask=solid)
+    grown: Mask = ndimage.binary_dilation(core, iterations=12, mask=solid)
     return grown
 
 
@@ -92,7 +83,7 @@ def _scan(name: str, hu, lung: Mask, nodule: Mask, grid) -> Scan:  # type: ignor
     return Scan(name, values, *masks)
 
 
-class Grower:
+class NoduleSampler:
     """Draws training crops from scans."""
 
     def __init__(self, scans: list[Scan], seed: int) -> None:
@@ -119,7 +110,7 @@ class Grower:
         shift = random.integers(-20, 21, 2)
         z = int(np.clip(middle[0], reach, scan.hu.shape[0] - reach - 1))
         row, column = int(middle[1] + shift[0]), int(middle[2] + shift[1])
-        # Wide enough in z that a grown nodule may begin outside of what is seen.
+        # Wide enough in z that a drawn nodule may begin outside of what is seen.
         depth = 9
         block = _cut(scan.hu, z, row, column, depth, -1024.0)
         lung = _cut(scan.lung, z, row, column, depth, 0).astype(bool)
@@ -189,8 +180,8 @@ class Grower:
 
 
 def planted(scan: Scan, count: int, seed: int) -> tuple[Values, list[tuple[float, Mask]]]:
-    """The scan with ``count`` grown nodules far from each other, and of each its diameter in mm and its voxels."""
-    grower, random = Grower([scan], seed), np.random.default_rng(seed + 1)
+    """The scan with ``count`` synthetic nodules far from each other, and of each its diameter in mm and its voxels."""
+    grower, random = NoduleSampler([scan], seed), np.random.default_rng(seed + 1)
     hu, made = scan.hu.copy(), list[tuple[float, Mask]]()
     taken: list[NDArray[np.int64]] = list(np.argwhere(scan.nodule)[:1])
     places = np.argwhere(_deep(scan.lung & ~scan.nodule))
