@@ -520,6 +520,7 @@ def test_where_the_image_is_0_nnunets_cascade_has_a_label_of_its_own(tmp_path: P
         ("inference.first.channels", [2], "channel 2 does not exist"),
         ("inference.first.channels", [0, 1], "must be those of the image and 2 masks"),
         ("inference.first.inference.net.output.shape", [1, 2], "both stages must answer a score map"),
+        ("inference.first.inference.net.input.shape", "N", '\n  inference.first.inference.net.input.shape: found "N"'),
     ],
 )
 def test_nnunets_cascade_says_what_does_not_fit(path: str, value: Any, words: str) -> None:

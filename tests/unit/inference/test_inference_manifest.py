@@ -93,6 +93,8 @@ WRONG_FORM: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("unknown key", changed(GOOD, "preprocesing", []), ('key "preprocesing"', 'nearest known one is "preproc')),
     ("unknown key in a step", changed(EVERY_STEP, "preprocessing.4.lowr", 1), ("preprocessing[4].lowr", '"lower"')),
     ("unknown key in a net", changed(GOOD, "inference.net.weight", "x"), ("inference.net.weight", '"weights"')),
+    ("unknown key in a table that may be left out", changed(GOOD, "input.slicess", {"minimum": 3}), ("input.slicess",
+     'nearest known one is "slices"')),
     ("unknown key in a condition", changed(GOOD, "input.conditions.0.one_off", ["A"]), ("conditions[0].one_off",
      '"one_of"')),
     ("missing", changed(GOOD, "algorithm.title", None), ("algorithm.title: missing",)),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import types
-import typing
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Union, get_args, get_origin
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,12 +25,13 @@ TOP = "(top level)"
 def problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
     """One line per problem: the key, the value that was found, and what was expected."""
     lines: dict[str, list[str]] = {}
-    items = error.errors()
+    items, schema = error.errors(), model.model_json_schema()
     for item in items:
         if item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in items):
             continue  # pydantic does not count the values that it refuses one by one
-        where = _path(model, item["loc"])
-        lines.setdefault(where, []).append(_reason(model, item))
+        unknown = item["loc"][-1:] if item["type"] == "extra_forbidden" else ()
+        keys, known = _without_tags(schema, item["loc"][: len(item["loc"]) - len(unknown)])
+        lines.setdefault(_path((*keys, *unknown)), []).append(_reason(item, known))
     # A value that may be of several types has one reason for each: they belong on one line.
     return tuple(
         line
@@ -59,13 +58,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known are {', '.join(names)}" if len(names) <= 30 else ""
 
 
-def _reason(model: type[BaseModel], item: ErrorDetails) -> str:
-    *parent, key = item["loc"] or ("",)
+def _reason(item: ErrorDetails, known: Collection[str]) -> str:
     if item["type"] == "extra_forbidden":
-        owner = _model_at(model, tuple(parent))
-        return f'unknown key "{key}"{nearest(str(key), owner.model_fields if owner else ())}.'
+        key = str(item["loc"][-1])
+        return f'unknown key "{key}"{nearest(key, known)}.'
     if item["type"] == "missing":
-        return "missing; this value is required." if isinstance(key, int) else "missing; this key is required."
+        return f"missing; this {'value' if isinstance(item['loc'][-1], int) else 'key'} is required."
     if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _kind_reason(item)
     expected = expectation(item["type"], item.get("ctx", {}))
@@ -101,74 +99,50 @@ def _shown(value: object) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({named})"
 
 
-def _path(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """``preprocessing[1].lower``: the location without the tags that pydantic adds for unions."""
+def _path(location: Iterable[int | str]) -> str:
+    """``preprocessing[1].lower``."""
     text = ""
-    for part, is_tag in _walk(model, location):
-        if is_tag:
-            continue
+    for part in location:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
     return text or TOP
 
 
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    here: Any = model
+def _without_tags(
+    schema: Mapping[str, Any], location: Sequence[int | str]
+) -> tuple[tuple[int | str, ...], Collection[str]]:
+    """The keys and indices of a location, without what pydantic adds for unions, and the keys that are known there.
+
+    By the published schema: it names the members of a union by their tags as pydantic does, and has no other key.
+    """
+    kept: list[int | str] = []
+    nodes = [*_options(schema, schema)]
     for part in location:
-        here, _ = _descend(here, part)
-    found = _plain(here)
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+        tagged = [{"$ref": tags[part]} for node in nodes if part in (tags := _tags(node))]
+        inside = tagged or [child for node in nodes if (child := _child(node, part)) is not None]
+        if not tagged and (inside or isinstance(part, int)):
+            kept.append(part)
+        if inside or isinstance(part, int):  # else the name of a type, which leads nowhere
+            nodes = [option for child in inside for option in _options(schema, child)]
+    return tuple(kept), {key for node in nodes for key in node.get("properties", ())}
 
 
-def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> Iterator[tuple[int | str, bool]]:
-    here: Any = model
-    for part in location:
-        here, is_tag = _descend(here, part)
-        yield part, is_tag
+def _tags(node: Mapping[str, Any]) -> Mapping[int | str, str]:
+    found: Mapping[int | str, str] = node.get("discriminator", {}).get("mapping", {})
+    return found
 
 
-def _descend(annotation: Any, part: int | str) -> tuple[Any, bool]:
-    """The type one step further, and whether the step was a union's tag instead of a key."""
-    plain = _plain(annotation)
-    if isinstance(plain, type) and issubclass(plain, BaseModel):
-        field = plain.model_fields.get(str(part))
-        return (None if field is None else field.annotation), False
-    if members := _union_members(plain):
-        return _descend_union(members, part)
-    if get_origin(plain) is dict:
-        return get_args(plain)[1], False
-    if get_origin(plain) is tuple:
-        arguments = [argument for argument in get_args(plain) if argument is not Ellipsis]
-        return arguments[part if isinstance(part, int) and part < len(arguments) else 0], False
-    return None, isinstance(part, str)
+def _child(node: Mapping[str, Any], part: int | str) -> Any:
+    if isinstance(part, int):
+        return dict(enumerate(node.get("prefixItems", ()))).get(part, node.get("items"))
+    return node.get("properties", {}).get(part, node.get("additionalProperties") or None)
 
 
-def _descend_union(members: tuple[Any, ...], part: int | str) -> tuple[Any, bool]:
-    for member in members:
-        if part in _tags(member):
-            return member, True
-    # Not tagged: "X | None" is entered as X; of numbers and words pydantic names the one that it tried.
-    others = [member for member in members if member is not type(None)]
-    if len(others) == 1:
-        return _descend(others[0], part)
-    models = [member for member in map(_plain, members) if isinstance(member, type) and issubclass(member, BaseModel)]
-    return _descend(models[0], part) if len(models) == 1 else (None, True)
-
-
-def _plain(annotation: Any) -> Any:
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return annotation
-
-
-def _union_members(annotation: Any) -> tuple[Any, ...]:
-    plain = _plain(annotation)
-    return get_args(plain) if get_origin(plain) in (Union, types.UnionType) else ()
-
-
-def _tags(member: Any) -> tuple[str, ...]:
-    """What identifies a member of a tagged union: the values of its Literal fields (step, guard, mode)."""
-    plain = _plain(member)
-    if not (isinstance(plain, type) and issubclass(plain, BaseModel)):
-        return ()
-    literals = [f.annotation for f in plain.model_fields.values() if get_origin(f.annotation) is typing.Literal]
-    return tuple(str(value) for literal in literals for value in get_args(literal))
+def _options(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a value may be: references followed, members of a union one by one unless a tag names them."""
+    if "$ref" in node:
+        yield from _options(schema, schema["$defs"][node["$ref"].rpartition("/")[2]])
+    elif "anyOf" in node and "properties" not in node:
+        for member in node["anyOf"]:
+            yield from _options(schema, member)
+    else:
+        yield node
