@@ -15,8 +15,7 @@ from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, ResultObject
 from worker.domain.study import SeriesInstanceUID, SeriesSummary, StoredInstance
-from worker.pipeline.attempt import Heartbeat, Stopwatch, carry_out, never
-from worker.pipeline.backoff import Backoff
+from worker.pipeline.attempt import AttemptPolicy, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import (
     Encoder,
     Evidence,
@@ -153,11 +152,8 @@ class AnalyseSeries:
     products: Products
     analyser: Analyser
     illustrator: Illustrator | None = None
-    backoff: Backoff = field(default_factory=Backoff)
     new_watch: Callable[[], Stopwatch] = Stopwatch
-    heartbeat_s: float = 15.0
-    deadline_s: float = 3600.0
-    stopping: Callable[[], bool] = never
+    policy: AttemptPolicy = field(default_factory=AttemptPolicy)
 
     def run(self, job_id: JobId, *, worker: str) -> JobState | None:
         """Claim the job and carry it out; None when there was nothing to claim or the lease was lost."""
@@ -186,15 +182,7 @@ class AnalyseSeries:
                 concluded.append(analysis.conclusion)
             return JobState.PRODUCED
 
-        state = carry_out(
-            self.jobs,
-            claim,
-            work,
-            backoff=self.backoff,
-            heartbeat_s=self.heartbeat_s,
-            deadline_s=self.deadline_s,
-            stopping=self.stopping,
-        )
+        state = carry_out(self.jobs, claim, work, self.policy)
         # Beside the job: it has ended, and its delivery need not wait for a picture.
         if self.illustrator is not None:
             for conclusion in concluded:

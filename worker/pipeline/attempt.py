@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -160,42 +161,53 @@ class Heartbeat(Generic[C]):
         log.warning("heartbeat-missed", extra={**self._ids, "code": code})
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptPolicy:
+    """How an attempt is kept and ended: its heartbeat, its deadline, and the pause before the next one.
+
+    ``stopping`` tells whether this process was asked to stop.
+    """
+
+    backoff: Backoff = field(default_factory=Backoff)
+    heartbeat_s: float = 15.0
+    deadline_s: float = 3600.0
+    stopping: Callable[[], bool] = never
+
+
 def carry_out(
-    jobs: Jobs,
-    claim: Claim,
-    work: Callable[[Heartbeat[Claim]], JobState],
-    *,
-    backoff: Backoff,
-    heartbeat_s: float,
-    deadline_s: float,
-    stopping: Callable[[], bool] = never,
+    jobs: Jobs, claim: Claim, work: Callable[[Heartbeat[Claim]], JobState], policy: AttemptPolicy
 ) -> JobState | None:
     """Do the work of a claimed job under its heartbeat, and bring the attempt to the end that its outcome asks for.
 
     ``work`` ends the attempt itself when it succeeds, and returns the state. Returns the state in which the attempt
     ended, or None when the lease was lost. An attempt that is not done at the deadline has failed (``time-limit``),
-    whatever it brings later. What fails after this process was asked to stop (``stopping``) failed because of that, and
-    is handed back: raises ShutdownError.
+    whatever it brings later. What fails after this process was asked to stop failed because of that, and is handed
+    back: raises ShutdownError.
     """
 
     def give_up() -> None:
-        late = TransientError(f"The attempt ran longer than {deadline_s:g} s.", code="time-limit")
+        late = TransientError(f"The attempt ran longer than {policy.deadline_s:g} s.", code="time-limit")
         with suppress(OverreadError):  # the database is away: then the end of the lease says it
-            settle_failure(jobs, claim, late, backoff)
+            settle_failure(jobs, claim, late, policy.backoff)
 
     try:
         with Heartbeat(
-            jobs, claim, every_s=heartbeat_s, deadline_s=deadline_s, on_deadline=give_up, stopping=stopping
+            jobs,
+            claim,
+            every_s=policy.heartbeat_s,
+            deadline_s=policy.deadline_s,
+            on_deadline=give_up,
+            stopping=policy.stopping,
         ) as heartbeat:
             return work(heartbeat)
     except (KeyboardInterrupt, SystemExit, ShutdownError):
         hand_back(jobs, claim)
         raise
     except Exception as error:
-        if stopping() and not isinstance(error, LeaseLostError):
+        if policy.stopping() and not isinstance(error, LeaseLostError):
             hand_back(jobs, claim)
             raise ShutdownError from error
-        return settle_failure(jobs, claim, error, backoff)
+        return settle_failure(jobs, claim, error, policy.backoff)
 
 
 def settle_failure(jobs: Jobs, claim: Claim, error: Exception, backoff: Backoff) -> JobState | None:

@@ -13,12 +13,14 @@ from worker.domain.model import ModelIdentity
 from worker.domain.routing import Decision, Rule
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
 from worker.domain.work import PlannedAnalysis
-from worker.pipeline.attempt import WAIT_FOR_MODEL_S, Heartbeat, Stopwatch, carry_out, never
-from worker.pipeline.backoff import Backoff
+from worker.pipeline.attempt import WAIT_FOR_MODEL_S, AttemptPolicy, Heartbeat, Stopwatch, carry_out
 from worker.pipeline.ports import Evidence, Jobs, Routings, SeriesReader
 from worker.pipeline.selection import select
 
 log = logging.getLogger(__name__)
+
+ROUTE_DEADLINE_S = 600.0
+"""Headers are read, nothing more: what takes longer hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,8 @@ class RouteStudy:
     reader: SeriesReader
     table: Callable[[], RoutingTable]
     config_digest: Digest
-    backoff: Backoff = field(default_factory=Backoff)
     new_watch: Callable[[], Stopwatch] = Stopwatch
-    heartbeat_s: float = 15.0
-    deadline_s: float = 600.0
-    stopping: Callable[[], bool] = never
+    policy: AttemptPolicy = field(default_factory=lambda: AttemptPolicy(deadline_s=ROUTE_DEADLINE_S))
 
     def run(self, job_id: JobId, *, worker: str) -> JobState | None:
         """Claim the job and carry it out; None when there was nothing to claim or the lease was lost."""
@@ -89,15 +88,7 @@ class RouteStudy:
                 return JobState.WAITING
             return JobState.ROUTED if planned else JobState.NO_MODEL_APPLIES
 
-        return carry_out(
-            self.jobs,
-            claim,
-            work,
-            backoff=self.backoff,
-            heartbeat_s=self.heartbeat_s,
-            deadline_s=self.deadline_s,
-            stopping=self.stopping,
-        )
+        return carry_out(self.jobs, claim, work, self.policy)
 
     def _plan(self, claim: Claim, watch: Stopwatch) -> Plan:
         with watch.stage("headers"):

@@ -17,9 +17,9 @@ from worker.observe.crash_record import BlackBox
 from worker.observe.memory_pressure import offer_to_be_killed_first
 from worker.pipeline import ports
 from worker.pipeline.analyse import AnalyseSeries, Illustrator
-from worker.pipeline.attempt import Stopwatch
+from worker.pipeline.attempt import AttemptPolicy, Stopwatch
 from worker.pipeline.deliver import DeliverResults
-from worker.pipeline.route import RouteStudy
+from worker.pipeline.route import ROUTE_DEADLINE_S, RouteStudy
 from worker.pipeline.sweep import PublishNext
 from worker.settings import Settings
 from worker.tasks import program
@@ -72,6 +72,9 @@ class UseCases:
         self._black_box.begin("attempt")
         return Stopwatch(on_begin=self._black_box.stage)
 
+    def _policy(self, *, deadline_s: float) -> AttemptPolicy:
+        return AttemptPolicy(heartbeat_s=self._heartbeat_s, deadline_s=deadline_s, stopping=lambda: self._stop.asked)
+
     @cached_property
     def route(self) -> RouteStudy:
         """Of a route job."""
@@ -84,8 +87,7 @@ class UseCases:
             table=self._models.table,
             config_digest=settings.result_digest,
             new_watch=self._new_watch,
-            heartbeat_s=self._heartbeat_s,
-            stopping=lambda: self._stop.asked,
+            policy=self._policy(deadline_s=ROUTE_DEADLINE_S),
         )
 
     @cached_property
@@ -100,9 +102,7 @@ class UseCases:
             analyser=offline.analyser(settings, predictor=self._models),
             illustrator=illustrator,
             new_watch=self._new_watch,
-            heartbeat_s=self._heartbeat_s,
-            deadline_s=settings.work.deadline_s,
-            stopping=lambda: self._stop.asked,
+            policy=self._policy(deadline_s=settings.work.deadline_s),
         )
 
     @cached_property

@@ -21,7 +21,7 @@ from worker.domain.job import Claim, Job, JobId, JobState
 from worker.domain.routing import Decision, OneOf, Rule
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
 from worker.domain.work import PlannedAnalysis
-from worker.pipeline.attempt import Heartbeat, Stopwatch, carry_out, hand_back, settle_failure
+from worker.pipeline.attempt import AttemptPolicy, Heartbeat, Stopwatch, carry_out, hand_back, settle_failure
 from worker.pipeline.backoff import Backoff
 from worker.pipeline.route import BoundRule, RouteStudy, RoutingTable, Unusable
 
@@ -188,7 +188,7 @@ def test_a_stop_hands_the_job_back_at_once(stop: BaseException) -> None:
 )
 def test_what_an_attempt_comes_to_after_a_stop_was_asked_for_does_not_count(came: Exception | None) -> None:
     jobs, routings = FakeJobs(a_job()), Routings()
-    use_case = replace(route(jobs, error=came, routings=routings), stopping=lambda: True)
+    use_case = replace(route(jobs, error=came, routings=routings), policy=AttemptPolicy(stopping=lambda: True))
     with pytest.raises(ShutdownError):
         use_case.run(JobId("job-1"), worker="w")
     assert jobs.settled == [(JobState.READY, "handed-back: the worker was asked to stop.", 0.0)]
@@ -284,7 +284,7 @@ def test_an_attempt_that_is_not_done_at_its_deadline_has_failed_by_that_name() -
         jobs.lost = True
         raise LeaseLostError("The lease was lost.", code="lease-lost")
 
-    ended = carry_out(jobs, claim, never, backoff=Backoff(), heartbeat_s=60, deadline_s=0.01)
+    ended = carry_out(jobs, claim, never, AttemptPolicy(heartbeat_s=60, deadline_s=0.01))
     ((state, reason, retry_in_s),) = jobs.settled
     assert (ended, state) == (None, JobState.READY)
     assert reason.startswith("time-limit: The attempt ran longer than 0.01 s")

@@ -81,13 +81,12 @@ def conclude(
     findings += [entry.conclude(case) for entry in outputs.quantifications]
     findings += [entry.conclude(case) for entry in outputs.heat_maps]
     if labels is not None:
-        findings.insert(0, _segmentation(manifest, labels, volume, by_label))
+        findings.insert(0, _segmentation(manifest, case, labels))
     return tuple(findings)
 
 
-def _segmentation(manifest: Manifest, labels: Labels, volume: Volume, by_label: Mapping[str, float]) -> Segmentation:
-    entries = manifest.outputs.segments
-    within = numbers_within(entries)
+def _segmentation(manifest: Manifest, case: Case, labels: Labels) -> Segmentation:
+    entries, within = manifest.outputs.segments, case.numbers
     boxes = ndimage.find_objects(labels, max_label=len(entries))
     placed = {entry.label: _around([boxes[number - 1] for number in within[entry.label]]) for entry in entries}
     present = [entry for entry in entries if placed[entry.label]]
@@ -105,7 +104,11 @@ def _segmentation(manifest: Manifest, labels: Labels, volume: Volume, by_label: 
                 type=entry.type.to_domain(),
                 colour_rgb=entry.colour_rgb,
                 measurements=measured(
-                    entry.measurements, is_any(labels[box], own), box, volume, volume_ml=by_label[entry.label]
+                    entry.measurements,
+                    is_any(labels[box], own),
+                    box,
+                    case.volume,
+                    volume_ml=case.volumes_ml[entry.label],
                 ),
                 tracking_identifier=entry.tracking_identifier,
                 laterality=domain_code(entry.laterality),
