@@ -44,7 +44,7 @@ OF_ASSOCIATION = {
 OF_DUL = {"_process_recv_primitive", "_recv_pdu"}
 OF_SOCKET = {"_shutdown_socket"}
 
-NOT_THEIRS = {("decode/marks.py", "element._replace")}
+NOT_THEIRS = {("decode/planes/plane_attributes.py", "element._replace")}
 """Public in spite of its underscore: that of a named tuple."""
 
 GONE = (
