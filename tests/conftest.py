@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,22 +40,55 @@ TOOLS: dict[str, Callable[[], bool]] = {
 }
 
 
+SHARED_FOLDERS = ("tests/integration/importing/",)
+"""Whose files share what takes long to make (trained nets): one worker runs them all."""
+
+
+def _missing() -> list[str]:
+    return sorted(name for name, present in TOOLS.items() if not present())
+
+
+def pytest_configure() -> None:
+    """In CI nothing is left out: it fails instead."""
+    if os.environ.get("TESTS_NO_SKIP") and (missing := _missing()):
+        raise pytest.UsageError(f"nothing may be skipped here, but these are missing: {', '.join(missing)}")
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out: workers of xdist keep it to themselves."""
+    missing = _missing()
+    return [f"left out, because these are not here: tests marked {', '.join(missing)}"] if missing else []
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a server that is not here -- but never in CI, where it fails instead."""
-    missing = {name for name, present in TOOLS.items() if not present()}
-    if not missing:
-        return
-    if os.environ.get("TESTS_NO_SKIP"):
-        raise pytest.UsageError(f"nothing may be skipped here, but these are missing: {', '.join(sorted(missing))}")
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    """Leave out what needs a server that is not here; several workers begin with what takes long."""
+    missing = _missing()
+    left_out = {item for item in items if any(item.get_closest_marker(name) for name in missing)}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file goes to one worker, whole: its tests share servers and fixtures. Files go in the order of the items."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            shared = (folder for folder in SHARED_FOLDERS if nodeid.startswith(folder))
+            return next(shared, super()._split_scope(nodeid))
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skipped test is a failure where nothing may be skipped."""
+    """A skipped test is a failure where nothing may be skipped. Of xdist, only the controller has a reporter."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("TESTS_NO_SKIP") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -20,8 +20,9 @@ from urllib.parse import unquote, urlsplit
 import redis
 
 from tests.chaos import toy_model
-from tests.e2e.processes import ROOT, free_port
+from tests.e2e.processes import ROOT
 from tests.integration.intake.raw_peer import ClosedError, RawPeer
+from tests.ports import free_port
 from worker.broker.embedded import EmbeddedRedis
 
 READY_S = 90.0

@@ -33,8 +33,9 @@ from tests.chaos.senders import Connections, Errand, Sender
 from tests.chaos.studies import Instance, Study, a_study
 from tests.chaos.system import below
 from tests.chaos.trace import CALLS, Call, calls
-from tests.e2e.processes import ROOT, free_port, until
+from tests.e2e.processes import ROOT, until
 from tests.integration.intake.raw_peer import ClosedError, RawPeer
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.e2e.processes import Installation, free_port, overread, until
+from tests.e2e.processes import Installation, command, overread, until
+from tests.ports import free_port
 from worker import samples
 from worker.demo.pacs import DemoPacs
 
@@ -25,25 +26,17 @@ def flat(text: str) -> str:
 
 
 def send(installation: Installation, *paths: Path) -> dict[str, Any]:
-    done = overread(
-        "send",
-        *map(str, paths),
-        "--to",
-        f"OVERREAD@127.0.0.1:{installation.port}",
-        "--json",
-        environ=installation.environ,
-    )
-    report: dict[str, Any] = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(installation.send(*paths).stdout)
     return report
 
 
 def test_a_file_that_is_not_dicom_is_named_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear colleague")
-    done = overread("run", str(tmp_path), "--output", str(tmp_path / "out"))
+    done = command("run", str(tmp_path), "--output", str(tmp_path / "out"))
     assert done.returncode == 65
     assert "no-model-applies" in done.stderr
     assert "1 files left out" in flat(done.stderr)
-    explained = overread("explain", "--files", str(tmp_path))
+    explained = command("explain", "--files", str(tmp_path))
     assert explained.returncode == 0
     assert "left out letter.txt" in explained.stdout
 
@@ -70,7 +63,7 @@ def test_weights_that_do_not_match_their_hash_are_refused_by_name(tmp_path: Path
     weights[len(weights) // 2] ^= 1
     (package / "model.onnx").write_bytes(weights)
     environ = {"OVERREAD_MODELS__FOLDERS": json.dumps([str(package.parent)]), "OVERREAD_MODELS__PACKAGED": "false"}
-    done = overread("models", "check", environ=environ)
+    done = command("models", "check", environ=environ)
     assert done.returncode == 65
     assert "model.onnx" in flat(done.stdout)
     assert "SHA-256" in flat(done.stdout)
@@ -95,7 +88,7 @@ def test_a_port_in_use_stops_the_listener_with_a_clear_exit_code(tmp_path: Path)
 def test_a_wrong_configuration_names_the_key_and_the_nearest_known_one(tmp_path: Path) -> None:
     path = tmp_path / "overread.toml"
     path.write_text("[listener]\nprot = 104\n")
-    done = overread("doctor", "--config", str(path))
+    done = command("doctor", "--config", str(path))
     assert done.returncode == 78
     assert "unknown key 'listener.prot', did you mean 'port'?" in flat(done.stderr)
 
@@ -110,7 +103,7 @@ def test_a_broker_that_is_down_costs_time_only(tmp_path: Path) -> None:
     with installation:
         assert send(installation, folder)["outcomes"][0]["stored"]
         until(lambda: [j for j in installation.jobs() if j["state"] == "queued"], what="the study waits for a broker")
-        said = overread("doctor", "--data", str(installation.data), environ=installation.environ)
+        said = command("doctor", "--data", str(installation.data), environ=installation.environ)
         assert said.returncode == 1
         assert "broker" in said.stdout
         assert "jobs wait in the database" in flat(said.stdout)
@@ -159,7 +152,7 @@ def test_a_full_disk_is_refused_before_it_is_full(tmp_path: Path) -> None:
         (outcome,) = send(installation, folder)["outcomes"]
         assert outcome["status"] == 0xA700
         assert not outcome["stored"]
-        said = overread("doctor", "--data", str(installation.data), environ=installation.environ)
+        said = command("doctor", "--data", str(installation.data), environ=installation.environ)
         assert "New instances get 0xA700 until there is room" in flat(said.stdout)
         assert installation.jobs() == []
     installation.environ["OVERREAD_STORAGE__RESERVE_MB"] = "1"

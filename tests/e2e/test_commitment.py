@@ -11,7 +11,8 @@ import pytest
 
 from tests import builders
 from tests.chaos.toy_model import NAME, write_package
-from tests.e2e.processes import Installation, free_port, overread, until
+from tests.e2e.processes import Installation, command, until
+from tests.ports import free_port
 from worker.demo.pacs import DemoPacs
 from worker.domain.result import Destination
 
@@ -36,8 +37,7 @@ def an_installation(folder: Path, pacs: DemoPacs, port: int, **more: str) -> Ins
 
 
 def send(installation: Installation, folder: Path) -> None:
-    to = f"OVERREAD@127.0.0.1:{installation.port}"
-    assert overread("send", str(folder), "--to", to, environ=installation.environ).returncode == 0
+    assert installation.send(folder).returncode == 0
 
 
 def analyses(installation: Installation, state: str) -> list[dict[str, Any]]:
@@ -61,10 +61,15 @@ def test_a_job_is_committed_by_the_promise_and_goes_when_it_is_old(tmp_path: Pat
         assert installation.json("clean", "--dry-run")["studies"] == []
         old = {**installation.environ, "OVERREAD_STORAGE__KEEP_FINISHED_DAYS": "0.000001"}
         data = ("--data", str(installation.data), "--json")
-        would = json.loads(overread("clean", "--dry-run", *data, environ=old).stdout)
+
+        def would_go() -> dict[str, Any]:
+            would: dict[str, Any] = json.loads(command("clean", "--dry-run", *data, environ=old).stdout)
+            return would if would["studies"] else {}
+
+        would = until(would_go, what="the study is older than the site keeps it")
         assert (len(would["studies"]), would["instances"], would["pictures"]) == (1, 8, 1)
         assert Path(shown["picture"]).is_file()
-        gone = json.loads(overread("clean", *data, environ=old).stdout)
+        gone = json.loads(command("clean", *data, environ=old).stdout)
         assert gone["studies"] == [job["study_instance_uid"]]
         assert not Path(shown["picture"]).exists()
         assert list((installation.data / "spool" / "objects").rglob("*.dcm")) == []
@@ -80,6 +85,7 @@ def test_a_promise_that_comes_after_kill_9_counts(tmp_path: Path) -> None:
             send(installation, a_study(tmp_path / "study"))
             (job,) = until(lambda: analyses(installation, "delivered"), what="the results are delivered")
             until(lambda: installation.json("show", job["job_id"])["commitments"], what="the PACS is asked")
+            until(lambda: pacs._commitments._threads, what="it has taken the request: it will report")
             installation.kill()
             installation.start()
             until(lambda: analyses(installation, "committed"), what="the PACS has promised")

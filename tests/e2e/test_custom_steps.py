@@ -62,12 +62,11 @@ def test_custom_steps_run_in_a_child_of_the_worker_alone(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert not marker.exists()
     with Installation(tmp_path, send_to=[], environ=environ) as installation:
-        to = f"OVERREAD@127.0.0.1:{installation.port}"
 
         def finished(state: str) -> list[dict[str, Any]]:
             return [one for one in installation.jobs() if one["kind"] == "analyse" and one["state"] == state]
 
-        assert overread("send", *map(str, images), "--to", to, environ=installation.environ).returncode == 0
+        assert installation.send(*images).returncode == 0
         until(lambda: finished("committed"), what="the job ends well")
         assert installation.process is not None
         own = {one.pid: one for one in below(installation.process.pid)}

@@ -22,10 +22,11 @@ from redis import Redis
 from tests import builders
 from tests.chaos.toy_model import NAME, write_package
 from tests.contract.store.postgres import Cluster
-from tests.e2e.processes import Installation, free_port, tree, until
+from tests.e2e.processes import Installation, tree, until
 from tests.integration.confirm.test_promises_kept import Requester
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.test_commitment_scu import as_a_message
+from tests.ports import free_port
 from tests.unit.docs.markdown import log_events
 from worker.broker.incarnation import RedisIncarnation
 from worker.deliver.commitment_scp import PUSH_MODEL

@@ -16,7 +16,8 @@ import pytest
 
 from tests import builders
 from tests.chaos.toy_model import NAME, write_package
-from tests.e2e.processes import Installation, free_port, overread, tree, until
+from tests.e2e.processes import Installation, tree, until
+from tests.ports import free_port
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.job import JobId, JobKind
 from worker.domain.work import DueWork
@@ -91,8 +92,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     others = [builders.a_secondary_capture(study="capture"), one, other]
     images += [builders.write(one, folder / f"{number}.dcm") for number, one in enumerate(others)]
     with Installation(folder, send_to=[], environ=environ) as installation:
-        to = f"OVERREAD@127.0.0.1:{installation.port}"
-        assert overread("send", *map(str, images), "--to", to, environ=installation.environ).returncode == 0
+        assert installation.send(*images).returncode == 0
         site = Site(installation, port)
         until(lambda: site.ask("/")[0] == 401, what="Flower answers", wait_s=90)
         yield site
@@ -130,8 +130,7 @@ def test_it_shows_what_work_came_to_and_remembers_it_when_it_is_killed(site: Sit
     for job_id in jobs:
         site.publish(job_id)
     capture = builders.write(builders.a_secondary_capture(study="later"), site.installation.data.parent / "later.dcm")
-    to = f"OVERREAD@127.0.0.1:{site.installation.port}"
-    assert overread("send", str(capture), "--to", to, environ=site.installation.environ).returncode == 0
+    assert site.installation.send(capture).returncode == 0
     until(lambda: len(site.tasks()) > 4, what="the next study is shown")
     assert site.states() == sorted([*expected, ("route", "SUCCESS")])
     # Killed, it still knows.

@@ -16,7 +16,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from tests.e2e.processes import Installation, Orthanc, free_port, tree, until
+from tests.e2e.processes import Installation, Orthanc, tree, until
+from tests.ports import free_port
 from worker import samples
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk, pytest.mark.slow, pytest.mark.timeout(600)]

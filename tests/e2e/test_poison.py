@@ -10,7 +10,7 @@ import pytest
 
 from tests import builders
 from tests.chaos.toy_model import write_package
-from tests.e2e.processes import Installation, command_line, overread, tree, until
+from tests.e2e.processes import Installation, command, command_line, tree, until
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -34,15 +34,11 @@ def test_a_job_that_kills_its_worker_is_quarantined_with_the_evidence(tmp_path: 
     images = builders.a_ct_series(tmp_path / "ct", slices=12, rows=64, columns=64)
     other = builders.write(builders.a_secondary_capture(study="other"), tmp_path / "capture.dcm")
     with Installation(tmp_path, send_to=[], environ=environ) as installation:
-        to = f"OVERREAD@127.0.0.1:{installation.port}"
-
-        def send(*paths: Path) -> None:
-            assert overread("send", *map(str, paths), "--to", to, environ=installation.environ).returncode == 0
 
         def analyses() -> list[dict[str, Any]]:
             return [job for job in installation.jobs() if job["kind"] == "analyse"]
 
-        send(*images)
+        assert installation.send(*images).returncode == 0
         (job,) = until(lambda: [j for j in analyses() if j["state"] == "quarantined"], what="the job is set aside")
         assert job["attempt"] == 3
         assert "signal 9 (SIGKILL)" in job["reason"]
@@ -53,12 +49,12 @@ def test_a_job_that_kills_its_worker_is_quarantined_with_the_evidence(tmp_path: 
         first = until(lambda: [pid for pid in tree(installation.pid) if is_offered(pid)], what="a child offers itself")
         assert all("--lane analyse" in command_line(pid) for pid in first)
         # The workers live, and take the next study.
-        send(other)
+        assert installation.send(other).returncode == 0
         until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the next study ends")
     # A person's retry, once the cause is gone, brings it to its end.
     del installation.environ["OVERREAD_FAULT"]
     with installation:
-        retried = overread("retry", job["job_id"], "--data", str(installation.data), environ=installation.environ)
+        retried = command("retry", job["job_id"], "--data", str(installation.data), environ=installation.environ)
         assert retried.returncode == 0
         assert "quarantined -> ready" in retried.stdout
         until(lambda: [j for j in analyses() if j["state"] in {"committed", "delivered"}], what="the job ends well")

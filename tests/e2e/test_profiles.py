@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 
 from tests import builders
 from tests.chaos.toy_model import NAME, write_package
-from tests.e2e.processes import Installation, overread, until
+from tests.e2e.processes import Installation, until
 from worker.demo.archive import part10_files
 from worker.demo.pacs import DemoPacs
 
@@ -46,8 +46,7 @@ class Running:
     def send(self, name: str, **arguments: Any) -> str:
         folder = self.folder / name
         builders.a_ct_series(folder, slices=8, rows=64, columns=64, study=name, series=name, **arguments)
-        to = f"OVERREAD@127.0.0.1:{self.installation.port}"
-        assert overread("send", str(folder), "--to", to, environ=self.installation.environ).returncode == 0
+        assert self.installation.send(folder).returncode == 0
         return str(dcmread(next(folder.glob("*.dcm")), stop_before_pixels=True).StudyInstanceUID)
 
     def job(self, study: str, state: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from tests import builders
 from tests.chaos.toy_model import NAME, write_package
-from tests.e2e.processes import Installation, overread, tree, until
+from tests.e2e.processes import Installation, tree, until
 from worker.domain.job import Job, JobKind, JobState
 from worker.store.database.database import Database, sqlite_url
 from worker.store.reading.queries import Queries
@@ -68,8 +68,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     installation = Installation(tmp_path, send_to=[], environ=environ).start()
     try:
         images = builders.a_ct_series(tmp_path / "ct", slices=8, rows=64, columns=64)
-        to = f"OVERREAD@127.0.0.1:{installation.port}"
-        assert overread("send", *map(str, images), "--to", to, environ=installation.environ).returncode == 0
+        assert installation.send(*images).returncode == 0
         yield Site(installation)
     finally:
         installation.kill()

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 
 from tests import builders
-from tests.e2e.processes import overread
+from tests.e2e.processes import command
 from tests.unit.inference.test_inference_registration import moved_by, t2_elsewhere
 from tests.unit.inference.two_inputs import FIRST_MM, SHAPE, SPACING_MM, grid, seen, two_input_package
 
@@ -40,10 +40,10 @@ def a_study(folder: Path, *, second: bool = True) -> Path:
 def test_a_second_series_of_another_scanner_is_registered_and_the_result_says_so(tmp_path: Path) -> None:
     environ = site(tmp_path, registration="rigid")
     study = a_study(tmp_path / "study")
-    explained = overread("explain", "--files", str(study), "--json", environ=environ)
+    explained = command("explain", "--files", str(study), "--json", environ=environ)
     chosen = {one["input"]: one for one in json.loads(explained.stdout)["decisions"] if one["chosen"]}
     assert set(chosen) == {"t1", "t2"}
-    done = overread("run", str(study), "--output", str(tmp_path / "out"), "--json", environ=environ)
+    done = command("run", str(study), "--output", str(tmp_path / "out"), "--json", environ=environ)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     objects = [dcmread(path) for path in result["files"]]
@@ -61,11 +61,11 @@ def test_a_second_series_of_another_scanner_is_registered_and_the_result_says_so
 
 def test_what_may_not_be_registered_is_refused_and_what_is_missing_is_named(tmp_path: Path) -> None:
     environ = site(tmp_path)
-    refused = overread("run", str(a_study(tmp_path / "both")), "--output", str(tmp_path / "out"), environ=environ)
+    refused = command("run", str(a_study(tmp_path / "both")), "--output", str(tmp_path / "out"), environ=environ)
     assert refused.returncode == 65
     assert "frame-of-reference" in refused.stderr
     study = a_study(tmp_path / "half", second=False)
-    missing = overread("run", str(study), "--output", str(tmp_path / "out"), environ=environ)
+    missing = command("run", str(study), "--output", str(tmp_path / "out"), environ=environ)
     assert missing.returncode == 65
     assert "no-model-applies" in missing.stderr
     assert 'none is fit for input "t2"' in " ".join(missing.stdout.split())

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.processes import free_port, until
+from tests.e2e.processes import until
+from tests.ports import free_port
 
 PLUGINS = [Path("/usr/share/orthanc/plugins"), Path("/usr/local/share/orthanc/plugins")]
 

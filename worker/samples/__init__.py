@@ -53,7 +53,8 @@ def fetch(
 ) -> Path:
     """Return a folder of ``*.dcm`` files of the sample `name`; it lies inside `cache`.
 
-    The first call downloads and unpacks; later calls only verify. A damaged cache is rebuilt.
+    The first call downloads and unpacks; later calls only verify. A damaged cache is rebuilt. Processes that want the
+    same at the same time wait for the first.
 
     Parameters
     ----------
@@ -80,8 +81,11 @@ def fetch(
     if _cache.is_whole(folder, recipe):
         report(f"{name}: already in {folder}")
         return folder
-    archive = obtain(recipe.archive, cache / "archives", source, report)
-    report(f"{name}: unpacking {archive.name}")
-    _cache.build(folder, recipe, lambda target: recipe.write(archive, target))
+    with _cache.alone(cache):
+        if _cache.is_whole(folder, recipe):
+            return folder
+        archive = obtain(recipe.archive, cache / "archives", source, report)
+        report(f"{name}: unpacking {archive.name}")
+        _cache.build(folder, recipe, lambda target: recipe.write(archive, target))
     report(f"{name}: ready in {folder}")
     return folder

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.samples.archives import sha256_of
@@ -24,12 +27,20 @@ def is_whole(folder: Path, recipe: Recipe) -> bool:
     return bool(seal == _seal_of(folder, recipe))
 
 
-def build(folder: Path, recipe: Recipe, write: Callable[[Path], None]) -> None:
-    """Run `write` on an empty folder beside `folder`, seal the result and put it in place at once.
+@contextmanager
+def alone(cache: Path) -> Iterator[None]:
+    """Keep other processes from fetching and building in this cache: each would take the folder of the other away."""
+    cache.mkdir(parents=True, exist_ok=True)
+    held = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
-    Another process that builds the same sample at the same time does the same work; the last one
-    to finish wins, and both results are identical.
-    """
+
+def build(folder: Path, recipe: Recipe, write: Callable[[Path], None]) -> None:
+    """Run `write` on an empty folder beside `folder`, seal the result and put it in place. Call it within `alone`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         fresh = Path(scratch) / "new"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.store.kit import DatabaseClock, Kit
 from tests.contract.store.postgres import cluster, migrated_template
+from tests.contract.store.sqlite import new_sqlite
 from worker.store.database.database import Database, sqlite_url
-from worker.store.database.schema import migrate
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -18,9 +18,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated database of each kind."""
     if request.param == "postgres":
         return cluster().url(cluster().new_database(template=migrated_template()))
-    url = sqlite_url(tmp_path / "overread.db")
-    migrate(Database(url))
-    return url
+    return new_sqlite(tmp_path / "overread.db")
 
 
 @pytest.fixture
@@ -51,8 +49,7 @@ def kit(database_url: str, clock: DatabaseClock, tmp_path: Path) -> Iterator[Kit
 @pytest.fixture
 def sqlite_kit(clock: DatabaseClock, tmp_path: Path) -> Iterator[Kit]:
     """On SQLite only: for what has nothing to do with the kind of database."""
-    database = Database(sqlite_url(tmp_path / "overread.db"), clock=clock)
-    migrate(database)
+    database = Database(new_sqlite(tmp_path / "overread.db"), clock=clock)
     made = Kit(database, tmp_path, clock)
     yield made
     made.close()

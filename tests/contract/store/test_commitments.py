@@ -55,14 +55,18 @@ def send_again(kit: Kit, job_id: JobId) -> bool:
 
 
 def test_every_failure_waits_longer_and_the_pause_ends_at_a_day(kit: Kit, sent: JobId) -> None:
-    pauses = []
+    pauses: list[float] = []
     for n in range(1, 20):
         ask(kit, sent, f"1.2.{n}")
         assert kit.commitments.answered(f"1.2.{n}", committed=[], failed=uids(kit, sent))
-        before = kit.clock.now
+        before, expected = kit.clock.now, 0.0 if n == 1 else min(DAY_S, 30.0 * 2 ** (n - 2))
+        if expected:
+            kit.clock.advance(0.99 * expected)
+            assert not send_again(kit, sent), "it is due too early"
         while not send_again(kit, sent):
-            kit.clock.advance(1.0 if not pauses or pauses[-1] < 600 else 600.0)
+            kit.clock.advance(max(1.0, 0.005 * expected))
         pauses.append((kit.clock.now - before).total_seconds())
+        assert pauses[-1] <= 1.0 + 1.02 * expected
     assert pauses[0] < 1
     assert pauses[1] == pytest.approx(30, abs=3)
     assert pauses[2] == pytest.approx(60, abs=3)

@@ -23,7 +23,7 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.integration.deliver.peers import free_port
+from tests.ports import free_port
 from worker.broker import launch
 from worker.broker.binary import find_redis_server
 from worker.broker.embedded import EmbeddedRedis

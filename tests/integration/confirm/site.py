@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from tests.contract.store.kit import PASSED, DatabaseClock, Kit, a_decision, a_plan
 from tests.integration.deliver.objects import a_result_set, at
-from tests.integration.deliver.peers import free_port
 from tests.integration.deliver.servers import wait_until
+from tests.ports import free_port
 from worker.cli.background_threads import Background
 from worker.deliver.association import Timeouts
 from worker.deliver.store_scu import StoreSender

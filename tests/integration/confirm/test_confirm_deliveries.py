@@ -13,8 +13,9 @@ from pynetdicom import evt
 
 from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
-from tests.integration.deliver.peers import RESULT_CLASSES, Pacs, free_port, hangs
+from tests.integration.deliver.peers import RESULT_CLASSES, Pacs, hangs
 from tests.integration.deliver.servers import orthanc, wait_until
+from tests.ports import free_port
 from worker.deliver.commitment_scp import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import JobState

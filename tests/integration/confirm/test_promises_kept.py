@@ -20,10 +20,10 @@ from pynetdicom import AE, evt
 from tests import builders
 from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
-from tests.integration.deliver.peers import free_port
 from tests.integration.deliver.servers import orthanc, wait_until
 from tests.integration.deliver.test_commitment_scu import report as a_report
 from tests.integration.deliver.test_commitment_scu import tell
+from tests.ports import free_port
 from worker.deliver.commitment_scp import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from worker.domain.result import Destination
 

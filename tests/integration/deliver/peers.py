@@ -162,9 +162,3 @@ def no_dicom(connection: socket.socket, _: threading.Event) -> None:
     """Some other service."""
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port where nobody listens (a moment ago)."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])

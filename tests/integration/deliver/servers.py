@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.deliver.objects import at
-from tests.integration.deliver.peers import free_port
+from tests.ports import free_port
 from worker.deliver.association import Timeouts
 from worker.deliver.echo import c_echo
 from worker.domain.result import Destination

@@ -11,6 +11,7 @@ from tests.integration.deliver import peers
 from tests.integration.deliver.objects import at
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.servers import storescp
+from tests.ports import free_port
 from worker.deliver.association import Timeouts
 from worker.deliver.echo import c_echo
 
@@ -31,7 +32,7 @@ def test_storescp_answers(tmp_path: Path) -> None:
 
 
 def test_nobody_there_says_what_to_do() -> None:
-    result = c_echo(at(peers.free_port()), calling_ae_title="OVERREAD", timeouts=QUICK)
+    result = c_echo(at(free_port()), calling_ae_title="OVERREAD", timeouts=QUICK)
     assert (result.ok, result.code) == (False, "destination-unreachable")
     assert "firewall" in result.next_step
 

@@ -21,6 +21,7 @@ from tests.integration.deliver import peers
 from tests.integration.deliver.objects import at, data_set_of
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.servers import storescp
+from tests.ports import free_port
 from worker.deliver.association import Timeouts
 from worker.deliver.send_files import FileOutcome, send_files
 from worker.domain.errors import ConfigurationError
@@ -112,7 +113,7 @@ def test_after_an_abort_the_rest_goes_over_a_new_association(tmp_path: Path) -> 
 def test_nobody_there_is_the_reason_of_every_file(tmp_path: Path) -> None:
     files = builders.a_ct_series(tmp_path, slices=3)
     report = send_files(
-        files, at(peers.free_port()), calling_ae_title="MODALITY", timeouts=Timeouts(connect_s=2, association_s=2)
+        files, at(free_port()), calling_ae_title="MODALITY", timeouts=Timeouts(connect_s=2, association_s=2)
     )
     assert [outcome.code for outcome in report.outcomes] == ["destination-unreachable"] * 3
 

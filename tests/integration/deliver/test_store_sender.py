@@ -15,6 +15,7 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, Implicit
 from tests.integration.deliver import peers
 from tests.integration.deliver.objects import a_result_set, a_seg, at, changed, data_set_of
 from tests.integration.deliver.peers import Pacs
+from tests.ports import free_port
 from worker.deliver.association import Timeouts
 from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import ConfigurationError, PermanentError, TransientError
@@ -43,7 +44,7 @@ def test_all_objects_in_order_over_one_association_byte_for_byte(tmp_path: Path)
 
 
 def test_nothing_to_send_opens_no_association() -> None:
-    assert list(sender().send(at(peers.free_port()), ())) == []
+    assert list(sender().send(at(free_port()), ())) == []
 
 
 def test_a_pacs_that_takes_only_implicit_vr_gets_the_same_values(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_what_is_no_working_pacs_gives_no_association(tmp_path: Path, misbehavio
 
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(TransientError) as caught:
-        list(sender(QUICK).send(at(peers.free_port()), a_result_set(tmp_path)))
+        list(sender(QUICK).send(at(free_port()), a_result_set(tmp_path)))
     assert caught.value.code == "destination-unreachable"
     assert "pacs" in caught.value.message
 

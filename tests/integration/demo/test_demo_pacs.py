@@ -17,7 +17,8 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from tests import builders
 from tests.integration.deliver.listener import Reports, a_listener
 from tests.integration.deliver.objects import a_result_set, at, data_set_of
-from tests.integration.deliver.peers import Pacs, free_port
+from tests.integration.deliver.peers import Pacs
+from tests.ports import free_port
 from worker.deliver.commitment_scu import CommitmentRequester
 from worker.deliver.echo import c_echo
 from worker.deliver.read_back import ReadBack

@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -24,16 +23,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, StoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from tests.ports import free_port
+
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 PASSWORD = "only-for-this-test"  # noqa: S105 - of an Orthanc that lives as long as the test
 PATIENCE_S = 60.0
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(probe: Callable[[], T], what: str) -> T:

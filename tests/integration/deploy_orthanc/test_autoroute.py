@@ -10,7 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.builders import a_ct_slice, a_uid
-from tests.integration.deploy_orthanc.orthanc import DummyOverread, PrivateOrthanc, free_port, until
+from tests.integration.deploy_orthanc.orthanc import DummyOverread, PrivateOrthanc, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.orthanc
 

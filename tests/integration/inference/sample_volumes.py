@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from worker.samples import fetch
 CACHE = Path(os.environ.get("OVERREAD_SAMPLES", "~/.cache/overread/samples")).expanduser()
 
 
+@functools.cache
 def sample_volume(name: str, cache: Path = CACHE) -> Volume:
-    """A sample in modality values, sorted along the slice normal."""
+    """A sample in modality values, sorted along the slice normal. Read once for all tests: nobody can change it."""
     folder = fetch(name, cache)
     slices = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
     row, column = (
@@ -34,6 +36,7 @@ def sample_volume(name: str, cache: Path = CACHE) -> Volume:
     voxels = np.stack(
         [one.pixel_array * float(one.get("RescaleSlope", 1)) + float(one.get("RescaleIntercept", 0)) for one in slices]
     ).astype(np.float32)
+    voxels.flags.writeable = False
     return Volume(
         voxels=voxels,
         geometry=Geometry(shape=voxels.shape, affine_lps=affine),

@@ -6,7 +6,6 @@ use-cases directly, so that a test knows when nothing is left to do.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from tests.ports import free_port
 from tests.unit.inference import tiny_models
 from worker.demo.pacs import DemoPacs
 from worker.domain.job import Job, JobKind, JobState
@@ -85,7 +85,7 @@ class Site:
 data = "{self.folder / "data"}"
 
 [listener]
-port = {_free_port()}
+port = {free_port()}
 
 [assembly]
 quiet_after_release_s = 0
@@ -180,9 +180,3 @@ def held_by(pacs: DemoPacs) -> Iterator[tuple[Path, Dataset]]:
         ds = dcmread(path)
         if ds.Modality != "CT":
             yield path, ds
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests import builders
-from tests.integration.revision.site import Site, _free_port
+from tests.integration.revision.site import Site
 from tests.integration.revision.test_revision_story import arrive
+from tests.ports import free_port
 from worker.domain.job import JobKind, JobState
 from worker.settings.model import Database
 from worker.wiring.planned_stops import PlannedStops
@@ -21,7 +22,7 @@ def test_a_stop_that_the_ledger_was_not_told_of_does_not_count_either(tmp_path: 
         site.published = lambda due: due.kind is not JobKind.ANALYSE
         uid = arrive(site, builders.a_ct_series(tmp_path / "ct", slices=6, rows=24, columns=24), tmp_path / "sent")
         (job,) = (one for one in site.study(uid).jobs if one.kind is JobKind.ANALYSE)
-        away = Database(url=f"postgresql+psycopg://nobody@127.0.0.1:{_free_port()}/gone")
+        away = Database(url=f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/gone")
         for night in range(1, NIGHTS + 1):
             site.ledger.sweepable.forget_all_published()
             site.settle()

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contract.store.kit import PASSED, STUDY, DatabaseClock, Kit, a_decision, a_plan, refused, results_of, stored
+from tests.contract.store.sqlite import new_sqlite
 from worker.domain.errors import LeaseLostError, PermanentError
 from worker.domain.job import TRANSITIONS, Claim, JobId, JobKind, JobState, may_follow
 from worker.domain.result import DeliveryClaim, DeliveryState
 from worker.domain.study import Admission
-from worker.store.database.database import Database, sqlite_url
-from worker.store.database.schema import migrate
+from worker.store.database.database import Database
 from worker.store.work.outbox import DELIVERY_STEPS
 
 ENDS = {state for state, after in TRANSITIONS.items() if not after}
@@ -43,8 +43,7 @@ class Ledger(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="ledger-machine"))
         clock = DatabaseClock()
-        database = Database(sqlite_url(self.folder / "overread.db"), clock=clock)
-        migrate(database)
+        database = Database(new_sqlite(self.folder / "overread.db"), clock=clock)
         self.stack = ExitStack()
         self.stack.enter_context(database.held())  # spares a checkpoint per transaction
         self.kit = Kit(database, self.folder, clock, committing=frozenset({"ARCHIVE"}))

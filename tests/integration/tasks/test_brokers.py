@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.ports import free_port
 from worker.domain.errors import TransientError
 from worker.domain.job import JobId, JobKind
 from worker.domain.result import DeliveryId
@@ -31,12 +32,6 @@ from worker.tasks.publisher import CeleryPublisher
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "secret"  # noqa: S105 - of a server that lives as long as the test
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait(question: Callable[[], bool], *, what: str, wait_s: float = 90) -> None:

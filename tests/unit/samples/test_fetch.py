@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,25 @@ def test_newer_recipe_rebuilds(tmp_path: Path, shelf: Shelf, recipes: dict[str, 
     fetch("it", tmp_path, source=shelf, recipes=recipes)
     newer = {"it": Recipe(recipes["it"].archive, native("pkg/data", "1.dcm"), version=2)}
     assert contents(fetch("it", tmp_path, source=offline, recipes=newer)) == {"1.dcm": b"one"}
+
+
+def test_who_comes_at_the_same_time_waits_and_finds_it_done(
+    tmp_path: Path, shelf: Shelf, recipes: dict[str, Recipe]
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(archive: Archive, directory: Path) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        shelf(archive, directory)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(fetch, "it", tmp_path / "cache", source=slow, recipes=recipes)
+        assert begun.wait(60)
+        second = threads.submit(fetch, "it", tmp_path / "cache", source=offline, recipes=recipes)
+        go_on.set()
+        assert contents(first.result(60)) == contents(second.result(60)) == {"1.dcm": b"one", "2.dcm": b"two"}
+    assert shelf.asked == 1
 
 
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:

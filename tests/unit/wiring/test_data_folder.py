@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.ports import free_port
 from worker.broker.embedded import EmbeddedRedis
 from worker.cli.main import build
 from worker.deliver.echo import c_echo
@@ -23,12 +23,6 @@ from worker.wiring.listener import build_listener
 
 def settings_in(data: Path, port: int = 11112) -> Settings:
     return validate({"node": {"data": str(data)}, "listener": {"port": port}}, origin="test")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.mark.parametrize("linked", ["data", "data/spool", "data/broker"])
