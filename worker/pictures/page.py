@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from io import BytesIO
 
+import htpy as h
 from PIL import Image
 
 from worker import __version__
 from worker.domain.result import ResultKind
 from worker.pictures import page_sections as sections
 from worker.pictures.analysis_record import Account
-from worker.pictures.markup import Child, Markup, document, joined, picture, tag
+from worker.pictures.markup import document, picture
 from worker.pictures.page_style import STYLE
 from worker.pictures.read_back import ReadBack, read_back
 from worker.pictures.scene import DRAFT, Scene
@@ -34,9 +35,9 @@ def page_of(account: Account) -> str:
     ]
     said = read_back(contents, account.volume)
     maker = _maker(account, said)
-    body: list[Child] = [
-        tag("div", f"{DRAFT}. For the person who checks the system, not for diagnosis.", class_="banner", role="alert"),
-        tag("h1", maker),
+    body: list[h.Node] = [
+        h.div(class_="banner", role="alert")[f"{DRAFT}. For the person who checks the system, not for diagnosis."],
+        h.h1[maker],
         sections.overview(account),
         sections.notices(account, said.problems),
         sections.findings(account, said),
@@ -46,7 +47,7 @@ def page_of(account: Account) -> str:
         sections.deliveries(account),
         sections.timeline(account),
         sections.provenance(account, said),
-        tag("footer", f"Overread {__version__}. {DRAFT}."),
+        h.footer[f"Overread {__version__}. {DRAFT}."],
     ]
     return document(f"{maker} - {DRAFT}", STYLE, body)
 
@@ -56,7 +57,7 @@ def _maker(account: Account, said: ReadBack) -> str:
     return f"{account.title or (titles or [account.model.name])[0]}, version {account.model.version}"
 
 
-def _pictures(account: Account, said: ReadBack, maker: str) -> Iterator[Markup]:
+def _pictures(account: Account, said: ReadBack, maker: str) -> Iterator[h.Element]:
     if account.volume is not None and not account.hidden:
         yield from _drawn(said.scene(account.volume, maker))
     elif account.older_picture is not None and not account.hidden:
@@ -66,13 +67,13 @@ def _pictures(account: Account, said: ReadBack, maker: str) -> Iterator[Markup]:
                 "Drawn when the job ran, from what the model itself said; not from the result objects.",
             )
     else:
-        yield tag("p", "There is nothing to draw: see the notices above.")
+        yield h.p["There is nothing to draw: see the notices above."]
     for n, image in enumerate(said.key_images, start=1):
         image.thumbnail((720, 720))
         yield _figure(image, f"Key image {n}, as it was encoded for viewers that show no segmentations.")
 
 
-def _drawn(scene: Scene) -> Iterator[Markup]:
+def _drawn(scene: Scene) -> Iterator[h.Element]:
     found = bool(scene.structures or scene.marks or scene.heats)
     what = "What the result objects show, on the analysed images." if found else "The result objects mark nothing here."
     letters = " Letters: directions in the patient." if scene.volume.in_patient_space else ""
@@ -85,9 +86,9 @@ def _drawn(scene: Scene) -> Iterator[Markup]:
         yield _figure(projected, "Projections through the whole volume, with everything that was found in colour.")
 
 
-def _figure(image: Image.Image, caption: str) -> Markup:
-    return tag("figure", picture(image, caption), tag("figcaption", caption))
+def _figure(image: Image.Image, caption: str) -> h.Element:
+    return h.figure[picture(image, caption), h.figcaption[caption]]
 
 
-def _section(title: str, children: Iterator[Markup]) -> Markup:
-    return tag("section", tag("h2", title), joined(children))
+def _section(title: str, children: Iterator[h.Element]) -> h.Element:
+    return h.section[h.h2[title], children]

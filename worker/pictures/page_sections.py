@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import htpy as h
+
 from worker.domain.result import Check
 from worker.drawing.lettering import with_unit
 from worker.pictures.analysis_record import Account
-from worker.pictures.markup import Child, Markup, facts, joined, swatch, table, tag
+from worker.pictures.markup import facts, swatch, table
 from worker.pictures.read_back import Problem, ReadBack
 from worker.pictures.read_report import Group, Number
 
@@ -18,10 +20,10 @@ _GOOD = frozenset({"committed", "delivered", "sent"})
 _BAD = frozenset({"quarantined", "failed", "parked"})
 
 
-def overview(account: Account) -> Markup:
+def overview(account: Account) -> h.Element:
     """Which job, which model, on which images."""
     job = account.job
-    rows: list[tuple[str, Child]] = []
+    rows: list[tuple[str, h.Node]] = []
     if job is not None:
         rows += [
             ("Job", _code(job.job_id)),
@@ -55,34 +57,34 @@ def _images(account: Account) -> str:
     return f"{what}, {' x '.join(f'{v:.4g}' for v in spacing)} mm"
 
 
-def notices(account: Account, problems: Sequence[Problem]) -> Markup:
+def notices(account: Account, problems: Sequence[Problem]) -> h.Element | None:
     """What is missing on this page, and why; nothing when nothing is."""
     said = list(account.notices)
     said += [f"{one.kind.value} {one.sop_instance_uid} is not shown. {one.reason}" for one in problems]
     if not said:
-        return Markup("")
-    return tag("div", tag("ul", [tag("li", text) for text in said]), class_="notices")
+        return None
+    return h.div(class_="notices")[h.ul[[h.li[text] for text in said]]]
 
 
-def findings(account: Account, said: ReadBack) -> Markup:
+def findings(account: Account, said: ReadBack) -> h.Element:
     """What was found, in words and numbers, as the objects say it; as the ledger noted it where they are gone."""
-    parts: list[Child] = [tag("h2", "Findings")]
+    parts: list[h.Node] = [h.h2["Findings"]]
     if said.reports:
         parts += _from_reports(said)
     else:
-        parts.append(tag("p", _no_reports(account), class_="warn"))
+        parts.append(h.p(class_="warn")[_no_reports(account)])
         parts += _from_summary(account.summary)
     absent = [str(label) for label in account.summary.get("absent") or []]
     if absent:
-        parts.append(tag("h3", "Looked for and not found"))
-        parts.append(tag("ul", [tag("li", label) for label in absent]))
+        parts.append(h.h3["Looked for and not found"])
+        parts.append(h.ul[[h.li[label] for label in absent]])
     notes = [str(note) for note in account.summary.get("notes") or []]
     quality = [one for one in account.summary.get("findings") or [] if _entry(one, "kind") == "quality"]
     if notes or quality:
-        parts.append(tag("h3", "Quality and notes"))
+        parts.append(h.h3["Quality and notes"])
         items = [f"{_entry(one, 'label')}: {_entry(one, 'statement')}" for one in quality] + notes
-        parts.append(tag("ul", [tag("li", text) for text in items]))
-    return tag("section", joined(parts))
+        parts.append(h.ul[[h.li[text] for text in items]])
+    return h.section[parts]
 
 
 def _no_reports(account: Account) -> str:
@@ -91,26 +93,26 @@ def _no_reports(account: Account) -> str:
     return "There are no result objects."
 
 
-def _from_reports(said: ReadBack) -> Iterator[Markup]:
+def _from_reports(said: ReadBack) -> Iterator[h.Element]:
     colours = {uid: one.colour_rgb for uid, one in said.structures.items()}
     rows = [row for group in said.groups for row in _group_rows(group, colours.get(group.tracking_uid))]
     if rows:
-        yield tag("h3", "Measurements, as the report has them")
+        yield h.h3["Measurements, as the report has them"]
         columns = ("", "tracked as", "finding", "site", "measurement", "value", "unit", "how")
         yield table(columns, rows, numbers=("value",))
     for report in said.reports:
         if report.sentences:
-            yield tag("h3", report.title or "Report")
+            yield h.h3[report.title or "Report"]
             lines = [(one.section, one.name, one.text) for one in report.sentences]
             yield table(("section", "what", "text"), dict.fromkeys(lines))
 
 
-def _group_rows(group: Group, colour_rgb: tuple[int, int, int] | None) -> Iterator[tuple[Child, ...]]:
+def _group_rows(group: Group, colour_rgb: tuple[int, int, int] | None) -> Iterator[tuple[h.Node, ...]]:
     values: list[tuple[str, str, str, str]] = [_number(number) for number in group.numbers]
     values += [(name, text, "", "") for name, text in group.answers]
     first = True
     for name, value, unit, how in values or [("", "", "", "")]:
-        mark: Child = swatch(colour_rgb) if first and colour_rgb else ""
+        mark: h.Node = swatch(colour_rgb) if first and colour_rgb else ""
         who = (group.name, group.finding, "; ".join(group.sites)) if first else ("", "", "")
         yield (mark, *who, name, value, unit, how)
         first = False
@@ -120,7 +122,7 @@ def _number(number: Number) -> tuple[str, str, str, str]:
     return number.name, number.value, number.unit, ", ".join(number.qualifiers)
 
 
-def _from_summary(summary: Mapping[str, Any]) -> Iterator[Markup]:
+def _from_summary(summary: Mapping[str, Any]) -> Iterator[h.Element]:
     rows: list[tuple[str, ...]] = []
     for one in summary.get("findings") or []:
         values = one.get("measurements") or [{}] if isinstance(one, dict) else [{}]
@@ -141,24 +143,24 @@ def _entry(record: object, key: str) -> str:
     return str(record.get(key) or "") if isinstance(record, Mapping) else ""
 
 
-def gate(checks: Sequence[Check]) -> Markup:
+def gate(checks: Sequence[Check]) -> h.Element:
     """Every check of the gate."""
     rows = [(one.name, _passed(one), one.detail) for one in checks]
     failed = sum(not one.passed for one in checks)
     said = f"{len(checks)} checks on the encoded bytes, {failed} failed." if checks else "Nothing was checked."
-    return tag("section", tag("h2", "Gate"), tag("p", said), table(("check", "passed", "detail"), rows) if rows else "")
+    return h.section[h.h2["Gate"], h.p[said], table(("check", "passed", "detail"), rows) if rows else None]
 
 
-def _passed(check: Check) -> Markup:
-    return tag("span", "yes", class_="good") if check.passed else tag("span", "NO", class_="bad")
+def _passed(check: Check) -> h.Element:
+    return h.span(class_="good")["yes"] if check.passed else h.span(class_="bad")["NO"]
 
 
-def objects(account: Account) -> Markup:
+def objects(account: Account) -> h.Element:
     """The result objects, whether they are still there or not."""
     rows = [
         (
             one.kind.value,
-            joined([_code(one.sop_instance_uid), tag("br"), "series ", _code(one.series_instance_uid)]),
+            h.fragment[_code(one.sop_instance_uid), h.br, "series ", _code(one.series_instance_uid)],
             f"{one.size_bytes:,}",
             _code(one.sha256),
             "all" if one.destinations is None else ", ".join(one.destinations) or "none",
@@ -167,18 +169,18 @@ def objects(account: Account) -> Markup:
         for one in account.objects
     ]
     columns = ("kind", "SOP Instance UID", "bytes", "SHA-256 of the file", "for", "here")
-    shown = table(columns, rows, numbers=("bytes",)) if rows else tag("p", "None.")
-    return tag("section", tag("h2", "Result objects"), shown)
+    shown = table(columns, rows, numbers=("bytes",)) if rows else h.p["None."]
+    return h.section[h.h2["Result objects"], shown]
 
 
-def deliveries(account: Account) -> Markup:
+def deliveries(account: Account) -> h.Element:
     """Where they went."""
     rows = [
         (
             one.destination,
             _state(one.state.value),
             str(one.attempt),
-            joined([item.result.kind.value, " ", _code(item.result.sop_instance_uid)]),
+            h.fragment[item.result.kind.value, " ", _code(item.result.sop_instance_uid)],
             "-" if item.status is None else f"0x{item.status:04X}",
             one.reason,
         )
@@ -187,20 +189,20 @@ def deliveries(account: Account) -> Markup:
     ]
     if not rows:
         said = "Nothing is sent by an offline run." if account.job is None else "Nothing was to be sent."
-        return tag("section", tag("h2", "Deliveries"), tag("p", said))
-    parts: list[Child] = [
-        tag("h2", "Deliveries"),
+        return h.section[h.h2["Deliveries"], h.p[said]]
+    parts: list[h.Node] = [
+        h.h2["Deliveries"],
         table(("destination", "state", "attempt", "object", "DIMSE status", "reason"), rows),
     ]
     if account.asked:
         asked = [(one.asked_at, one.destination, one.outcome, _code(one.transaction_uid)) for one in account.asked]
-        parts += [tag("h3", "Safe-keeping"), table(("asked", "destination", "outcome", "Transaction UID"), asked)]
-    return tag("section", joined(parts))
+        parts += [h.h3["Safe-keeping"], table(("asked", "destination", "outcome", "Transaction UID"), asked)]
+    return h.section[parts]
 
 
-def timeline(account: Account) -> Markup:
+def timeline(account: Account) -> h.Element:
     """What happened when, and how long each stage took."""
-    parts: list[Child] = [tag("h2", "Timeline")]
+    parts: list[h.Node] = [h.h2["Timeline"]]
     steps = account.timeline
     if steps:
         gaps = [0.0, *((later.at - earlier.at).total_seconds() for earlier, later in pairwise(steps))]
@@ -212,45 +214,48 @@ def timeline(account: Account) -> Markup:
     if account.stages:
         stages = [(one.stage, f"{one.seconds:.2f} s") for one in account.stages]
         stages.append(("together", f"{sum(one.seconds for one in account.stages):.2f} s"))
-        parts.append(tag("h3", "Stages of the last attempt"))
+        parts.append(h.h3["Stages of the last attempt"])
         parts.append(table(("stage", "time"), stages, numbers=("time",)))
     if len(parts) == 1:
-        parts.append(tag("p", "Not recorded."))
-    return tag("section", joined(parts))
+        parts.append(h.p["Not recorded."])
+    return h.section[parts]
 
 
-def provenance(account: Account, said: ReadBack) -> Markup:
+def provenance(account: Account, said: ReadBack) -> h.Element:
     """What it was made from, by what, with which settings."""
     stated = sorted({text for text in said.contributions if "digest" in text})
-    rows: list[tuple[str, Child]] = [
+    rows: list[tuple[str, h.Node]] = [
         ("Model package digest", _code(f"sha256:{account.model.digest}")),
         ("Configuration digest", _code(f"sha256:{account.config_digest}")),
         ("Evidence", f"{account.evidence_count} instances" if account.evidence_count else "not kept any more"),
     ]
     if account.evidence_digest:
         rows.append(
-            ("Evidence digest", joined([_code(f"sha256:{account.evidence_digest}"), " ", _agreement(account, stated)]))
+            (
+                "Evidence digest",
+                h.fragment[_code(f"sha256:{account.evidence_digest}"), " ", _agreement(account, stated)],
+            )
         )
     rows += [("Stated in the objects", text) for text in stated]
     rows += [("Algorithm in the objects", f"{name} {version}") for name, version in sorted(said.algorithms) if name]
-    return tag("section", tag("h2", "Provenance"), facts(rows))
+    return h.section[h.h2["Provenance"], facts(rows)]
 
 
-def _agreement(account: Account, stated: Sequence[str]) -> Markup:
+def _agreement(account: Account, stated: Sequence[str]) -> h.Element | None:
     if not stated:
-        return Markup("")
+        return None
     agrees = all(account.evidence_digest in text and account.model.digest in text for text in stated)
     if agrees:
-        return tag("span", "as the objects state it", class_="good")
-    return tag("span", "NOT what the objects state", class_="bad")
+        return h.span(class_="good")["as the objects state it"]
+    return h.span(class_="bad")["NOT what the objects state"]
 
 
-def _state(value: str) -> Markup:
-    return tag("span", value, class_="good" if value in _GOOD else "bad" if value in _BAD else "warn")
+def _state(value: str) -> h.Element:
+    return h.span(class_="good" if value in _GOOD else "bad" if value in _BAD else "warn")[value]
 
 
-def _code(text: str) -> Markup:
-    return tag("code", text)
+def _code(text: str) -> h.Element:
+    return h.code[text]
 
 
 def _moment(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""A small reader for NRRD volumes (three spatial axes, raw or gzip, one file).
+"""NRRD volumes as `Grid`: three spatial axes, raw or gzip, one file; pynrrd parses, we place and refuse.
 
 Format: teem's NRRD0001-NRRD0005, https://teem.sourceforge.net/nrrd/format.html. Detached headers,
 ascii and hex encodings, and vectors per voxel are refused rather than guessed.
@@ -7,19 +7,18 @@ ascii and hex encodings, and vectors per voxel are refused rather than guessed.
 from __future__ import annotations
 
 import zlib
+from io import BytesIO
+from typing import Any
 
+import nrrd
 import numpy as np
+from nrrd.errors import NRRDError
 
 from worker.samples.errors import SourceFormatError
 from worker.samples.grids import Grid, Matrix
 
 _AXES = 3
-_TYPES = {
-    "signed char": "i1", "int8": "i1", "uchar": "u1", "unsigned char": "u1", "uint8": "u1",
-    "short": "i2", "signed short": "i2", "int16": "i2", "ushort": "u2", "unsigned short": "u2", "uint16": "u2",
-    "int": "i4", "signed int": "i4", "int32": "i4", "uint": "u4", "unsigned int": "u4", "uint32": "u4",
-    "float": "f4", "double": "f8",
-}  # fmt: skip
+_ENCODINGS = frozenset({"raw", "gzip", "gz"})
 
 # What turns the file's own space into LPS (rows: L, P, S of the file's first, second, third component).
 _TO_LPS = {
@@ -34,73 +33,50 @@ def read_nrrd(content: bytes) -> Grid:
 
     NRRD lists the fastest axis first; the result is (slowest, middle, fastest) = (slice, row, column).
     """
-    head, separator, body = content.partition(b"\n\n")
-    if not content.startswith(b"NRRD000") or not separator:
+    if not content.startswith(b"NRRD000") or b"\n\n" not in content:
         raise SourceFormatError("not an NRRD file with an attached header")
-    fields = _fields(head.decode("ascii", errors="replace"))
-    shape = tuple(int(n) for n in reversed(_field(fields, "sizes").split()))
-    if len(shape) != _AXES:
-        raise SourceFormatError(f"NRRD of {len(shape)} axes: only volumes of three axes are read")
-    values = np.frombuffer(_decode(body, _field(fields, "encoding")), dtype=_dtype(fields))
-    if values.size != int(np.prod(shape)):
-        raise SourceFormatError(f"NRRD holds {values.size} voxels, its header promises {shape}")
-    return Grid(values.reshape(shape), _affine(fields))
-
-
-def _fields(head: str) -> dict[str, str]:
-    lines = [line.rstrip("\r") for line in head.split("\n")[1:]]
-    pairs = (line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#") and ":=" not in line)
-    return {key.strip().lower(): value.strip() for key, value in pairs}
-
-
-def _field(fields: dict[str, str], key: str) -> str:
-    if key not in fields:
-        raise SourceFormatError(f"NRRD header has no field '{key}'")
-    return fields[key]
-
-
-def _decode(body: bytes, encoding: str) -> bytes:
-    if encoding == "raw":
-        return body
-    if encoding not in {"gzip", "gz"}:
-        raise SourceFormatError(f"NRRD encoding '{encoding}' is not read (raw and gzip are)")
+    stream = BytesIO(content)
     try:
-        return zlib.decompress(body, wbits=31)  # 31: gzip wrapper
+        header = nrrd.read_header(stream)
+        _require_readable(header)
+        values = nrrd.read_data(header, stream, index_order="C")
     except zlib.error as error:
         raise SourceFormatError(f"NRRD data is not valid gzip: {error}") from error
+    except KeyError as error:
+        raise SourceFormatError(f"NRRD type {error} is not read") from error
+    except (NRRDError, ValueError) as error:
+        raise SourceFormatError(f"NRRD cannot be read: {error}") from error
+    return Grid(values, _affine(header))
 
 
-def _dtype(fields: dict[str, str]) -> np.dtype[np.generic]:
-    name = _field(fields, "type").lower()
-    if name not in _TYPES:
-        raise SourceFormatError(f"NRRD type '{name}' is not read")
-    code = _TYPES[name]
-    order = "" if code.endswith("1") else {"little": "<", "big": ">"}.get(_field(fields, "endian"), "?")
-    if order == "?":
-        raise SourceFormatError("NRRD field 'endian' must be little or big")
-    return np.dtype(order + code)
+def _require_readable(header: nrrd.NRRDHeader) -> None:
+    """Refuse what pynrrd would read otherwise: above all a header that names another file, which it would open."""
+    if "data file" in header or "datafile" in header:
+        raise SourceFormatError("not an NRRD file with an attached header: it names another file")
+    if len(_field(header, "sizes")) != _AXES:
+        raise SourceFormatError(f"NRRD of {len(header['sizes'])} axes: only volumes of three axes are read")
+    if _field(header, "encoding") not in _ENCODINGS:
+        raise SourceFormatError(f"NRRD encoding '{header['encoding']}' is not read (raw and gzip are)")
+    if _field(header, "type") == "block":
+        raise SourceFormatError("NRRD type 'block' is not read")
 
 
-def _affine(fields: dict[str, str]) -> Matrix:
-    space = _field(fields, "space").lower()
+def _field(header: nrrd.NRRDHeader, name: str) -> Any:
+    if name not in header:
+        raise SourceFormatError(f"NRRD header has no field '{name}'")
+    return header[name]
+
+
+def _affine(header: nrrd.NRRDHeader) -> Matrix:
+    space = _field(header, "space").lower()
     if space not in _TO_LPS:
         raise SourceFormatError(f"NRRD space '{space}' is not read")
-    to_lps = np.array(_TO_LPS[space])
-    directions = [_vector(part) for part in _field(fields, "space directions").split()]
-    if len(directions) != _AXES:
+    directions, origin = np.array(_field(header, "space directions")), np.array(_field(header, "space origin"))
+    if directions.shape != (3, 3) or not np.isfinite(directions).all():
         raise SourceFormatError("NRRD needs three space directions")
+    if origin.shape != (3,) or not np.isfinite(origin).all():
+        raise SourceFormatError("NRRD space origin must have three components")
     affine = np.eye(4)
-    for axis, direction in enumerate(reversed(directions)):  # file order is (column, row, slice)
-        affine[:3, axis] = to_lps * direction
-    affine[:3, 3] = to_lps * _vector(_field(fields, "space origin"))
+    affine[:3, :3] = (directions[::-1] * _TO_LPS[space]).T  # file order is (column, row, slice)
+    affine[:3, 3] = origin * _TO_LPS[space]
     return affine
-
-
-def _vector(text: str) -> Matrix:
-    try:
-        vector = np.array([float(part) for part in text.strip("()").split(",")])
-    except ValueError as error:
-        raise SourceFormatError(f"NRRD vector '{text}' is not numeric") from error
-    if vector.shape != (3,):
-        raise SourceFormatError(f"NRRD vector '{text}' must have three components")
-    return vector

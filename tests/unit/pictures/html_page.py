@@ -11,7 +11,7 @@ from io import BytesIO
 
 from PIL import Image
 
-_VOID = {"img", "meta", "br", "rect"}
+_VOID = {"img", "meta", "br"}
 
 
 @dataclass

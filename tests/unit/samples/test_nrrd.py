@@ -69,15 +69,20 @@ def test_bytes_need_no_endian() -> None:
         (b"nonsense", "attached header"),
         (an_nrrd(encoding="ascii"), "ascii"),
         (an_nrrd(encoding="gzip"), "gzip"),
-        (an_nrrd(VALUES.tobytes()[:-2]), "promises"),
+        (an_nrrd(VALUES.tobytes()[:-2]), "Size of the data"),
         (an_nrrd(type="block"), "block"),
         (an_nrrd(endian="middle"), "endian"),
         (an_nrrd(space="scanner-xyz"), "scanner-xyz"),
         (an_nrrd(space_origin=None), "space origin"),
-        (an_nrrd(space_origin="(a,b,c)"), "numeric"),
+        (an_nrrd(space_origin="(a,b,c)"), "could not convert string to float: 'a'"),
         (an_nrrd(space_origin="(1,2)"), "three components"),
-        (an_nrrd(space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "numeric"),
+        (an_nrrd(space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "three space directions"),
+        (an_nrrd(space_origin="none"), "three components|enclosed"),
         (an_nrrd(sizes="24"), "three axes"),
+        (an_nrrd(type="quaternion"), "quaternion"),
+        # The library would open it: a header must not name a file of this machine.
+        (an_nrrd(data_file="/etc/hostname"), "names another file"),
+        (an_nrrd(datafile="/etc/hostname"), "names another file"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(content: bytes, complaint: str) -> None:
