@@ -24,12 +24,13 @@ from worker.domain.errors import (
 )
 from worker.domain.profile import OHIF, Profile
 from worker.domain.result import ResultContext
-from worker.domain.study import StoredInstance
+from worker.domain.routing import RoutingTable
+from worker.domain.study import StoredInstance, one_of_each_series
 from worker.domain.work import PlannedAnalysis
 from worker.pipeline.analyse import Analysis, refuse_unless_passed
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.ports import SeriesReader
-from worker.pipeline.route import Plan, RoutingTable, plan_now
+from worker.pipeline.route import Plan, plan_now
 from worker.pipeline.summary import findings_of
 from worker.settings import Settings
 from worker.wiring import offline, viewing
@@ -75,7 +76,7 @@ def run(
                 progress.update(step, description=f"running {one.model}")
                 watch = Stopwatch()
                 context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
-                context = analyser.beside(offline.one_of_each_series(one.evidence, instances), context)
+                context = analyser.beside(one_of_each_series(one.evidence, instances), context)
                 began = time.monotonic()
                 try:
                     analysis = analyser.analyse(one.model, one.evidence, context, watch)

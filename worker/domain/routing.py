@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worker.domain.model import ModelIdentity
 from worker.domain.study import SeriesInstanceUID
 
 PHI_KEYWORDS = frozenset(
@@ -129,6 +130,35 @@ class Rule:
     timing: Timing | None = None
     input: str = ""
     further: tuple[FurtherInput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRule:
+    """A rule together with the installed model that it names."""
+
+    rule: Rule
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A model that the site uses, and that cannot be used now: why, by its code and in a sentence.
+
+    ``rule`` is None when its manifest cannot be read: then nobody knows which series it wants.
+    """
+
+    model: str
+    code: str
+    reason: str
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """The rules whose models can run now, and the models that cannot."""
+
+    rules: tuple[BoundRule, ...]
+    unusable: tuple[Unusable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -218,3 +218,15 @@ class RefusedInstance:
     detail: str
     calling_ae_title: str
     association_id: str
+
+
+def one_of_each_series(
+    evidence: Sequence[StoredInstance], instances: Sequence[StoredInstance]
+) -> tuple[StoredInstance, ...]:
+    """One instance of each series of the study that the evidence is of."""
+    study = evidence[0].header.study_instance_uid
+    found: dict[str, StoredInstance] = {}
+    for one in sorted(instances, key=lambda one: one.sop_instance_uid):
+        if one.header.study_instance_uid == study:
+            found.setdefault(one.header.series_instance_uid, one)
+    return tuple(found.values())

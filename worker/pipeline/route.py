@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.domain.job import Claim, JobId, JobState
 from worker.domain.model import ModelIdentity
-from worker.domain.routing import Decision, Rule
+from worker.domain.routing import BoundRule, Decision, RoutingTable, Unusable
 from worker.domain.study import Digest, SeriesSummary, StoredInstance
 from worker.domain.work import PlannedAnalysis
 from worker.pipeline.attempt import WAIT_FOR_MODEL_S, AttemptPolicy, Heartbeat, Stopwatch, carry_out
@@ -21,35 +21,6 @@ log = logging.getLogger(__name__)
 
 ROUTE_DEADLINE_S = 600.0
 """Headers are read, nothing more: what takes longer hangs."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoundRule:
-    """A rule together with the installed model that it names."""
-
-    rule: Rule
-    model: ModelIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """A model that the site uses, and that cannot be used now: why, by its code and in a sentence.
-
-    ``rule`` is None when its manifest cannot be read: then nobody knows which series it wants.
-    """
-
-    model: str
-    code: str
-    reason: str
-    rule: Rule | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingTable:
-    """The rules whose models can run now, and the models that cannot."""
-
-    rules: tuple[BoundRule, ...]
-    unusable: tuple[Unusable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from worker.deliver.echo import c_echo
 from worker.domain.errors import OverreadError
 from worker.domain.job import JobState
 from worker.domain.result import Destination
+from worker.inference.packages.routing_table import is_offered
+from worker.inference.runtime.providers import runtime_telemetry
 from worker.settings import Settings
 from worker.wiring import brokers, offline, stores
 from worker.wiring.network import free_port
@@ -131,14 +133,14 @@ def _broker(settings: Settings) -> Examined:
 
 
 def _runtime() -> Examined:
-    version, telemetry = offline.runtime_telemetry()
+    version, telemetry = runtime_telemetry()
     return Examined("ONNX Runtime", telemetry.silent, f"{version}: {telemetry.why}", telemetry.next_step)
 
 
 def _models(settings: Settings) -> Iterator[Examined]:
     installed = offline.registry(settings)
     for package in installed.packages:
-        aside = "" if offline.is_offered(package, settings) else " (experimental, not in use)"
+        aside = "" if is_offered(package, settings) else " (experimental, not in use)"
         yield Examined(f"model {package.identity}", well=True, detail=package.manifest.package.title + aside)
     for one in installed.broken:
         yield Examined(f"model {one.name}", well=False, detail=one.error.message, next_step=one.error.next_step)

@@ -9,11 +9,11 @@ from functools import cached_property
 from worker.domain.errors import OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.model import Algorithm, ModelIdentity
+from worker.domain.routing import RoutingTable
 from worker.domain.volume import Volume
 from worker.inference.packages.registry import Registry
 from worker.inference.run.predictor import PackagePredictor
 from worker.inference.runtime.execution import Execution
-from worker.pipeline.route import RoutingTable
 from worker.settings import Settings
 from worker.settings.execution import ALL_MODELS
 from worker.wiring import offline

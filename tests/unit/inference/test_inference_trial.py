@@ -11,11 +11,12 @@ from onnx import helper
 
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save, write_package
 from tests.unit.inference.two_inputs import two_input_package
+from worker.inference.development.check import PackageReport
 from worker.inference.development.trial import try_out
 from worker.inference.packages.package import load_package
 from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
-from worker.wiring.offline import PackageReport, check_packages
+from worker.wiring.offline import check_packages
 
 GOOD = package_data("0" * 64)
 

@@ -18,12 +18,12 @@ from worker.domain.errors import (
     TransientError,
 )
 from worker.domain.job import Claim, Job, JobId, JobState
-from worker.domain.routing import Decision, OneOf, Rule
+from worker.domain.routing import BoundRule, Decision, OneOf, RoutingTable, Rule, Unusable
 from worker.domain.study import Digest, InstanceHeader, SeriesSummary, StoredInstance
 from worker.domain.work import PlannedAnalysis
 from worker.pipeline.attempt import AttemptPolicy, Heartbeat, Stopwatch, carry_out, hand_back, settle_failure
 from worker.pipeline.backoff import Backoff
-from worker.pipeline.route import BoundRule, RouteStudy, RoutingTable, Unusable
+from worker.pipeline.route import RouteStudy
 
 RULES = [BoundRule(Rule("chest", "lungs", (OneOf("Modality", ("CT",)),)), MODEL)]
 

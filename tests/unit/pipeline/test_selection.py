@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.pipeline.fakes import MODEL, a_series
 from worker.domain.routing import (
     Between,
+    BoundRule,
     Condition,
     Matches,
     MatchesNot,
@@ -20,7 +21,7 @@ from worker.domain.routing import (
 )
 from worker.domain.study import Digest, SetAside
 from worker.pipeline import selection
-from worker.pipeline.route import BoundRule, analysis_key, plan
+from worker.pipeline.route import analysis_key, plan
 
 CHEST = Rule("chest", "lungs", (OneOf("Modality", ("CT",)), Between("slice_count", 20)))
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.pipeline.fakes import MODEL, a_series
-from worker.domain.routing import Decision, FurtherInput, Matches, OneOf, Preference, Rule, Timing
+from worker.domain.routing import BoundRule, Decision, FurtherInput, Matches, OneOf, Preference, Rule, Timing
 from worker.domain.study import Digest, SeriesInstanceUID, SeriesSummary
 from worker.pipeline import selection
-from worker.pipeline.route import BoundRule, analysis_key, plan
+from worker.pipeline.route import analysis_key, plan
 from worker.pipeline.sweep import Sweeper
 
 CONFIG = Digest("cd" * 32)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
+from worker.inference.development.bench import Measured, golden_sample
 from worker.inference.packages.package import Package
 from worker.wiring import benching, offline
-from worker.wiring.benching import Measured
 
 
 def bench(
@@ -72,7 +72,7 @@ def _sample(package: Package) -> Path:
     from worker import samples
 
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overread" / "samples"
-    return samples.fetch(benching.golden_sample(package), home)
+    return samples.fetch(golden_sample(package), home)
 
 
 def _show(package: Package, case: Path, measured: Sequence[Measured]) -> None:

@@ -12,6 +12,7 @@ from worker.cli import console
 from worker.cli.models import bench, convert, fetch, importing, make
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.inference.packages.package import Package
+from worker.inference.packages.routing_table import is_offered
 from worker.wiring import offline
 
 app = typer.Typer(help="Model packages: list, check, begin and describe them.", no_args_is_help=True)
@@ -40,7 +41,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
                             "title": p.manifest.package.title,
                             "folder": p.folder,
                             "experimental": p.manifest.package.experimental,
-                            "offered": offline.is_offered(p, settings),
+                            "offered": is_offered(p, settings),
                         }
                         for p in good
                     ],
@@ -54,7 +55,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
                 str(package.identity),
                 Text(package.manifest.package.title),
                 ", ".join(package.manifest.reference.modalities),
-                _state(package, offered=offline.is_offered(package, settings)),
+                _state(package, offered=is_offered(package, settings)),
                 package.identity.digest[:12],
                 str(package.folder),
             )

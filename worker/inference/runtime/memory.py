@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 from worker.domain.errors import PermanentError
 from worker.domain.volume import Geometry
@@ -85,3 +87,21 @@ def check_answer_memory(net: AnyNet, image: Image, *, copies: int, limit_bytes: 
             next_step="Raise the memory limit of inference if the machine has the memory.",
             code="memory-limit",
         )
+
+
+def run_limit_bytes(configured_mb: int, *, concurrency: int) -> int:
+    """The most that one run may need: as configured, or four fifths of the machine's memory shared by concurrency."""
+    return configured_mb * MEBIBYTE if configured_mb else int(0.8 * _machine_bytes() / concurrency)
+
+
+@cache
+def _machine_bytes() -> int:
+    """Physical memory, or the control group's limit when that is lower."""
+    total = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        if line.startswith("MemTotal")
+    )
+    paths = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    limits = [path.read_text(encoding="ascii").strip() for path in paths if path.is_file()]
+    return min(total, *(int(text) for text in limits if text.isdigit()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.errors import ConfigurationError
+from worker.inference.runtime.telemetry import Telemetry, telemetry_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -55,6 +56,12 @@ def runtime() -> Any:
     # What it would write to standard error itself (no line of our log) comes as an exception as well.
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
     return onnxruntime
+
+
+def runtime_telemetry() -> tuple[str, Telemetry]:
+    """Version of the installed ONNX Runtime, and whether it is known to report nothing."""
+    found = str(runtime().__version__)
+    return found, telemetry_of(found)
 
 
 def available_providers(settings: SessionSettings) -> tuple[str, ...]:
