@@ -7,7 +7,8 @@ from rich.text import Text
 
 from worker.cli import console
 from worker.cli.options import Config, Data, Json, quiet_logs, settings_for
-from worker.wiring.examination import Examined, examine
+from worker.pipeline.examine import Examined
+from worker.wiring.examination import examine
 
 
 def doctor(config: Config = None, data: Data = None, as_json: Json = False) -> None:
