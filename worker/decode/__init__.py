@@ -1,1 +1,1 @@
-"""From stored bytes to the domain: headers, pixels, volumes. pydicom and its decoders live here."""
+"""From stored instances to the domain: summaries of series, pixels, volumes. The decoders of pydicom live here."""

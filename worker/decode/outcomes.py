@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 from worker.domain.errors import NotApplicableError, PermanentError
+from worker.headers.errors import UNREADABLE
 
 OUTCOMES: dict[str, str] = {
     # bytes
-    "unreadable-instance": "The file is not a DICOM data set, or an element of it cannot be read.",
-    "truncated-instance": "The file ends in the middle of an element or of a sequence.",
-    "nesting-too-deep": "Sequences are nested deeper than any real object.",
-    "header-too-large": "The elements before the pixel data are larger than the limit.",
-    "deflate-bomb": "A deflated data set grows beyond the limit.",
-    "file-does-not-match-index": "The file holds another instance than the index says.",
+    **UNREADABLE,
     # pixels
     "no-pixel-data": "The instance has no pixel data (a report, a presentation state, ...).",
     "truncated-pixel-data": "Fewer pixels than Rows x Columns x Number of Frames.",
@@ -46,10 +42,6 @@ OUTCOMES: dict[str, str] = {
     "several-images": "Projections or ultrasound images of different sizes, or several runs of frames.",
     "no-hounsfield-units": "A CT image has no rescale: its values are not Hounsfield units.",
 }
-
-
-class UnreadableInstanceError(PermanentError):
-    """An instance cannot be parsed. ``code`` is one of the first group of ``OUTCOMES``."""
 
 
 class PixelDataError(PermanentError):

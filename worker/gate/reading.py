@@ -1,15 +1,23 @@
-"""How the gate reads: objects and evidence from their bytes, without anything that the encoder used."""
+"""How the gate reads: objects and evidence from their bytes, without anything that the encoder used.
+
+Not with ``worker.headers``, on purpose. Routing, volumes and encoders read headers by that one parser; what it got
+wrong, all of them would believe. The gate reads the same files by pydicom's ``dcmread``, and compares. Both see the
+repairs of value representations that are none (``structure.repairs``), as the listener's walk finds them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
+from pydicom.tag import Tag
 
 from worker.domain.character_sets import StatedSets
 from worker.domain.findings import Conclusion
@@ -17,7 +25,7 @@ from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
 from worker.gate.stored_text import READ, StoredText, stored_text
-from worker.structure.repairs import read_header
+from worker.structure.repairs import NONE, Repairs, open_repaired, repairs_of, without_text_for_sequences
 
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
@@ -27,6 +35,10 @@ _GEOMETRY = (
     "LossyImageCompression", "PhotometricInterpretation", "PatientOrientation", "RescaleSlope", "RescaleIntercept",
     "SliceThickness", "WindowCenter", "WindowWidth",
 )  # fmt: skip
+
+_META = struct.Struct("<HH2sHI")
+_META_AT = 132
+_TRANSFER_SYNTAX = b"\x02\x00\x10\x00UI"
 
 UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 """What absent or broken attributes raise. To the gate all of it means: failed."""
@@ -95,12 +107,36 @@ def read_evidence(evidence: Sequence[StoredInstance], stated: StatedSets) -> Evi
     headers, texts = {}, {}
     with config.disable_value_validation():
         for instance in evidence:
-            ds = read_header(instance.path, wanted)
+            ds = _read_header(instance.path, wanted)
             # No text is converted: pydicom takes any codec of Python for a character set.
             texts[str(ds.SOPInstanceUID)] = stored_text(ds, stated.of(instance.calling_ae_title))
             headers[str(ds.SOPInstanceUID)] = ds
     lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
     return EvidenceHeaders(headers, hashlib.sha256("".join(lines).encode()).hexdigest(), texts)
+
+
+def _read_header(path: Path, keywords: Sequence[str]) -> Dataset:
+    """Read these elements of a file of the spool, up to its pixels; raises OSError, and what pydicom raises."""
+    with open_repaired(path, _repairs(path)) as file:
+        # a bare data set, which only the offline reader takes, is read as well
+        ds = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[Tag(keyword) for keyword in keywords])
+    without_text_for_sequences(ds)
+    return ds
+
+
+def _repairs(path: Path) -> Repairs:
+    """What the listener's walk says of a Part 10 file (PS3.10 7.1)."""
+    with path.open("rb") as file:
+        file.seek(_META_AT - 4)
+        head = file.read(4 + _META.size)
+        if len(head) < 4 + _META.size or head[:4] != b"DICM" or _META.unpack_from(head, 4)[:2] != (2, 0):
+            return NONE
+        length = int(_META.unpack_from(head, 4)[4])
+        meta = file.read(min(length, 1 << 16))
+    _, _, found = meta.partition(_TRANSFER_SYNTAX)
+    size = int.from_bytes(found[:2], "little")
+    uid = found[2 : 2 + size].rstrip(b"\0 ").decode("ascii", "replace")
+    return repairs_of(path, offset=_META_AT + _META.size + length, transfer_syntax_uid=uid)
 
 
 def numbers_of(ds: Dataset, keyword: str) -> list[float]:

@@ -67,10 +67,7 @@ class DicomEncoder:
 
         Raises IdentityError and PermanentError as ``encode`` does, for what the images alone decide.
         """
-        reference = [one for one in evidence if one.header.series_instance_uid == series_of(evidence)[0]]
-        header = read_series_header(reference, self.character_sets)
-        if len(reference) < len(evidence):  # the other inputs of the model: all must be of one patient
-            read_series_header(evidence, self.character_sets)
+        header = read_series_header(series_of(evidence)[0], evidence, self.character_sets)
         for group in delivery_groups(context.destinations, self.profiles, standard=self.standard):
             form_for(header.copies, group.profile)
         return header.copies.notes

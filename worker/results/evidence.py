@@ -15,12 +15,11 @@ from datetime import datetime
 import numpy as np
 from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import format_number_as_ds
 
 from worker.domain.character_sets import Reading, StatedSets, UndecodableTextError
-from worker.domain.errors import IdentityError, PermanentError
+from worker.domain.errors import IdentityError, OverreadError, PermanentError
 from worker.domain.study import (
     FrameOfReferenceUID,
     SeriesInstanceUID,
@@ -30,12 +29,13 @@ from worker.domain.study import (
     comparable_name,
 )
 from worker.domain.volume import SliceRef, Volume
-from worker.functional_groups.groups import FunctionalGroups
-from worker.functional_groups.macros import PIXEL_MEASURES, PLANE_ORIENTATION, PLANE_POSITION
+from worker.headers.attributes import Attributes, integer, vector
+from worker.headers.bounded import ReadLimits
+from worker.headers.frame_attributes import attributes_of_frames
+from worker.headers.parsing import parse_stored, reading
 from worker.results.content_date import MOMENTS, latest_moment
 from worker.results.copied_attributes import IDENTITY, Copies, copies_of, problem_of, raw_value, reading_of, text_value
 from worker.results.header import COPIED
-from worker.structure.repairs import read_header
 
 _SINGLE_VALUED = ("PatientID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -61,6 +61,8 @@ _MOMENTS = [f"{prefix}{part}" for prefix in MOMENTS for part in ("Date", "Time")
 _READ = [
     Tag(keyword) for keyword in dict.fromkeys((*_GEOMETRY, *_HEADER, *_MOMENTS, "SeriesNumber", "SpecificCharacterSet"))
 ]
+
+_LIMITS = ReadLimits()
 
 _SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines within a stack: scanners write rounding noise."""
@@ -176,12 +178,7 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
     first = min((one for one in evidence if one.sop_instance_uid in kept), key=lambda one: one.sop_instance_uid)
     copies = _with_loss_of_any(_copies(first, kept[first.sop_instance_uid], stated), used)
     made_at = latest_moment(used)
-    read = _frame if volume.in_patient_space else _frame_in_its_plane
-    groups = {uid: FunctionalGroups(ds) for uid, ds in kept.items()}
-    with config.disable_value_validation():
-        frames = tuple(
-            read(kept[ref.sop_instance_uid], groups[ref.sop_instance_uid], ref, volume) for ref in volume.slices
-        )
+    frames = _frames(kept, volume)
     _ensure_one_stack(frames)
     reference = _shared(used, "FrameOfReferenceUID")
     return Source(
@@ -197,20 +194,46 @@ def read_source(volume: Volume, evidence: Sequence[StoredInstance], stated: Stat
     )
 
 
-def read_series_header(evidence: Sequence[StoredInstance], stated: StatedSets = StatedSets()) -> SeriesHeader:  # noqa: B008 - frozen
-    """Read identity and header of evidence without a volume; the header is of the first in the order of their UIDs.
+def read_series_header(
+    series: SeriesInstanceUID,
+    evidence: Sequence[StoredInstance],
+    stated: StatedSets = StatedSets(),  # noqa: B008 - frozen
+) -> SeriesHeader:
+    """Read identity and header of a series without a volume; the header is of the first in the order of their UIDs.
+
+    All of the evidence has to be of one patient and study, what is of other inputs of the model as well.
 
     Raises what ``read_source`` raises for identity that is missing, undecodable or in conflict.
     """
-    ordered = sorted(evidence, key=lambda one: one.sop_instance_uid)
-    headers = {instance.sop_instance_uid: ds for instance, ds in _agreeing(ordered, stated)}
+    order = sorted(evidence, key=lambda one: (one.header.series_instance_uid != series, one.sop_instance_uid))
+    read = _agreeing(order, stated)
+    headers = {one: ds for one, ds in read if one.header.series_instance_uid == series}
     if not headers:
         raise PermanentError("There is no evidence.", next_step="Report this.", code="evidence-missing")
     return SeriesHeader(
-        copies=_copies(ordered[0], headers[ordered[0].sop_instance_uid], stated),
+        copies=_copies(order[0], headers[order[0]], stated),
         made_at=latest_moment(headers.values()),
-        instances=tuple((SOPClassUID(raw_text(ds, "SOPClassUID")), uid) for uid, ds in headers.items()),
+        instances=tuple(
+            (SOPClassUID(raw_text(ds, "SOPClassUID")), one.sop_instance_uid) for one, ds in headers.items()
+        ),
         series_numbers=_whole_numbers(raw_text(ds, "SeriesNumber") for ds in headers.values()),
+    )
+
+
+def read_header(instance: StoredInstance, tags: Iterable[BaseTag]) -> Dataset:
+    """Read these elements of an instance, as they stand. Raises PermanentError (``evidence-unreadable``)."""
+    try:
+        return parse_stored(instance, _LIMITS).excerpt(tags)
+    except OverreadError as error:
+        raise unreadable(instance.sop_instance_uid) from error
+
+
+def unreadable(uid: str) -> PermanentError:
+    """The bytes of an instance of this UID say nothing any more."""
+    return PermanentError(
+        f"Evidence {uid} cannot be read back.",
+        next_step="Check the spool's disk; then `overread retry` runs the job again.",
+        code="evidence-unreadable",
     )
 
 
@@ -227,7 +250,10 @@ def _whole_numbers(texts: Iterable[str]) -> frozenset[int]:
 def _agreeing(evidence: Sequence[StoredInstance], stated: StatedSets) -> Iterator[tuple[StoredInstance, Dataset]]:
     """The evidence as it is read, each instance of the same patient and study as those before it."""
     agreed: Mapping[str, str] | None = None
-    for instance, ds in _read(evidence):
+    for instance in evidence:
+        # Odd values are copied as they are; pydicom's warnings would repeat them (and so patients) to the log.
+        with config.disable_value_validation():
+            ds = read_header(instance, _READ)
         identity = _identity_of(ds, instance, reading_of(ds, stated.of(instance.calling_ae_title)))
         agreed = agreed or identity
         _ensure_agreement(agreed, identity)
@@ -264,21 +290,6 @@ def _shared(used: Sequence[Dataset], keyword: str) -> tuple[str, ...] | None:
 def _orientation(used: Sequence[Dataset]) -> tuple[str, ...] | None:
     found = _shared(used, "PatientOrientation")
     return None if found is None or problem_of("PatientOrientation", "\\".join(found)) else found
-
-
-def _read(evidence: Sequence[StoredInstance]) -> Iterator[tuple[StoredInstance, Dataset]]:
-    for instance in evidence:
-        # Odd values are copied as they are; pydicom's warnings would repeat them (and so patients) to the log.
-        with config.disable_value_validation():
-            try:
-                ds = read_header(instance.path, _READ)
-            except (OSError, InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
-                raise PermanentError(
-                    f"Evidence {instance.sop_instance_uid} cannot be read back.",
-                    next_step="Check the spool's disk; then `overread retry` runs the job again.",
-                    code="evidence-unreadable",
-                ) from error
-            yield instance, ds
 
 
 def _identity_of(ds: Dataset, instance: StoredInstance, reading: Reading) -> dict[str, str]:
@@ -337,73 +348,83 @@ def _plain(ds: Dataset, keyword: str, reading: Reading) -> str:
     return comparable_name(text) if keyword == "PatientName" else text
 
 
-def _frame(ds: Dataset, groups: FunctionalGroups, ref: SliceRef, _volume: Volume) -> SourceFrame:
-    try:
-        plane, orientation, measures = (ds, ds, ds) if ref.frame_number is None else _speakers(groups, ref.frame_number)
-        x, y, z = (_decimal(v) for v in plane.ImagePositionPatient)
-        row_mm, column_mm = (_decimal(v) for v in measures.PixelSpacing)
-        return SourceFrame(
-            sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
-            sop_instance_uid=ref.sop_instance_uid,
-            number=ref.frame_number,
-            position=(x, y, z),
-            orientation=tuple(_decimal(v) for v in orientation.ImageOrientationPatient),
-            pixel_spacing_mm=(row_mm, column_mm),
-            slice_thickness_mm=_thickness(measures),
-            rows=int(ds.Rows),
-            columns=int(ds.Columns),
-        )
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+def _frames(kept: Mapping[str, Dataset], volume: Volume) -> tuple[SourceFrame, ...]:
+    """Where the slices of the volume lie, by the reading of frames that the volume was made by."""
+    read = _frame if volume.in_patient_space else _frame_in_its_plane
+    wanted: dict[SOPInstanceUID, dict[int, SliceRef]] = {}
+    for ref in volume.slices:
+        wanted.setdefault(ref.sop_instance_uid, {})[ref.frame_number or 1] = ref
+    found: dict[SliceRef, SourceFrame] = {}
+    for uid, refs in wanted.items():
+        with reading(uid):
+            for number, attributes in enumerate(attributes_of_frames(kept[uid], max(refs)), start=1):
+                if number in refs:
+                    found[refs[number]] = read(attributes, refs[number], volume)
+    return tuple(found[ref] for ref in volume.slices)
+
+
+def _frame(attributes: Attributes, ref: SliceRef, _volume: Volume) -> SourceFrame:
+    position = vector(attributes, "ImagePositionPatient", 3)
+    orientation = vector(attributes, "ImageOrientationPatient", 6)
+    spacing = vector(attributes, "PixelSpacing", 2)
+    rows, columns = integer(attributes, "Rows"), integer(attributes, "Columns")
+    if position is None or orientation is None or spacing is None or rows is None or columns is None:
         raise PermanentError(
             f"{ref.sop_instance_uid} does not say where its pixels lie in the patient.",
             next_step="Results need a series with positions and orientation (PS3.3 C.7.6.2).",
             code="geometry-missing",
-        ) from error
-
-
-def _frame_in_its_plane(ds: Dataset, _groups: FunctionalGroups, ref: SliceRef, volume: Volume) -> SourceFrame:
-    """Read what a projection image has: its size; its spacing is the volume's, which the gate compares again."""
-    try:
-        _, row_mm, column_mm = volume.geometry.spacing_mm
-        return SourceFrame(
-            sop_class_uid=SOPClassUID(str(ds.SOPClassUID)),
-            sop_instance_uid=ref.sop_instance_uid,
-            number=ref.frame_number,
-            position=None,
-            orientation=None,
-            pixel_spacing_mm=(row_mm, column_mm) if volume.has_spacing else None,
-            slice_thickness_mm=None,
-            rows=int(ds.Rows),
-            columns=int(ds.Columns),
         )
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    x, y, z = map(_decimal, position)
+    row_mm, column_mm = map(_decimal, spacing)
+    return SourceFrame(
+        sop_class_uid=_sop_class(attributes),
+        sop_instance_uid=ref.sop_instance_uid,
+        number=ref.frame_number,
+        position=(x, y, z),
+        orientation=tuple(map(_decimal, orientation)),
+        pixel_spacing_mm=(row_mm, column_mm),
+        slice_thickness_mm=_thickness(attributes),
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _frame_in_its_plane(attributes: Attributes, ref: SliceRef, volume: Volume) -> SourceFrame:
+    """Read what a projection image has: its size; its spacing is the volume's, which the gate compares again."""
+    rows, columns = integer(attributes, "Rows"), integer(attributes, "Columns")
+    if rows is None or columns is None:
         raise PermanentError(
             f"{ref.sop_instance_uid} does not say how its pixels are arranged.",
             next_step="Results need images with Rows, Columns and the frames that were analysed (PS3.3 C.7.6.3).",
             code="geometry-missing",
-        ) from error
-
-
-def _decimal(value: object) -> float:
-    """A number that fits into the 16 characters of a DS (PS3.5 6.2); devices write longer ones."""
-    return float(format_number_as_ds(float(str(value))))
-
-
-def _thickness(measures: Dataset) -> float | None:
-    """Slice Thickness, which nothing depends on: None where it is absent, or no number."""
-    try:
-        thickness = float(str(measures.get("SliceThickness") or 0))
-    except ValueError:
-        return None
-    return _decimal(thickness) if 0 < thickness < float("inf") else None
-
-
-def _speakers(groups: FunctionalGroups, number: int) -> tuple[Dataset, Dataset, Dataset]:
-    """What says plane position, orientation and pixel measures of a frame (PS3.3 C.7.6.16)."""
-    position, orientation, measures = (
-        groups.speaker(keyword, number - 1) for keyword in (PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES)
+        )
+    _, row_mm, column_mm = volume.geometry.spacing_mm
+    return SourceFrame(
+        sop_class_uid=_sop_class(attributes),
+        sop_instance_uid=ref.sop_instance_uid,
+        number=ref.frame_number,
+        position=None,
+        orientation=None,
+        pixel_spacing_mm=(row_mm, column_mm) if volume.has_spacing else None,
+        slice_thickness_mm=None,
+        rows=rows,
+        columns=columns,
     )
-    return position, orientation, measures
+
+
+def _sop_class(attributes: Attributes) -> SOPClassUID:
+    return SOPClassUID(attributes.get("SOPClassUID", ("",))[0])
+
+
+def _decimal(value: float) -> float:
+    """A number that fits into the 16 characters of a DS (PS3.5 6.2); devices write longer ones."""
+    return float(format_number_as_ds(value))
+
+
+def _thickness(attributes: Attributes) -> float | None:
+    """Slice Thickness, which nothing depends on: None where it is absent, or no number."""
+    values = vector(attributes, "SliceThickness", 1)
+    return _decimal(values[0]) if values is not None and values[0] > 0 else None
 
 
 def _ensure_one_stack(frames: Sequence[SourceFrame]) -> None:

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from bisect import bisect_left
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread
-from pydicom.tag import Tag
 
 from worker.structure.byte_source import FileWindow, InflatingWindow, Window
 from worker.structure.element_reader import Walk
@@ -30,9 +26,6 @@ _IMPLICIT: Final = "1.2.840.10008.1.2"
 _BIG: Final = "1.2.840.10008.1.2.2"
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _NATIVE: Final = frozenset({_IMPLICIT, _BIG, _DEFLATED, "1.2.840.10008.1.2.1"})
-_META: Final = struct.Struct("<HH2sHI")
-_META_AT: Final = 132
-_TRANSFER_SYNTAX: Final = b"\x02\x00\x10\x00UI"
 
 Repairs = tuple[tuple[int, bytes], ...]
 """Places in the file, ascending, and what to see there instead of the file's own two bytes."""
@@ -56,21 +49,27 @@ def repairs_of(path: Path, *, offset: int, transfer_syntax_uid: str) -> Repairs:
     """
     if transfer_syntax_uid == _IMPLICIT:
         return NONE
+    status = path.stat()
+    return _found(path, status.st_mtime_ns, status.st_size, offset, transfer_syntax_uid)
+
+
+@lru_cache(maxsize=4096)
+def _found(path: Path, _changed_ns: int, size: int, offset: int, uid: str) -> Repairs:
+    """Walk a file once for all that read it: routing, volume, evidence, gate."""
     limits = ScanLimits()
+    deflated = uid == _DEFLATED
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        length = os.fstat(descriptor).st_size - offset
-        deflated = transfer_syntax_uid == _DEFLATED
         window: Window = (
-            InflatingWindow(descriptor, offset=offset, length_bytes=length, limits=limits)
+            InflatingWindow(descriptor, offset=offset, length_bytes=size - offset, limits=limits)
             if deflated
-            else FileWindow(descriptor, offset=offset, length_bytes=length)
+            else FileWindow(descriptor, offset=offset, length_bytes=size - offset)
         )
         walk = Walk(
             window,
             implicit=False,
-            big_endian=transfer_syntax_uid == _BIG,
-            encapsulated=transfer_syntax_uid not in _NATIVE,
+            big_endian=uid == _BIG,
+            encapsulated=uid not in _NATIVE,
             wanted=(),
             limits=limits,
         )
@@ -90,53 +89,29 @@ def open_repaired(path: Path, repairs: Repairs) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Repaired(path, repairs)))
 
 
-def read_header(path: Path, tags: Sequence[int] | Sequence[str]) -> Dataset:
-    """Read a Part 10 file (PS3.10 7.1) up to its pixels, so that pydicom finds the elements that the listener found.
-
-    Parameters
-    ----------
-    path:
-        A file of the spool.
-    tags:
-        What to read; the rest is skipped.
-
-    Raises
-    ------
-    OSError, and what pydicom raises.
-    """
-    status = path.stat()
-    with open_repaired(path, _known(path, status.st_mtime_ns, status.st_size)) as file:
-        ds = dcmread(file, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in tags])
-    without_text_for_sequences(ds)
-    return ds
+def repaired(content: bytes, repairs: Repairs) -> bytes:
+    """The same for a data set in memory."""
+    if not repairs:
+        return content
+    changed = bytearray(content)
+    for place, vr in repairs:
+        changed[place : place + 2] = vr
+    return bytes(changed)
 
 
 def without_text_for_sequences(ds: Dataset) -> None:
     """Drop what has the tag of a sequence and is none (Implicit VR: only the dictionary says what it should be)."""
-    for tag, element in list(ds.items()):
-        if (
-            isinstance(element, RawDataElement)
-            and element.VR in (None, "SQ")
-            and isinstance(element.value, bytes)
-            and element.value[:4] not in (b"", b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-            and DicomDictionary.get(tag, ("",))[0] == "SQ"
-        ):
-            del ds[tag]
+    for tag in [tag for tag, element in ds.items() if element.VR in (None, "SQ") and _is_text_for_sequence(element)]:
+        del ds[tag]
 
 
-@lru_cache(maxsize=4096)
-def _known(path: Path, _changed_ns: int, _size: int) -> Repairs:
-    with path.open("rb") as file:
-        file.seek(_META_AT - 4)
-        head = file.read(4 + _META.size)
-        if len(head) < 4 + _META.size or head[:4] != b"DICM" or _META.unpack_from(head, 4)[:2] != (2, 0):
-            return NONE
-        length = int(_META.unpack_from(head, 4)[4])
-        meta = file.read(min(length, 1 << 16))
-    _, _, found = meta.partition(_TRANSFER_SYNTAX)
-    size = int.from_bytes(found[:2], "little")
-    uid = found[2 : 2 + size].rstrip(b"\0 ").decode("ascii", "replace")
-    return repairs_of(path, offset=_META_AT + _META.size + length, transfer_syntax_uid=uid)
+def _is_text_for_sequence(element: DataElement | RawDataElement) -> bool:
+    return (
+        isinstance(element, RawDataElement)
+        and isinstance(element.value, bytes)
+        and element.value[:4] not in (b"", b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+        and DicomDictionary.get(element.tag, ("",))[0] == "SQ"
+    )
 
 
 class _Repaired(io.RawIOBase):

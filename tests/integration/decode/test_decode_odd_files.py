@@ -11,13 +11,13 @@ import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut
 
-from worker.decode.dataset.bounded import ReadLimits
 from worker.decode.dataset.files import indexed_header, instances_from_folder
-from worker.decode.dataset.parsing import parse
 from worker.decode.pixels.pixels import PixelReader
 from worker.decode.series.headers import HeaderReader
 from worker.domain.errors import PermanentError
 from worker.domain.study import Digest, StoredInstance, TransferSyntaxUID
+from worker.headers.bounded import ReadLimits
+from worker.headers.parsing import parse
 
 ROOT = Path(pydicom.__file__).parent / "data" / "test_files"
 NO_DICOM = {".txt", ".json", ".icc", ".dump", ".gz", ".py", ""}

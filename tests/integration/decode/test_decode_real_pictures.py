@@ -13,11 +13,11 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut
 
 from tests.unit.decode.reading import volume_of
-from worker.decode.dataset.bounded import ReadLimits
-from worker.decode.dataset.frame_attributes import attributes_of
-from worker.decode.dataset.parsing import parse
 from worker.decode.pixels.brightness import open_brightness
 from worker.domain.volume import Space, Volume
+from worker.headers.bounded import ReadLimits
+from worker.headers.frame_attributes import attributes_of
+from worker.headers.parsing import parse
 from worker.samples import fetch, obtain, pip_download
 from worker.samples.archives import read_members
 from worker.samples.recipes import PYDICOM_DATA

@@ -25,10 +25,10 @@ from tests.builders import (
 )
 from tests.picture_builders import FOR_PROCESSING, a_computed_radiograph, a_mammogram, a_radiograph, an_ultrasound
 from tests.unit.decode.reading import series_of
-from worker.decode.outcomes import UnreadableInstanceError
 from worker.decode.series.headers import HeaderReader
 from worker.domain.character_sets import StatedSet, StatedSets
 from worker.domain.study import InstanceHeader, StoredInstance
+from worker.headers.errors import UnreadableInstanceError
 
 
 def header_of(path: Path) -> InstanceHeader:
@@ -280,3 +280,18 @@ def test_another_instance_behind_the_index_is_no_object_to_pass_over(tmp_path: P
     write(a_ct_slice(instance=2), tmp_path / "a.dcm")
     with pytest.raises(UnreadableInstanceError):
         HeaderReader().survey([instance])
+
+
+@pytest.mark.parametrize("vr", [b"??", b"  ", b"\0\0"])
+def test_a_value_representation_that_is_none_is_read_as_it_was_meant_in_items_too(tmp_path: Path, vr: bytes) -> None:
+    """As the evidence of results is read: a rule asks for what the results will say."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "CTCHEST", "99LOCAL", "CT chest"
+    path = write(a_ct_slice(attributes={"ProcedureCodeSequence": [code]}), tmp_path / "a.dcm")
+    instance = stored_instance(path)
+    data = path.read_bytes()
+    assert data.count(b"\x08\x00\x00\x01SH") == 1
+    path.write_bytes(data.replace(b"\x08\x00\x00\x01SH", b"\x08\x00\x00\x01" + vr))
+    header = HeaderReader().header(instance)
+    assert header.attributes["ProcedureCodeValue"] == ("CTCHEST",)
+    assert header.attributes["ProcedureCode"] == ("CT chest",)

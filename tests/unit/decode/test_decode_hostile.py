@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.builders import a_ct_slice, an_enhanced_ct, data_set_bytes, stored_instance, write
-from worker.decode.dataset.bounded import ReadLimits
-from worker.decode.dataset.parsing import parse
-from worker.decode.outcomes import OUTCOMES, UnreadableInstanceError
+from worker.decode.outcomes import OUTCOMES
 from worker.decode.pixels.pixels import PixelReader
 from worker.decode.series.headers import HeaderReader
 from worker.domain.errors import OverreadError, PermanentError
 from worker.domain.study import StoredInstance
+from worker.headers.bounded import ReadLimits
+from worker.headers.errors import UnreadableInstanceError
+from worker.headers.parsing import parse
 
 
 def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:

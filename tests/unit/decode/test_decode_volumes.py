@@ -28,10 +28,11 @@ from tests.builders import (
     write,
 )
 from tests.unit.decode.reading import series_of, volume_of
-from worker.decode.outcomes import OUTCOMES, MemoryBudgetError, UnreadableInstanceError, VolumeError
+from worker.decode.outcomes import OUTCOMES, MemoryBudgetError, VolumeError
 from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import OverreadError
 from worker.domain.volume import Volume
+from worker.headers.errors import UnreadableInstanceError
 
 OBLIQUE = (0.8, 0.6, 0.0, 0.36, -0.48, 0.8)
 FLIPPED_AXIAL = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)

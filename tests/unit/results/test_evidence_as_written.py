@@ -59,3 +59,12 @@ def test_a_value_representation_that_is_none_costs_no_result(tmp_path, vr) -> No
         ds = reading.dataset(item)
         assert ds.StudyDescription == "CT CHEST"
         assert ds.ProcedureCodeSequence[0].CodeMeaning == "CT chest"
+
+
+def test_data_sets_without_file_meta_information(tmp_path) -> None:
+    """The offline reader takes them; the meta information is what a file has, not what the instance is."""
+    study = a_study(tmp_path, ImplicitVRLittleEndian, PatientName="")
+    for path in study.paths:
+        path.write_bytes(builders.data_set_bytes(path))
+    for item in results(study, EVERYTHING):
+        assert reading.dataset(item).PatientID == "OR-0001"

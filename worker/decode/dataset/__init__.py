@@ -1,1 +1,1 @@
-"""From the bytes of an instance to attributes: bounded, strict, without pixels."""
+"""Files to instances, for the offline reader; and the time between the frames of a run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.decode.dataset.attributes import floats
+from worker.headers.attributes import floats
 
 EVEN = 0.1
 """Increments within this part of their mean are even."""

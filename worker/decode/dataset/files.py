@@ -15,10 +15,6 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from worker.decode.dataset.attributes import text_of
-from worker.decode.dataset.bounded import ReadLimits, StrictFile
-from worker.decode.dataset.parsing import PARSE_FAILURES, ParsedInstance, parse, read_meta, reading
-from worker.decode.outcomes import UnreadableInstanceError
 from worker.domain.errors import OverreadError
 from worker.domain.study import (
     Digest,
@@ -31,6 +27,10 @@ from worker.domain.study import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
+from worker.headers.attributes import text_of
+from worker.headers.bounded import ReadLimits, StrictFile
+from worker.headers.errors import UnreadableInstanceError
+from worker.headers.parsing import PARSE_FAILURES, ParsedInstance, parse, read_meta, reading
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all files."""

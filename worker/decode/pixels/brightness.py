@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.attributes import Attributes
-from worker.decode.dataset.parsing import ParsedInstance
 from worker.decode.pixels.encapsulation import require_pixels
 from worker.decode.pixels.palette import WEIGHTS, palette_of
 from worker.decode.pixels.pixel_format import PALETTE, PixelFormat, colour_format_of, is_colour
 from worker.decode.pixels.pixels import InstancePixels, Polarity, stored_values
 from worker.decode.pixels.stored_values import StoredFrames, require_decodable
+from worker.headers.attributes import Attributes
+from worker.headers.parsing import ParsedInstance
 
 WHITE = 255.0
 """Luminance of white, whatever the bits of a sample."""

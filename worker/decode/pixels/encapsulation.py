@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from pydicom.encaps import generate_frames
 
-from worker.decode.dataset.parsing import PARSE_FAILURES, ParsedInstance
 from worker.decode.outcomes import PixelDataError
+from worker.headers.parsing import PARSE_FAILURES, ParsedInstance
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN"})

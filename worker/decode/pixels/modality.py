@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from worker.decode.dataset.attributes import floats, integer, plain_attributes
 from worker.decode.outcomes import PixelDataError
 from worker.functional_groups.groups import FunctionalGroups, items_of
 from worker.functional_groups.macros import PIXEL_VALUE_TRANSFORMATION
+from worker.headers.attributes import floats, integer, plain_attributes
 
 
 @dataclass(frozen=True, slots=True)

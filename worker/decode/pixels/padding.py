@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.attributes import Attributes, integer
+from worker.headers.attributes import Attributes, integer
 
 AIR_HU = -1000.0
 """Padding of CT lies at or below air ..."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.parsing import ParsedInstance, reading
 from worker.decode.outcomes import PixelDataError
+from worker.headers.parsing import ParsedInstance, reading
 
 WEIGHTS = (0.299, 0.587, 0.114)
 """Of red, green and blue in the luminance (ITU-R BT.601, the one of YBR_FULL: PS3.3 C.7.6.3.1.2)."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.decode.dataset.attributes import Attributes, integer
 from worker.decode.outcomes import PixelDataError
 from worker.decode.pixels.padding import Padding, padding_of
+from worker.headers.attributes import Attributes, integer
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 PALETTE = "PALETTE COLOR"

@@ -8,10 +8,6 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.attributes import Attributes
-from worker.decode.dataset.bounded import ReadLimits
-from worker.decode.dataset.frame_attributes import attributes_of
-from worker.decode.dataset.parsing import ParsedInstance, parse, reading
 from worker.decode.outcomes import MemoryBudgetError, PixelDataError
 from worker.decode.pixels.codecs import Words
 from worker.decode.pixels.encapsulation import require_pixels
@@ -20,6 +16,10 @@ from worker.decode.pixels.padding import find_padding
 from worker.decode.pixels.pixel_format import PixelFormat, has_embedded_overlay, pixel_format_of
 from worker.decode.pixels.stored_values import StoredFrames, require_decodable
 from worker.domain.study import StoredInstance
+from worker.headers.attributes import Attributes
+from worker.headers.bounded import ReadLimits
+from worker.headers.frame_attributes import attributes_of
+from worker.headers.parsing import ParsedInstance, parse_stored, reading
 
 CT_PADDING_HU = -1024.0
 """What padding (outside of the reconstructed circle) becomes in CT: air, the lowest value of a 12-bit CT scale.
@@ -64,8 +64,8 @@ class PixelReader:
         UnreadableInstanceError, PixelDataError, MemoryBudgetError
             Each with its code of ``outcomes.OUTCOMES``.
         """
-        name = instance.sop_instance_uid
-        parsed = parse(instance.path, name=name, limits=self._limits, transfer_syntax_uid=instance.transfer_syntax_uid)
+        parsed = parse_stored(instance, self._limits)
+        name = parsed.name
         require_pixels(parsed)
         with reading(name):
             attributes = attributes_of(parsed.dataset)

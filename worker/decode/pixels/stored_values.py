@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.decode.dataset.parsing import ParsedInstance
 from worker.decode.outcomes import PixelDataError
 from worker.decode.pixels.codecs import DECODABLE, NATIVE, Words, arranged, decode_frame
 from worker.decode.pixels.encapsulation import UNDEFINED_LENGTH, encoded_frames, pixel_element_of
 from worker.decode.pixels.pixel_format import HALVED, PixelFormat, require_native
+from worker.headers.parsing import ParsedInstance
 
 _BLOCK_BYTES = 2**20
 

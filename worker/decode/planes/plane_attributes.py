@@ -11,8 +11,8 @@ from typing import Final
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-from worker.decode.dataset.attributes import Attributes, plain_attributes, values_of
 from worker.functional_groups.groups import items_of
+from worker.headers.attributes import Attributes, plain_attributes, values_of
 
 Marks = Mapping[str, tuple[str, ...]]
 """Values by keyword, of those attributes below that a plane has."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from worker.decode.dataset.attributes import floats, integer, plain_attributes
 from worker.functional_groups.groups import items_of
+from worker.headers.attributes import floats, integer, plain_attributes
 
 Values = Mapping[str, tuple[str, ...]]
 """Attributes as text, of ``attributes_of`` or of an item."""

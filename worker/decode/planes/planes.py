@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from worker.decode.dataset.attributes import Attributes, floats
-from worker.decode.dataset.frame_attributes import attributes_of_frames
 from worker.decode.outcomes import VolumeError
 from worker.decode.planes.mosaic import refuse_mosaic
 from worker.decode.planes.plane_attributes import Marks, marks_of
 from worker.domain.study import InstanceHeader
 from worker.domain.volume import SliceRef
 from worker.functional_groups.groups import FunctionalGroups
+from worker.headers.attributes import Attributes, floats, vector
+from worker.headers.frame_attributes import attributes_of_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +73,10 @@ def _plane(
         frame=frame,
         rows=header.rows or 0,
         columns=header.columns or 0,
-        position=_vector(attributes, "ImagePositionPatient", 3),
-        orientation=_vector(attributes, "ImageOrientationPatient", 6),
-        pixel_spacing_mm=_vector(attributes, "PixelSpacing", 2),
+        position=vector(attributes, "ImagePositionPatient", 3),
+        orientation=vector(attributes, "ImageOrientationPatient", 6),
+        pixel_spacing_mm=vector(attributes, "PixelSpacing", 2),
         thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         frame_of_reference_uid=header.frame_of_reference_uid or "",
         marks=marks,
     )
-
-
-def _vector(attributes: Mapping[str, tuple[str, ...]], keyword: str, size: int) -> tuple[float, ...] | None:
-    values = floats(attributes, keyword)
-    return values if values is not None and len(values) == size else None

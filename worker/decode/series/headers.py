@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from worker.decode.dataset.attributes import Attributes, declare, floats, integer
-from worker.decode.dataset.bounded import ReadLimits
-from worker.decode.dataset.frame_attributes import attributes_of
-from worker.decode.dataset.parsing import parse, reading
-from worker.decode.outcomes import UnreadableInstanceError
 from worker.decode.planes.geometry import axes_of, groups_of_orientation, median_spacing_mm, name_of_orientation
 from worker.decode.planes.image_kinds import intent_of
 from worker.decode.series.non_slices import set_aside
 from worker.domain.character_sets import StatedSets
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader, SeriesSummary, StoredInstance
+from worker.headers.attributes import Attributes, declare, floats, integer, text_of
+from worker.headers.bounded import ReadLimits
+from worker.headers.errors import UnreadableInstanceError
+from worker.headers.frame_attributes import attributes_of
+from worker.headers.parsing import ParsedInstance, parse_stored, reading
 
 ANOTHER_INSTANCE = "file-does-not-match-index"
+SOP_INSTANCE_UID = 0x00080018
 
 
 class HeaderReader:
@@ -70,14 +71,10 @@ class HeaderReader:
 
     def header(self, instance: StoredInstance) -> InstanceHeader:
         """Parse the header of one instance, without its pixels."""
-        name = instance.sop_instance_uid
-        parsed = parse(instance.path, name=name, limits=self._limits, transfer_syntax_uid=instance.transfer_syntax_uid)
-        with reading(name):
+        parsed = parse_indexed(instance, self._limits)
+        with reading(parsed.name):
             declare(parsed.dataset, self._stated.of(instance.calling_ae_title))
-            attributes = attributes_of(parsed.dataset)
-        if attributes.get("SOPInstanceUID", ("",))[0] != name:
-            raise wrong_instance(name)
-        return header_of(instance, attributes)
+            return header_of(instance, attributes_of(parsed.dataset))
 
     def series(self, headers: Sequence[InstanceHeader]) -> tuple[SeriesSummary, ...]:
         """Group by study and series, and summarize geometry. Ordered by Series Instance UID."""
@@ -88,13 +85,18 @@ class HeaderReader:
         return tuple(_summary(groups[key]) for key in sorted(groups))
 
 
-def wrong_instance(name: str) -> UnreadableInstanceError:
-    """The file behind an index entry is not the instance that was indexed."""
-    return UnreadableInstanceError(
-        f"The file that is indexed as instance {name} holds another instance.",
-        next_step="Quarantine the study and check the spool: a file was changed behind the index.",
-        code=ANOTHER_INSTANCE,
-    )
+def parse_indexed(instance: StoredInstance, limits: ReadLimits) -> ParsedInstance:
+    """Parse an instance. Raises UnreadableInstanceError, also when the file is not the instance that was indexed."""
+    parsed = parse_stored(instance, limits)
+    with reading(parsed.name):
+        found = text_of(parsed.dataset, SOP_INSTANCE_UID)
+    if found != parsed.name:
+        raise UnreadableInstanceError(
+            f"The file that is indexed as instance {parsed.name} holds another instance.",
+            next_step="Quarantine the study and check the spool: a file was changed behind the index.",
+            code=ANOTHER_INSTANCE,
+        )
+    return parsed
 
 
 def header_of(instance: StoredInstance, attributes: Attributes) -> InstanceHeader:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from worker.decode.dataset.attributes import floats
 from worker.decode.planes.geometry import (
     SAME_DIRECTION_TOLERANCE,
     SAME_POSITION_MM,
@@ -25,6 +24,7 @@ from worker.decode.planes.image_kinds import are_pictures
 from worker.decode.series.stacking import PIXEL_SPACING_TOLERANCE
 from worker.domain import image_type
 from worker.domain.study import InstanceHeader, SetAside
+from worker.headers.attributes import floats
 
 _FEW = 5
 """Odd images are few when they are no more than one in this many."""

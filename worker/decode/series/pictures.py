@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.attributes import integer
 from worker.decode.dataset.cine import frame_time_of
-from worker.decode.dataset.parsing import ParsedInstance, reading
 from worker.decode.outcomes import VolumeError
 from worker.decode.pixels.brightness import open_brightness
 from worker.decode.planes.image_kinds import intent_of, is_ultrasound
@@ -19,6 +17,8 @@ from worker.decode.series.repeats import NAMED_AT_MOST
 from worker.decode.series.stacking import PIXEL_SPACING_TOLERANCE
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader
 from worker.domain.volume import Geometry, SliceRef, Space, Volume
+from worker.headers.attributes import integer
+from worker.headers.parsing import ParsedInstance, reading
 
 _SELECT_ONE = "Select one image by a rule (view, number of frames, presentation intent), or have them sent as series."
 

@@ -9,23 +9,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.decode.dataset.attributes import text_of
-from worker.decode.dataset.bounded import ReadLimits
-from worker.decode.dataset.parsing import ParsedInstance, parse, reading
 from worker.decode.outcomes import VolumeError
 from worker.decode.pixels.modality import ModalityTransform
 from worker.decode.pixels.pixels import CT_PADDING_HU, MEMORY_BUDGET_BYTES, InstancePixels, require_budget
 from worker.decode.planes.image_kinds import are_pictures
 from worker.decode.planes.planes import Plane, planes_of
-from worker.decode.series.headers import wrong_instance
+from worker.decode.series.headers import parse_indexed
 from worker.decode.series.pictures import picture_volume
 from worker.decode.series.stacking import stack
 from worker.domain.study import FrameOfReferenceUID, InstanceHeader, SeriesSummary
 from worker.domain.volume import Geometry, Volume
+from worker.headers.bounded import ReadLimits
+from worker.headers.parsing import ParsedInstance, reading
 
 log = logging.getLogger(__name__)
-
-SOP_INSTANCE_UID = 0x00080018
 
 _FLOAT_BYTES = 4
 _WORKING_FRAMES = 4
@@ -70,7 +67,7 @@ class VolumeReader:
         needed = _FLOAT_BYTES * largest * (planes_expected + _WORKING_FRAMES)
         require_budget(needed, self._budget_bytes, what=f"series {uid}")
 
-        parsed = [self._parse(header) for header in images]
+        parsed = [parse_indexed(header.instance, self._limits) for header in images]
         extra = series.notes
         if are_pictures(images):
             pictures = picture_volume(images, parsed, series=uid)
@@ -99,16 +96,6 @@ class VolumeReader:
             frame_of_reference_uid=FrameOfReferenceUID(frame_of_reference) if frame_of_reference else None,
             notes=(*stacked.notes, *decoder.notes, *extra),
         )
-
-    def _parse(self, header: InstanceHeader) -> ParsedInstance:
-        instance = header.instance
-        name = instance.sop_instance_uid
-        parsed = parse(instance.path, name=name, limits=self._limits, transfer_syntax_uid=instance.transfer_syntax_uid)
-        with reading(name):
-            found = text_of(parsed.dataset, SOP_INSTANCE_UID)
-        if found != name:
-            raise wrong_instance(name)
-        return parsed
 
 
 class _Decoder:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 
 from worker.domain.character_sets import is_plain
 from worker.domain.errors import PermanentError
@@ -20,15 +20,14 @@ from worker.domain.study import StoredInstance
 from worker.functional_groups.groups import FunctionalGroups
 from worker.functional_groups.macros import FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION
 from worker.results.copied_attributes import copies_of, problem_of, raw_value
-from worker.results.evidence import SourceFrame
-from worker.structure.repairs import read_header
+from worker.results.evidence import SourceFrame, read_header, unreadable
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_ATTRIBUTES = (
+_READ = tuple(map(Tag, (
     "SpecificCharacterSet", "InstanceNumber", "PhotometricInterpretation", "PatientOrientation", "ImageLaterality",
     "Laterality", "WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_LOSSY,
-)  # fmt: skip
+)))  # fmt: skip
 _UNSPECIFIED = "US"
 """What values are where the image does not say it in valid words (PS3.3 C.11.1.1.2)."""
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -36,7 +35,7 @@ _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 _AXES = (("R", "L"), ("A", "P"), ("F", "H"))
 """For each LPS axis: towards smaller and towards larger coordinates."""
 
-_BROKEN = (OSError, InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError)
+_BROKEN = (OSError, ValueError, KeyError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def read_source_display(frames: Iterable[SourceFrame], evidence: Sequence[Stored
 
     Raises PermanentError (``evidence-unreadable``) when an instance cannot be read back.
     """
-    paths = {instance.sop_instance_uid: instance.path for instance in evidence}
+    instances = {instance.sop_instance_uid: instance for instance in evidence}
     read: dict[str, FunctionalGroups] = {}
     displays = []
     for frame in frames:
@@ -134,14 +133,10 @@ def read_source_display(frames: Iterable[SourceFrame], evidence: Sequence[Stored
         try:
             with config.disable_value_validation():
                 if uid not in read:
-                    read[uid] = FunctionalGroups(read_header(paths[uid], _ATTRIBUTES))
+                    read[uid] = FunctionalGroups(read_header(instances[uid], _READ))
                 displays.append(_display_of(read[uid], frame.number))
         except _BROKEN as error:
-            raise PermanentError(
-                f"Evidence {uid} cannot be read back.",
-                next_step="Check the spool's disk; then `overread retry` runs the job again.",
-                code="evidence-unreadable",
-            ) from error
+            raise unreadable(uid) from error
     return tuple(displays)
 
 

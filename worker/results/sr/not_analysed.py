@@ -73,10 +73,7 @@ class RefusalEncoder:
         """
         if not refusal.reason.strip() or not refusal.code.strip():
             raise PermanentError("A refusal gives no reason.", next_step="Report this.", code="text-unfit")
-        of_series = [one for one in evidence if one.header.series_instance_uid == refusal.series_instance_uid]
-        series = read_series_header(of_series, self.character_sets)
-        if len(of_series) < len(evidence):  # the other inputs of the model: all must be of one patient
-            read_series_header(evidence, self.character_sets)
+        series = read_series_header(refusal.series_instance_uid, evidence, self.character_sets)
         groups = delivery_groups(context.destinations, self.profiles, standard=self.standard)
         equipment = self.equipment
         if needs_ascii(series.copies, [group.profile for group in groups]):
@@ -92,7 +89,7 @@ class RefusalEncoder:
                 notes=series.copies.notes,
             ),
             uids=ResultUids.of(
-                study_instance_uid=of_series[0].header.study_instance_uid,
+                study_instance_uid=evidence[0].header.study_instance_uid,
                 evidence=[(one.sop_instance_uid, one.sha256) for one in evidence],
                 model_digest=refusal.algorithm.model.digest,
                 config_digest=context.config_digest,

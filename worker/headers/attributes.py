@@ -202,6 +202,12 @@ def floats(attributes: Mapping[str, tuple[str, ...]], keyword: str) -> tuple[flo
     return numbers if all(map(isfinite, numbers)) else None
 
 
+def vector(attributes: Mapping[str, tuple[str, ...]], keyword: str, size: int) -> tuple[float, ...] | None:
+    """The values of an attribute as numbers, if they are ``size`` finite ones; else None."""
+    values = floats(attributes, keyword)
+    return values if values is not None and len(values) == size else None
+
+
 def integer(attributes: Mapping[str, tuple[str, ...]], keyword: str) -> int | None:
     """First value of an attribute as a whole number; None when there is none."""
     numbers = floats({keyword: attributes[keyword][:1]}, keyword) if attributes.get(keyword) else None

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from worker.decode.outcomes import UnreadableInstanceError
+from worker.headers.errors import UnreadableInstanceError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from worker.decode.dataset.attributes import Attributes, coded_attributes, encodings_of, plain_attributes
 from worker.functional_groups.groups import FunctionalGroups, Unparsed, as_it_stands, items_of, macros_in, said
 from worker.functional_groups.macros import MACROS, OWNERS, PLANE, PLANE_ATTRIBUTES, UNASSIGNED
+from worker.headers.attributes import Attributes, coded_attributes, encodings_of, plain_attributes
 
 _EVERY_FRAME = frozenset({"ImagePositionPatient"})
 _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}

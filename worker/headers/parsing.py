@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,12 +20,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.valuerep import VR
 
-from worker.decode.dataset.bounded import ReadLimits, ShortReadError, StrictFile, TooMuchHeaderError, inflate, truncated
-from worker.decode.outcomes import UnreadableInstanceError
 from worker.domain.errors import TransientError
-from worker.structure.repairs import NONE, Repairs, open_repaired, repairs_of, without_text_for_sequences
+from worker.domain.study import StoredInstance
+from worker.headers.bounded import ReadLimits, ShortReadError, StrictFile, TooMuchHeaderError, inflate, truncated
+from worker.headers.errors import UnreadableInstanceError
+from worker.structure.repairs import NONE, Repairs, open_repaired, repaired, repairs_of, without_text_for_sequences
 
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
@@ -34,8 +35,6 @@ IMPLICIT = "1.2.840.10008.1.2"
 GE_PRIVATE_IMPLICIT = "1.2.840.113619.5.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
-
-_VRS = frozenset(str(vr) for vr in VR)
 
 PARSE_FAILURES = (
     InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
@@ -50,7 +49,7 @@ class ParsedInstance:
 
     ``pixel_offset`` is where the pixel data *element* starts in the source, None when there is none. The source is
     the file, or the inflated bytes of a deflated data set (``inflated``). ``repairs`` are what to read instead of value
-    representations that are none.
+    representations that are none. Elements of ``dataset`` are as they stand until somebody asks for a value.
     """
 
     name: str
@@ -67,6 +66,24 @@ class ParsedInstance:
     def open(self) -> BinaryIO:
         """Open the source that ``pixel_offset`` counts in."""
         return io.BytesIO(self.inflated) if self.inflated is not None else open_repaired(self.path, self.repairs)
+
+    def excerpt(self, tags: Iterable[BaseTag]) -> Dataset:
+        """Only these elements, as they stand: what is kept of thousands of instances at once."""
+        whole = self.dataset
+        kept = Dataset({tag: whole.get_item(tag, keep_deferred=True) for tag in tags if tag in whole})
+        implicit, little = whole.original_encoding
+        kept.set_original_encoding(implicit, little, whole.original_character_set)
+        return kept
+
+
+def parse_stored(instance: StoredInstance, limits: ReadLimits) -> ParsedInstance:
+    """``parse`` an instance of the spool; messages call it by its SOP Instance UID."""
+    return parse(
+        instance.path,
+        name=instance.sop_instance_uid,
+        limits=limits,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+    )
 
 
 def parse(path: Path, *, name: str, limits: ReadLimits, transfer_syntax_uid: str = "") -> ParsedInstance:
@@ -118,104 +135,54 @@ def parse(path: Path, *, name: str, limits: ReadLimits, transfer_syntax_uid: str
 
 
 def _parse(path: Path, *, name: str, limits: ReadLimits, given: str) -> ParsedInstance:
-    """Parse, and once more with repairs when what comes out looks as if they were needed and there are any."""
-    failure: Exception | None = None
-    try:
-        parsed = _parse_with(NONE, path, name=name, limits=limits, given=given)
-    except (ShortReadError, TooMuchHeaderError, *PARSE_FAILURES) as error:
-        failure = error
-    else:
-        if _looks_sound(parsed):
-            return parsed
+    """Read the meta information, and the data set with the repairs that the listener's walk finds for it."""
     with path.open("rb") as file:
         source = StrictFile(file, limit_bytes=limits.header_bytes)
         uid = str(read_meta(source.binary, name=name).get("TransferSyntaxUID", "") or given)
         start = source.tell()
-    if repairs := repairs_of(path, offset=start, transfer_syntax_uid=uid) if uid else NONE:
+        repairs = repairs_of(path, offset=start, transfer_syntax_uid=uid) if uid else NONE
+        make = partial(ParsedInstance, name=name, path=path, data_set_offset=start, repairs=repairs)
         if uid == DEFLATED:
-            return _parse_with(NONE, path, name=name, limits=limits, given=given, inflated_repairs=repairs)
-        return _parse_with(repairs, path, name=name, limits=limits, given=given)
-    if failure is not None:
-        raise failure
-    return parsed
-
-
-def _looks_sound(parsed: ParsedInstance) -> bool:
-    """Tell whether every element has a VR of the standard, and the encoding is the one that was announced."""
-    if parsed.implicit_vr:
-        return parsed.transfer_syntax_uid in (IMPLICIT, GE_PRIVATE_IMPLICIT)
-    return all(element.VR in _VRS for element in parsed.dataset.values())
-
-
-def _parse_with(
-    repairs: Repairs,
-    path: Path,
-    *,
-    name: str,
-    limits: ReadLimits,
-    given: str,
-    inflated_repairs: Repairs = NONE,
-) -> ParsedInstance:
+            return _parse_inflated(make, repaired(inflate(file, name=name, limits=limits), repairs), limits)
+        if not repairs:
+            return _parse_data_set(make, source, uid, size=os.fstat(file.fileno()).st_size)
     with open_repaired(path, repairs) as file:
-        parsed = _parse_open(file, path, name=name, limits=limits, given=given, inflated_repairs=inflated_repairs)
-    if parsed.implicit_vr:
-        without_text_for_sequences(parsed.dataset)
-    return replace(parsed, repairs=repairs)
+        source = StrictFile(file, limit_bytes=limits.header_bytes)
+        source.seek(start)
+        return _parse_data_set(make, source, uid, size=os.fstat(file.fileno()).st_size)
 
 
-def _parse_open(
-    file: BinaryIO, path: Path, *, name: str, limits: ReadLimits, given: str, inflated_repairs: Repairs
-) -> ParsedInstance:
-    source = StrictFile(file, limit_bytes=limits.header_bytes)
-    meta = read_meta(source.binary, name=name)
-    uid = str(meta.get("TransferSyntaxUID", "") or given)
-    start = source.tell()
-    if uid == DEFLATED:
-        inflated = _repaired(inflate(file, name=name, limits=limits), inflated_repairs)
-        strict = StrictFile(io.BytesIO(inflated), limit_bytes=limits.header_bytes)
-        dataset = read_dataset(strict.binary, is_implicit_VR=False, is_little_endian=True, stop_when=_at_pixels)
-        offset = strict.offset_of_pixels(len(inflated))
-        return ParsedInstance(
-            name=name,
-            path=path,
-            dataset=dataset,
-            transfer_syntax_uid=uid,
-            implicit_vr=False,
-            little_endian=True,
-            data_set_offset=start,
-            pixel_offset=offset,
-            inflated=inflated,
-        )
-    size = os.fstat(file.fileno()).st_size
+def _parse_inflated(make: Callable[..., ParsedInstance], inflated: bytes, limits: ReadLimits) -> ParsedInstance:
+    source = StrictFile(io.BytesIO(inflated), limit_bytes=limits.header_bytes)
+    dataset = read_dataset(source.binary, is_implicit_VR=False, is_little_endian=True, stop_when=_at_pixels)
+    without_text_for_sequences(dataset)
+    return make(
+        dataset=dataset,
+        transfer_syntax_uid=DEFLATED,
+        implicit_vr=False,
+        little_endian=True,
+        pixel_offset=source.offset_of_pixels(len(inflated)),
+        inflated=inflated,
+    )
+
+
+def _parse_data_set(make: Callable[..., ParsedInstance], source: StrictFile, uid: str, *, size: int) -> ParsedInstance:
     if uid:
         implicit, little = uid in (IMPLICIT, GE_PRIVATE_IMPLICIT), uid != BIG_ENDIAN
     else:
         implicit, little, uid = _recognise(source.binary)
-    source.seek(start)
     dataset = read_dataset(source.binary, implicit, little, stop_when=_at_pixels)
     # pydicom corrects files whose bytes are not what their meta information says; the pixels follow the bytes
     found_implicit = dataset.original_encoding[0]
-    implicit = implicit if found_implicit is None else found_implicit
     offset = source.offset_of_pixels(size)
-    return ParsedInstance(
-        name=name,
-        path=path,
+    without_text_for_sequences(dataset)
+    return make(
         dataset=dataset,
         transfer_syntax_uid=uid,
-        implicit_vr=implicit,
+        implicit_vr=implicit if found_implicit is None else found_implicit,
         little_endian=little,
-        data_set_offset=start,
         pixel_offset=offset,
     )
-
-
-def _repaired(content: bytes, repairs: Repairs) -> bytes:
-    if not repairs:
-        return content
-    changed = bytearray(content)
-    for place, vr in repairs:
-        changed[place : place + 2] = vr
-    return bytes(changed)
 
 
 def read_meta(source: BinaryIO, *, name: str) -> FileMetaDataset:
