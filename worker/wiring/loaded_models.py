@@ -1,97 +1,37 @@
-"""The models of one worker process: loaded before the first job asks for them, found again when they have changed."""
+"""The model packages of this installation as they are now, and what a process has loaded of them."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from functools import cached_property
+from functools import cache, partial
 
-from worker.domain.errors import OverreadError
-from worker.domain.findings import Conclusion
-from worker.domain.model import Algorithm, ModelIdentity
-from worker.domain.routing import RoutingTable
-from worker.domain.volume import Volume
+from worker.inference.packages.installed import InstalledPackages
 from worker.inference.packages.registry import Registry
+from worker.inference.run.loaded_models import LoadedModels
 from worker.inference.run.predictor import PackagePredictor
-from worker.inference.runtime.execution import Execution
 from worker.settings import Settings
-from worker.settings.execution import ALL_MODELS
 from worker.wiring import offline
 from worker.wiring.execution import execution
-from worker.wiring.packages import Packages
-
-log = logging.getLogger(__name__)
 
 
-class Models:
-    """What the jobs of a process share, made when the first of them, or the warm-up, needs it.
+def packages_of(settings: Settings) -> InstalledPackages:
+    """The packages of a process."""
+    return InstalledPackages(
+        offline.model_folders(settings),
+        cache=offline.weights_cache(settings).folder,
+        read=partial(offline.registry, settings),
+    )
 
-    ``packages`` may be those of the parent: then what it has seen installed is missed here as well.
-    """
 
-    def __init__(self, settings: Settings, packages: Packages | None = None) -> None:
-        self._settings = settings
-        self._making = threading.Lock()
-        self._packages = packages if packages is not None else Packages(settings)
-        self._made: tuple[Registry, PackagePredictor] | None = None
+def models_of(settings: Settings, packages: InstalledPackages | None = None) -> LoadedModels:
+    """The models of a process. Nothing is loaded yet."""
+    running = cache(partial(execution, settings))
 
-    @property
-    def predictor(self) -> PackagePredictor:
-        """The predictor of this process, for the packages as they are now; it keeps its sessions."""
-        installed = self._packages.registry()
-        with self._making:  # the warm-up and the first job may ask at the same time
-            if self._made is None or self._made[0] is not installed:
-                self._made = installed, offline.model_predictor(self._settings, installed, self._execution)
-            return self._made[1]
+    def new_predictor(installed: Registry) -> PackagePredictor:
+        return offline.model_predictor(settings, installed, running())
 
-    @cached_property
-    def _execution(self) -> Execution:
-        return execution(self._settings)
-
-    def table(self) -> RoutingTable:
-        """The routing table, for the packages as they are now."""
-        return offline.routing_table(self._settings, self._packages.registry())
-
-    # ---- the port Predictor: whoever holds it meets the packages as they are when it asks
-
-    def inputs(self, model: ModelIdentity) -> tuple[str, ...]:
-        """As of ``PackagePredictor``."""
-        return self.predictor.inputs(model)
-
-    def predict(self, model: ModelIdentity, volume: Volume, *further: Volume) -> Conclusion:
-        """As of ``PackagePredictor``."""
-        return self.predictor.predict(model, volume, *further)
-
-    def algorithm(self, model: ModelIdentity) -> Algorithm:
-        """As of ``PackagePredictor``."""
-        return self.predictor.algorithm(model)
-
-    def warm(self) -> None:
-        """Load what ``inference.warm`` names, as far as it fits the budget. What fails here fails in its job too."""
-        try:
-            predictor = self.predictor
-            wanted = self._wanted()
-        except OverreadError as error:
-            log.warning("warm-up-failed", extra={"code": error.code})
-            return
-        for model in wanted:
-            try:
-                there = predictor.warm(model)
-            except (OverreadError, MemoryError) as error:
-                code = error.code if isinstance(error, OverreadError) else "memory"
-                log.warning("warm-up-failed", extra={"model": str(model), "code": code})
-            else:
-                log.info("model-warm" if there else "model-beyond-budget", extra={"model": str(model)})
-
-    def _wanted(self) -> tuple[ModelIdentity, ...]:
-        found: dict[ModelIdentity, None] = {}
-        installed = self._packages.registry()
-        for name in self._settings.inference.warm:
-            if name == ALL_MODELS:
-                table = offline.routing_table(self._settings, installed)
-                found |= {bound.model: None for bound in table.rules}
-                for one in table.unusable:
-                    log.warning("warm-up-failed", extra={"model": one.model, "code": one.code})
-            else:
-                found[installed.find(name).identity] = None
-        return tuple(found)
+    return LoadedModels(
+        packages or packages_of(settings),
+        table=partial(offline.routing_table, settings),
+        new_predictor=new_predictor,
+        warm=settings.inference.warm,
+    )

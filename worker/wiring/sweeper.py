@@ -10,7 +10,7 @@ from worker.tasks.app import make_app
 from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.work import is_dead
 from worker.wiring import brokers, offline, stores
-from worker.wiring.packages import Packages
+from worker.wiring.loaded_models import packages_of
 
 
 def build_sweeper(settings: Settings) -> Sweeper:
@@ -18,7 +18,7 @@ def build_sweeper(settings: Settings) -> Sweeper:
     stores.prepare(settings)
     options = brokers.options(settings)
     publisher: ports.Publisher = CeleryPublisher(make_app(options), options)
-    packages = Packages(settings)
+    packages = packages_of(settings)
     bound = offline.bound_rules(settings, packages.registry())
     unusable = offline.routing_table(settings, packages.registry()).unusable
     rules = [*(one.rule for one in bound), *(one.rule for one in unusable if one.rule is not None)]

@@ -12,6 +12,7 @@ from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import OverreadError
 from worker.domain.findings import Conclusion
 from worker.domain.job import JobId
+from worker.inference.run.loaded_models import LoadedModels
 from worker.inference.runtime import interruption
 from worker.observe.crash_record import BlackBox
 from worker.observe.memory_pressure import offer_to_be_killed_first
@@ -25,13 +26,12 @@ from worker.settings import Settings
 from worker.tasks import program
 from worker.tasks.app import make_app
 from worker.tasks.lanes import Lane
+from worker.tasks.planned_stops import PlannedStops
 from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
-from worker.wiring.loaded_models import Models
-from worker.wiring.packages import Packages
-from worker.wiring.planned_stops import PlannedStops
+from worker.wiring.loaded_models import models_of, packages_of
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,19 @@ class UseCases:
     """Made once in each child, after the fork, at its first task."""
 
     def __init__(
-        self, settings: Settings, black_box: BlackBox, models: Models | None = None, *, stop: ChildStop | None = None
+        self,
+        settings: Settings,
+        black_box: BlackBox,
+        models: LoadedModels | None = None,
+        *,
+        stop: ChildStop | None = None,
     ) -> None:
         self._stop = stop or ChildStop()
         self._settings = settings
         self._black_box = black_box
         self._ledger = stores.ledger(settings)
         self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
-        self._models = models if models is not None else Models(settings)
+        self._models = models if models is not None else models_of(settings)
 
     def _new_watch(self) -> Stopwatch:
         self._black_box.begin("attempt")
@@ -125,24 +130,29 @@ class UseCases:
         )
 
 
+def planned_stops(settings: Settings) -> PlannedStops:
+    """What is written down of planned stops, in the ledger or beside it."""
+    return PlannedStops(settings.node.data / "run", lambda: stores.ledger(settings).operations)
+
+
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     """Run one Celery worker for these lanes until SIGTERM; what is running then is handed back, and does not count."""
     stores.prepare(settings)
-    stops = PlannedStops(settings)
+    stops = planned_stops(settings)
     stops.take_up()
     brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
     made: dict[int, UseCases] = {}
-    loaded: dict[int, Models] = {}
-    packages = Packages(settings)
+    loaded: dict[int, LoadedModels] = {}
+    packages = packages_of(settings)
     if Lane.ROUTE in lanes:
         packages.registry()  # before the first fork: what a study is missing is what was here when we began
     making = threading.RLock()  # the warm-up and the first task may come at the same time
     black_box = BlackBox(settings.node.data / "run")
 
-    def models() -> Models:
+    def models() -> LoadedModels:
         with making:
-            return loaded.setdefault(os.getpid(), Models(settings, packages))
+            return loaded.setdefault(os.getpid(), models_of(settings, packages))
 
     def use_cases() -> UseCases:
         # By process: what a parent made must not be used by a child that was forked from it.

@@ -10,7 +10,7 @@ from tests.integration.revision.test_revision_story import arrive
 from tests.ports import free_port
 from worker.domain.job import JobKind, JobState
 from worker.settings.model import Database
-from worker.wiring.planned_stops import PlannedStops
+from worker.wiring.workers import planned_stops
 
 NIGHTS = 4
 """One more than ``work.max_attempts``."""
@@ -29,9 +29,9 @@ def test_a_stop_that_the_ledger_was_not_told_of_does_not_count_either(tmp_path: 
             claim = site.ledger.jobs.claim(job.job_id, worker="night:1")
             assert claim is not None
             assert (claim.attempt, claim.failures) == (night, 0)
-            PlannedStops(site.settings.model_copy(update={"database": away})).begins(["night:1", "night:2"])
+            planned_stops(site.settings.model_copy(update={"database": away})).begins(["night:1", "night:2"])
             # Killed with its parent; then the database is back, and a worker starts.
-            PlannedStops(site.settings).take_up()
+            planned_stops(site.settings).take_up()
             assert list((site.settings.node.data / "run").glob("stop-*")) == []
             assert site.ledger.sweepable.take_back_from("night:1") == 1
         # Without a word it counts.

@@ -15,8 +15,7 @@ from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
 from worker.settings.load import validate
 from worker.wiring.execution import session_settings
-from worker.wiring.loaded_models import Models
-from worker.wiring.packages import Packages
+from worker.wiring.loaded_models import models_of, packages_of
 
 
 def site(folder: Path, **inference: Any) -> Settings:
@@ -48,7 +47,7 @@ def test_what_is_named_is_loaded_in_this_order(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, warm: list[str], expected: list[tuple[str, str]]
 ) -> None:
     caplog.set_level("INFO")
-    Models(site(tmp_path, warm=warm)).warm()
+    models_of(site(tmp_path, warm=warm)).warm()
     assert said(caplog) == expected
     loaded = [record for record in caplog.records if record.getMessage() == "session-loaded"]
     assert len(loaded) == sum(event == "model-warm" for event, _ in expected)
@@ -56,7 +55,7 @@ def test_what_is_named_is_loaded_in_this_order(
 
 def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    models = Models(site(tmp_path, warm=["all"]))
+    models = models_of(site(tmp_path, warm=["all"]))
     assert models.predictor is models.predictor
     (tmp_path / "one-ct" / "model.onnx").write_bytes(b"changed after it was verified")
     models.warm()
@@ -65,12 +64,12 @@ def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, caplog: pyt
 
 def test_a_provider_that_is_missing_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING")
-    Models(site(tmp_path, warm=["one-ct"], providers=["CUDAExecutionProvider"])).warm()
+    models_of(site(tmp_path, warm=["one-ct"], providers=["CUDAExecutionProvider"])).warm()
     assert [(r.getMessage(), r.__dict__["code"]) for r in caplog.records] == [("warm-up-failed", "provider-missing")]
 
 
 def test_work_waits_for_a_provider_that_is_missing(tmp_path: Path) -> None:
-    models = Models(site(tmp_path, providers=["CUDAExecutionProvider"]))
+    models = models_of(site(tmp_path, providers=["CUDAExecutionProvider"]))
     voxels = np.linspace(-1000, 1000, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8)
     with pytest.raises(ModelUnusableError) as caught:
         models.predict(models.table().rules[0].model, a_volume(voxels))
@@ -78,7 +77,7 @@ def test_work_waits_for_a_provider_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_packages_are_read_again_when_they_have_changed_and_only_then(tmp_path: Path) -> None:
-    packages = Packages(site(tmp_path))
+    packages = packages_of(site(tmp_path))
     first = packages.registry()
     assert packages.registry() is first
     assert len(packages.sound()) == 2
@@ -96,7 +95,7 @@ def test_a_model_that_a_rule_names_and_that_is_taken_away_is_missed(tmp_path: Pa
     settings = site(tmp_path)
     named = settings.model_copy(update={"models": settings.models.model_copy(update={"enabled": ("one-ct", "two-ct")})})
     (tmp_path / "one-ct").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
-    models = Models(named)  # which has not seen it
+    models = models_of(named)  # which has not seen it
     (missed,) = models.table().unusable
     assert (missed.model, missed.code, missed.rule) == ("one-ct", "model-missing", None)
     assert [one.model.name for one in models.table().rules] == ["two-ct"]
@@ -104,9 +103,9 @@ def test_a_model_that_a_rule_names_and_that_is_taken_away_is_missed(tmp_path: Pa
 
 def test_a_model_that_this_process_has_seen_and_that_is_gone_is_missed(tmp_path: Path) -> None:
     settings = site(tmp_path)
-    packages = Packages(settings)
+    packages = packages_of(settings)
     before = packages.sound()
-    models = Models(settings, packages)  # as of a child: its parent has looked
+    models = models_of(settings, packages)  # as of a child: its parent has looked
     away = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     (tmp_path / "one-ct").rename(away)
     (missed,) = models.table().unusable
@@ -119,11 +118,11 @@ def test_a_model_that_this_process_has_seen_and_that_is_gone_is_missed(tmp_path:
     assert len(packages.sound() - before) == 1  # it came back: what waits is tried again
     # Who was started later has not seen it.
     (tmp_path / "one-ct").rename(away)
-    assert Models(settings).table().unusable == ()
+    assert models_of(settings).table().unusable == ()
 
 
 def test_jobs_and_warm_up_share_one_predictor(tmp_path: Path) -> None:
-    models = Models(site(tmp_path))
+    models = models_of(site(tmp_path))
     found = []
     threads = [threading.Thread(target=lambda: found.append(models.predictor)) for _ in range(4)]
     for thread in threads:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from worker.inference.packages.package import Package
 from worker.inference.packages.registry import Registry, package_folders
-from worker.settings import Settings
-from worker.wiring import offline
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +17,25 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 """Path, inode, size and time of the last change (ns) of each file; what cannot be looked at has zeros."""
 
 
-class Packages:
+class InstalledPackages:
     """The registry of a process, which need not be started again when a package was mended, changed or broken.
 
     What this process has seen installed is missed when it is not there any more, until the process is started again: a
     package that is being replaced, or lies on a share that is not mounted just now, looks like one that was removed.
+
+    Parameters
+    ----------
+    folders:
+        Each is a package itself or holds packages in its sub-folders.
+    cache:
+        Where fetched weights lie.
+    read:
+        Reads the packages of these folders.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, folders: Sequence[Path], *, cache: Path, read: Callable[[], Registry]) -> None:
+        self._folders = [*folders, cache]
+        self._read = read
         self._looking = threading.Lock()
         self._stamp: Stamp = ()
         self._registry: Registry | None = None
@@ -37,11 +45,11 @@ class Packages:
         """The packages now. Nothing is read when no file has changed."""
         with self._looking:
             # Before reading: what changes meanwhile is noticed the next time.
-            stamp = _stamp([*offline.model_folders(self._settings), offline.weights_cache(self._settings).folder])
+            stamp = _stamp(self._folders)
             if self._registry is None or stamp != self._stamp:
                 if self._registry is not None:
                     log.info("model-packages-read-again")
-                self._registry, self._stamp = offline.registry(self._settings).missing(self._seen.values()), stamp
+                self._registry, self._stamp = self._read().missing(self._seen.values()), stamp
                 self._seen |= {package.identity.name: package for package in self._registry.packages}
             return self._registry
 

@@ -11,21 +11,29 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from worker.domain.errors import OverreadError
-from worker.settings import Settings
-from worker.store.work.operations import Operations
-from worker.wiring import stores
 
 log = logging.getLogger(__name__)
+
+
+class StopLedger(Protocol):
+    """The ledger, as told of planned stops; raises OverreadError when it cannot be."""
+
+    def stop_asked(self, workers: Sequence[str], /) -> object:
+        """These workers (by name) are asked to stop."""
+
+    def stopped(self, workers: Sequence[str], /) -> object:
+        """They are gone."""
 
 
 class PlannedStops:
     """What the parent of a worker writes down when it is asked to stop (``tasks.stopping.Announces``)."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._folder = settings.node.data / "run"
+    def __init__(self, folder: Path, ledger: Callable[[], StopLedger]) -> None:
+        self._folder = folder
+        self._ledger = ledger
         self._note = self._folder / f"stop-{os.getpid()}.json"
 
     def begins(self, workers: Sequence[str]) -> None:
@@ -35,27 +43,35 @@ class PlannedStops:
             self._note.write_text(json.dumps(list(workers)), encoding="ascii")
         except OSError as error:
             log.warning("stop-not-noted", extra={"error": type(error).__name__})
-        if self._told(workers, Operations.stop_asked):
+        if self._told(workers, _stop_asked):
             self._note.unlink(missing_ok=True)
 
     def is_over(self, workers: Sequence[str]) -> None:
         """They are gone."""
-        if self._told(workers, Operations.stopped):
+        if self._told(workers, _stopped):
             self._note.unlink(missing_ok=True)
 
     def take_up(self) -> None:
         """Tell the ledger of stops that it was not told of. Call it before any work is taken."""
         for path in self._folder.glob("stop-*.json"):
-            if self._told(_workers_in(path), Operations.stop_asked):
+            if self._told(_workers_in(path), _stop_asked):
                 path.unlink(missing_ok=True)
 
-    def _told(self, workers: Sequence[str], tell: Callable[[Operations, Sequence[str]], object]) -> bool:
+    def _told(self, workers: Sequence[str], tell: Callable[[StopLedger, Sequence[str]], object]) -> bool:
         try:
-            tell(stores.ledger(self._settings).operations, workers)
+            tell(self._ledger(), workers)
         except OverreadError as error:
             log.warning("stop-not-recorded", extra={"code": error.code, "count": len(workers)})
             return False
         return True
+
+
+def _stop_asked(ledger: StopLedger, workers: Sequence[str]) -> None:
+    ledger.stop_asked(workers)
+
+
+def _stopped(ledger: StopLedger, workers: Sequence[str]) -> None:
+    ledger.stopped(workers)
 
 
 def _workers_in(path: Path) -> list[str]:
