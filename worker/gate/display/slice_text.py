@@ -27,7 +27,7 @@ from worker.domain.findings import (
     Segmentation,
 )
 from worker.domain.model import Algorithm
-from worker.gate.display.key_slices import best_slices
+from worker.gate.display.key_slices import largest_slice
 
 DRAFT = "AI DRAFT - not verified by a physician"
 
@@ -96,9 +96,11 @@ def lines_of(conclusion: Conclusion) -> Iterator[Line]:
         match finding:
             case Segmentation():
                 for segment in finding.segments:
-                    alone = Segmentation(finding.labels, (segment,))
-                    (index,) = best_slices(Conclusion(conclusion.algorithm, conclusion.volume, (alone,)))
-                    yield _line(index, named(segment.label, segment.type.meaning), _values(segment.measurements))
+                    yield _line(
+                        largest_slice(finding, segment),
+                        named(segment.label, segment.type.meaning),
+                        _values(segment.measurements),
+                    )
             case Classification():
                 if finding.presence is not Presence.ABSENT:
                     name = named(finding.label, finding.finding.meaning)
