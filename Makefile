@@ -51,6 +51,7 @@ docs: $(VENV)/.installed-all ## write the generated parts of the documents
 	$(BIN)/python -m tests.unit.docs.generated
 
 chaos: $(VENV)/.installed-all services ## kill, cut, fill and lie for ROUNDS rounds, then count (SEED=... repeats a run)
+	LEDGER_STORIES=50 $(BIN)/python -m pytest tests/integration/store/test_ledger_machine.py
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 viewer: $(VENV)/.installed-all ## results in a real viewer (OHIF in a headless browser), checked on pixels

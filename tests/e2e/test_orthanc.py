@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from tests import builders
 from tests.e2e.processes import Installation, Orthanc, tree, until
 from tests.ports import free_port
 from worker import samples
@@ -149,7 +149,10 @@ def test_nothing_loops_and_a_second_sending_changes_nothing(done: Done) -> None:
             body = f'{{"Resources": ["{series["ID"]}"], "Synchronous": true}}'.encode()
             url = f"http://127.0.0.1:{done.orthanc.http}/modalities/overread/store"
             urllib.request.urlopen(urllib.request.Request(url, body), timeout=120).close()
-    time.sleep(5)  # longer than any quiet period: what would loop has begun to
+    # A study that comes last waits as long as those before it: when it is through, what would loop has begun to.
+    capture = builders.write(builders.a_secondary_capture(study="after"), done.folder / "after.dcm")
+    assert done.overread.send(capture).returncode == 0
+    until(lambda: [j for j in done.overread.jobs() if j["state"] == "no-model-applies"], what="the next study ends")
     until(
         lambda: all(
             job["state"] in {"committed", "delivered", "routed", "no-model-applies"} for job in done.overread.jobs()

@@ -7,7 +7,6 @@ use-cases directly, so that a test knows when nothing is left to do.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from tests.e2e.processes import command
 from tests.ports import free_port
 from tests.unit.inference import tiny_models
 from worker.demo.pacs import DemoPacs
@@ -161,11 +161,8 @@ port = {self.archive.port}
         return job.state in _RESTING or not self.published(DueWork(job.job_id, None, job.kind, "", 5))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``overread`` as a person does, in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "worker.cli.main", *arguments, "--config", str(self.config)],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        """Run ``overread`` as a person does."""
+        return command(*arguments, "--config", str(self.config))
 
     def study(self, uid: str) -> StudyDetails:
         details = self.ledger.queries.study(uid)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ jumps. Whatever is drawn: never two leases, never back from an end, every step o
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -296,7 +297,10 @@ class Ledger(RuleBasedStateMachine):
 
 
 Ledger.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("LEDGER_STORIES", "10")),  # `make chaos` tells more of them
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestLedger = Ledger.TestCase
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
+from tests.e2e.processes import command
 from tests.unit.inference.tiny_models import write_package
 
 
 def overread(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "worker.cli.main", *map(str, arguments)]
-    environ = os.environ | {"OVERREAD_MODELS__PACKAGED": "false"}
-    return subprocess.run(command, capture_output=True, text=True, env=environ, check=False, cwd=cwd)
+    with chdir(cwd):
+        return command(*map(str, arguments), environ={"OVERREAD_MODELS__PACKAGED": "false"})
 
 
 def test_a_package_is_begun_and_the_check_says_what_is_missing(tmp_path: Path) -> None:

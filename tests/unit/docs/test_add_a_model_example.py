@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.builders import a_ct_phantom, a_ct_series
+from tests.e2e.processes import command
 from tests.unit.docs.markdown import DOCUMENTS, blocks
 
 pytestmark = pytest.mark.export  # the example exports with onnx
@@ -34,8 +34,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def overread(*arguments: object, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     models = {"OVERREAD_MODELS__FOLDERS": json.dumps([str(folder)]), "OVERREAD_MODELS__PACKAGED": "false"}
-    command = [sys.executable, "-m", "worker.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | models | environ, check=False)
+    return command(*map(str, arguments), environ=models | environ)
 
 
 def test_the_package_is_sound(package: Path) -> None:

@@ -235,7 +235,7 @@ spacings = st.floats(0.2, 8.0)
 shears = st.floats(-2.0, 2.0)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @forall(
     st.tuples(angles, angles, angles), st.tuples(spacings, spacings, spacings), st.tuples(shears, shears),
     st.sampled_from(list(PROFILES)), st.booleans(), st.integers(0, 2**32 - 1),
