@@ -56,3 +56,16 @@ class DueWork:
     kind: JobKind | None
     label: str
     priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What was deleted, or would be. ``jobs`` are those of the studies: their history stays, its pictures need not."""
+
+    studies: tuple[StudyInstanceUID, ...]
+    jobs: tuple[JobId, ...]
+    instances: int
+    size_bytes: int
+    histories: int
+    refusals: int
+    orphans: int

@@ -10,8 +10,6 @@ from functools import cached_property
 
 from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import OverreadError
-from worker.domain.findings import Conclusion
-from worker.domain.job import JobId
 from worker.inference.run.loaded_models import LoadedModels
 from worker.inference.runtime import interruption
 from worker.observe.crash_record import BlackBox
@@ -32,27 +30,11 @@ from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
 from worker.wiring import brokers, offline, stores
 from worker.wiring.loaded_models import models_of, packages_of
+from worker.wiring.retention import job_pictures
 
 log = logging.getLogger(__name__)
 
 HEARTBEATS_PER_LEASE = 4
-
-
-class Illustrations:
-    """Overlay pictures in the data folder. A picture that fails costs nobody a result."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.node.data / "pictures"
-
-    def illustrate(self, job_id: JobId, conclusion: Conclusion) -> None:
-        """Write ``pictures/JOB.png``."""
-        from worker.pictures.overlay import write_overlay
-
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_overlay(conclusion, self._folder / f"{job_id}.png")
-        except (OSError, OverreadError) as error:
-            log.warning("picture-failed", extra={"job_id": job_id, "error": type(error).__name__})
 
 
 class UseCases:
@@ -99,7 +81,7 @@ class UseCases:
     def analyse(self) -> AnalyseSeries:
         """Of an analyse job."""
         settings = self._settings
-        illustrator: Illustrator | None = Illustrations(settings) if settings.pictures.keep else None
+        illustrator: Illustrator | None = job_pictures(settings) if settings.pictures.keep else None
         return AnalyseSeries(
             jobs=self._ledger.jobs,
             evidence=self._ledger.evidence,

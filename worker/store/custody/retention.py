@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, upd
 from worker.domain.job import UNFINISHED, JobId, JobState
 from worker.domain.result import DeliveryState
 from worker.domain.study import StudyInstanceUID
+from worker.domain.work import Retired
 from worker.store.commitment.granted import drop_old_promises, promised_studies
 from worker.store.database.database import Database
 from worker.store.database.tables import (
@@ -60,19 +61,6 @@ class RetentionPolicy:
     history_s: float = 400 * DAY_S
     quarantine_s: float = 30 * DAY_S
     max_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """What was deleted, or would be. ``jobs`` are those of the studies: their history stays, its pictures need not."""
-
-    studies: tuple[StudyInstanceUID, ...]
-    jobs: tuple[JobId, ...]
-    instances: int
-    size_bytes: int
-    histories: int
-    refusals: int
-    orphans: int
 
 
 @dataclass(frozen=True, slots=True)
