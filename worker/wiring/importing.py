@@ -14,7 +14,6 @@ from worker.decode.dataset.files import instances_from_folder
 from worker.decode.series.headers import HeaderReader
 from worker.decode.series.volumes import VolumeReader
 from worker.domain.errors import ConfigurationError, NotApplicableError
-from worker.domain.findings import Conclusion
 from worker.domain.volume import Volume
 from worker.importing import package_folder
 from worker.importing.onnx_export import sha256_of
@@ -24,16 +23,11 @@ from worker.importing.parity.net import answers_of_torch, compare_weights
 from worker.importing.ports import Runtime
 from worker.importing.vision import vision_to_onnx
 from worker.importing.weights_alone import guided, one_file, parse_shape, script_to_onnx, tensors_of
+from worker.inference.development.package_runtime import PackageRuntime
 from worker.inference.development.scaffold import WEIGHTS, Family, write_package_skeleton
-from worker.inference.modes import NnunetCascade
 from worker.inference.packages.onnx_file import summarize
-from worker.inference.packages.package import MANIFEST, load_package
-from worker.inference.packages.registry import Registry
-from worker.inference.run.inputs import assemble
-from worker.inference.run.predictor import PackagePredictor
-from worker.inference.runtime.session import SessionCache, run_file
-from worker.inference.steps import preprocess
-from worker.inference.steps.registration import register_rigidly
+from worker.inference.packages.package import MANIFEST
+from worker.inference.runtime.session import run_file
 from worker.settings import Settings
 from worker.wiring import offline
 
@@ -41,38 +35,13 @@ Answering = Callable[[NDArray[np.float32]], Sequence[NDArray[Any]]]
 """What a framework says of a batch: every output."""
 
 
-class PackageRuntime:
-    """Runs packages that are not installed (yet): the importers' port Runtime."""
-
-    def problem(self, folder: Path) -> str:
-        """What `models check` says of it."""
-        return offline.check_packages(Settings(), [folder])[0].error
-
-    def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run one net of the package."""
-        package = load_package(folder)
-        net = next(one for one in package.manifest.inference.nets() if one.weights == weights)
-        return SessionCache().get(package.weights[weights], net).run(batch, last=True)
-
-    def prepared(self, folder: Path, volume: Volume, *further: Volume) -> NDArray[np.float32]:
-        """Run the preprocessing chain."""
-        manifest = load_package(folder).manifest
-        mode = manifest.inference
-        own = mode.second.preprocessing if isinstance(mode, NnunetCascade) else ()
-        assembled = assemble(manifest, volume, further, register_rigidly)
-        return preprocess(assembled.image, (*manifest.preprocessing, *own)).values
-
-    def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
-        """Run the package."""
-        registry = Registry([folder])
-        if registry.broken:
-            raise registry.broken[0].error
-        return PackagePredictor(registry).predict(registry.packages[0].identity, volume, *further)
-
-
 def runtime() -> Runtime:
     """The worker's own inference."""
-    return PackageRuntime()
+    return PackageRuntime(_problem)
+
+
+def _problem(folder: Path) -> str:
+    return offline.check_packages(Settings(), [folder])[0].error
 
 
 def package_of_onnx(
@@ -114,7 +83,7 @@ def package_of_onnx(
         path = made / MANIFEST
         path.write_text(guided(path.read_text(encoding="utf-8"), tensors, external=external), encoding="utf-8")
         add_report(made, parity)
-        problem = PackageRuntime().problem(made)
+        problem = _problem(made)
     todo = (
         "Everything in CAPITALS in manifest.toml.",
         "Preprocessing, as in training; what the outputs mean, with their codes; the input contract and the guards.",
