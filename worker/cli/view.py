@@ -12,7 +12,7 @@ import typer
 from worker.cli import console
 from worker.cli.options import Config, Data, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
-from worker.pictures.analysis_record import Account
+from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.page import page_of
 from worker.wiring import viewing
 
@@ -35,15 +35,15 @@ def view(
     with console.reporting():
         settings = settings_for(config, data)
         quiet_logs()
-        account = viewing.account_of_job(settings, job, burned_in=burned_in)
-        name = account.job.job_id[:8] if account.job else "run"
-        path = write_page(account, output or Path(f"overread-view-{name}.html"))
+        record = viewing.account_of_job(settings, job, burned_in=burned_in)
+        name = record.job.job_id[:8] if record.job else "run"
+        path = write_page(record, output or Path(f"overread-view-{name}.html"))
         console.out.print(f"wrote {path}", soft_wrap=True)
         if open_ and not webbrowser.open(path.absolute().as_uri()):
             console.err.print("No browser could be opened; the file is above.")
 
 
-def write_page(account: Account, path: Path) -> Path:
+def write_page(record: AnalysisRecord, path: Path) -> Path:
     """Write the page, readable by its owner only: it has a patient's images."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -54,5 +54,5 @@ def write_page(account: Account, path: Path) -> Path:
             code="output-not-writable",
         ) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(page_of(account))
+        stream.write(page_of(record))
     return path

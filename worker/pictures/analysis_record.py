@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Account:
+class AnalysisRecord:
     """What the page tells.
 
     ``summary`` is what the model concluded, as plain data (``pipeline.summary``): read with care, an older version may

@@ -15,53 +15,53 @@ from PIL import Image
 from worker import __version__
 from worker.domain.result import ResultKind
 from worker.pictures import page_sections as sections
-from worker.pictures.analysis_record import Account
+from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.markup import document, picture
 from worker.pictures.page_style import STYLE
-from worker.pictures.read_back import ReadBack, read_back
+from worker.pictures.reading.results import ReadBack, read_back
 from worker.pictures.scene import DRAFT, Scene
 from worker.pictures.sheets import Style, montage, planes, projection
 
 _STYLE = Style(tile_px=340, columns=4, slices=12)
 
 
-def page_of(account: Account) -> str:
+def page_of(record: AnalysisRecord) -> str:
     """Write the page (HTML)."""
     contents = [
         (one.kind, one.sop_instance_uid, one.content)
-        for one in account.objects
+        for one in record.objects
         # A key image is made of the pixels of its source.
-        if one.content is not None and not (account.hidden and one.kind is ResultKind.SC)
+        if one.content is not None and not (record.hidden and one.kind is ResultKind.SC)
     ]
-    said = read_back(contents, account.volume)
-    maker = _maker(account, said)
+    said = read_back(contents, record.volume)
+    maker = _maker(record, said)
     body: list[h.Node] = [
         h.div(class_="banner", role="alert")[f"{DRAFT}. For the person who checks the system, not for diagnosis."],
         h.h1[maker],
-        sections.overview(account),
-        sections.notices(account, said.problems),
-        sections.findings(account, said),
-        _section("Pictures", _pictures(account, said, maker)),
-        sections.objects(account),
-        sections.gate(account.checks),
-        sections.deliveries(account),
-        sections.timeline(account),
-        sections.provenance(account, said),
+        sections.overview(record),
+        sections.notices(record, said.problems),
+        sections.findings(record, said),
+        _section("Pictures", _pictures(record, said, maker)),
+        sections.objects(record),
+        sections.gate(record.checks),
+        sections.deliveries(record),
+        sections.timeline(record),
+        sections.provenance(record, said),
         h.footer[f"Overread {__version__}. {DRAFT}."],
     ]
     return document(f"{maker} - {DRAFT}", STYLE, body)
 
 
-def _maker(account: Account, said: ReadBack) -> str:
+def _maker(record: AnalysisRecord, said: ReadBack) -> str:
     titles = [title for title, _ in sorted(said.algorithms) if title]
-    return f"{account.title or (titles or [account.model.name])[0]}, version {account.model.version}"
+    return f"{record.title or (titles or [record.model.name])[0]}, version {record.model.version}"
 
 
-def _pictures(account: Account, said: ReadBack, maker: str) -> Iterator[h.Element]:
-    if account.volume is not None and not account.hidden:
-        yield from _drawn(said.scene(account.volume, maker))
-    elif account.older_picture is not None and not account.hidden:
-        with Image.open(BytesIO(account.older_picture)) as older:
+def _pictures(record: AnalysisRecord, said: ReadBack, maker: str) -> Iterator[h.Element]:
+    if record.volume is not None and not record.hidden:
+        yield from _drawn(said.scene(record.volume, maker))
+    elif record.older_picture is not None and not record.hidden:
+        with Image.open(BytesIO(record.older_picture)) as older:
             yield _figure(
                 older.convert("RGB"),
                 "Drawn when the job ran, from what the model itself said; not from the result objects.",

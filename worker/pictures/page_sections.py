@@ -11,18 +11,18 @@ import htpy as h
 
 from worker.domain.result import Check
 from worker.drawing.lettering import with_unit
-from worker.pictures.analysis_record import Account
+from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.markup import facts, swatch, table
-from worker.pictures.read_back import Problem, ReadBack
-from worker.pictures.read_report import Group, Number
+from worker.pictures.reading.report import Group, Number
+from worker.pictures.reading.results import Problem, ReadBack
 
 _GOOD = frozenset({"committed", "delivered", "sent"})
 _BAD = frozenset({"quarantined", "failed", "parked"})
 
 
-def overview(account: Account) -> h.Element:
+def overview(record: AnalysisRecord) -> h.Element:
     """Which job, which model, on which images."""
-    job = account.job
+    job = record.job
     rows: list[tuple[str, h.Node]] = []
     if job is not None:
         rows += [
@@ -35,18 +35,18 @@ def overview(account: Account) -> h.Element:
             ("Created", _moment(job.created_at)),
         ]
     rows += [
-        ("Model", f"{account.model.name} {account.model.version}"),
-        ("Execution provider", account.provider or "not recorded"),
-        ("Study Instance UID", _code(account.study_instance_uid)),
-        ("Series Instance UID", _code(account.series_instance_uid or "not recorded")),
+        ("Model", f"{record.model.name} {record.model.version}"),
+        ("Execution provider", record.provider or "not recorded"),
+        ("Study Instance UID", _code(record.study_instance_uid)),
+        ("Series Instance UID", _code(record.series_instance_uid or "not recorded")),
     ]
-    if account.volume is not None:
-        rows.append(("Images", _images(account)))
+    if record.volume is not None:
+        rows.append(("Images", _images(record)))
     return facts(rows)
 
 
-def _images(account: Account) -> str:
-    volume = account.volume
+def _images(record: AnalysisRecord) -> str:
+    volume = record.volume
     if volume is None:
         return ""
     slices, rows, columns = volume.geometry.shape
@@ -57,29 +57,29 @@ def _images(account: Account) -> str:
     return f"{what}, {' x '.join(f'{v:.4g}' for v in spacing)} mm"
 
 
-def notices(account: Account, problems: Sequence[Problem]) -> h.Element | None:
+def notices(record: AnalysisRecord, problems: Sequence[Problem]) -> h.Element | None:
     """What is missing on this page, and why; nothing when nothing is."""
-    said = list(account.notices)
+    said = list(record.notices)
     said += [f"{one.kind.value} {one.sop_instance_uid} is not shown. {one.reason}" for one in problems]
     if not said:
         return None
     return h.div(class_="notices")[h.ul[[h.li[text] for text in said]]]
 
 
-def findings(account: Account, said: ReadBack) -> h.Element:
+def findings(record: AnalysisRecord, said: ReadBack) -> h.Element:
     """What was found, in words and numbers, as the objects say it; as the ledger noted it where they are gone."""
     parts: list[h.Node] = [h.h2["Findings"]]
     if said.reports:
         parts += _from_reports(said)
     else:
-        parts.append(h.p(class_="warn")[_no_reports(account)])
-        parts += _from_summary(account.summary)
-    absent = [str(label) for label in account.summary.get("absent") or []]
+        parts.append(h.p(class_="warn")[_no_reports(record)])
+        parts += _from_summary(record.summary)
+    absent = [str(label) for label in record.summary.get("absent") or []]
     if absent:
         parts.append(h.h3["Looked for and not found"])
         parts.append(h.ul[[h.li[label] for label in absent]])
-    notes = [str(note) for note in account.summary.get("notes") or []]
-    quality = [one for one in account.summary.get("findings") or [] if _entry(one, "kind") == "quality"]
+    notes = [str(note) for note in record.summary.get("notes") or []]
+    quality = [one for one in record.summary.get("findings") or [] if _entry(one, "kind") == "quality"]
     if notes or quality:
         parts.append(h.h3["Quality and notes"])
         items = [f"{_entry(one, 'label')}: {_entry(one, 'statement')}" for one in quality] + notes
@@ -87,8 +87,8 @@ def findings(account: Account, said: ReadBack) -> h.Element:
     return h.section[parts]
 
 
-def _no_reports(account: Account) -> str:
-    if account.objects:
+def _no_reports(record: AnalysisRecord) -> str:
+    if record.objects:
         return "No report could be read, or none was made: this is what the ledger noted when the job ran."
     return "There are no result objects."
 
@@ -155,7 +155,7 @@ def _passed(check: Check) -> h.Element:
     return h.span(class_="good")["yes"] if check.passed else h.span(class_="bad")["NO"]
 
 
-def objects(account: Account) -> h.Element:
+def objects(record: AnalysisRecord) -> h.Element:
     """The result objects, whether they are still there or not."""
     rows = [
         (
@@ -166,14 +166,14 @@ def objects(account: Account) -> h.Element:
             "all" if one.destinations is None else ", ".join(one.destinations) or "none",
             one.note or "kept",
         )
-        for one in account.objects
+        for one in record.objects
     ]
     columns = ("kind", "SOP Instance UID", "bytes", "SHA-256 of the file", "for", "here")
     shown = table(columns, rows, numbers=("bytes",)) if rows else h.p["None."]
     return h.section[h.h2["Result objects"], shown]
 
 
-def deliveries(account: Account) -> h.Element:
+def deliveries(record: AnalysisRecord) -> h.Element:
     """Where they went."""
     rows = [
         (
@@ -184,26 +184,26 @@ def deliveries(account: Account) -> h.Element:
             "-" if item.status is None else f"0x{item.status:04X}",
             one.reason,
         )
-        for one in account.deliveries
+        for one in record.deliveries
         for item in one.items
     ]
     if not rows:
-        said = "Nothing is sent by an offline run." if account.job is None else "Nothing was to be sent."
+        said = "Nothing is sent by an offline run." if record.job is None else "Nothing was to be sent."
         return h.section[h.h2["Deliveries"], h.p[said]]
     parts: list[h.Node] = [
         h.h2["Deliveries"],
         table(("destination", "state", "attempt", "object", "DIMSE status", "reason"), rows),
     ]
-    if account.asked:
-        asked = [(one.asked_at, one.destination, one.outcome, _code(one.transaction_uid)) for one in account.asked]
+    if record.asked:
+        asked = [(one.asked_at, one.destination, one.outcome, _code(one.transaction_uid)) for one in record.asked]
         parts += [h.h3["Safe-keeping"], table(("asked", "destination", "outcome", "Transaction UID"), asked)]
     return h.section[parts]
 
 
-def timeline(account: Account) -> h.Element:
+def timeline(record: AnalysisRecord) -> h.Element:
     """What happened when, and how long each stage took."""
     parts: list[h.Node] = [h.h2["Timeline"]]
-    steps = account.timeline
+    steps = record.timeline
     if steps:
         gaps = [0.0, *((later.at - earlier.at).total_seconds() for earlier, later in pairwise(steps))]
         rows = [
@@ -211,9 +211,9 @@ def timeline(account: Account) -> h.Element:
             for step, gap in zip(steps, gaps, strict=True)
         ]
         parts.append(table(("time", "after", "state", "attempt", "reason"), rows, numbers=("after",)))
-    if account.stages:
-        stages = [(one.stage, f"{one.seconds:.2f} s") for one in account.stages]
-        stages.append(("together", f"{sum(one.seconds for one in account.stages):.2f} s"))
+    if record.stages:
+        stages = [(one.stage, f"{one.seconds:.2f} s") for one in record.stages]
+        stages.append(("together", f"{sum(one.seconds for one in record.stages):.2f} s"))
         parts.append(h.h3["Stages of the last attempt"])
         parts.append(table(("stage", "time"), stages, numbers=("time",)))
     if len(parts) == 1:
@@ -221,19 +221,19 @@ def timeline(account: Account) -> h.Element:
     return h.section[parts]
 
 
-def provenance(account: Account, said: ReadBack) -> h.Element:
+def provenance(record: AnalysisRecord, said: ReadBack) -> h.Element:
     """What it was made from, by what, with which settings."""
     stated = sorted({text for text in said.contributions if "digest" in text})
     rows: list[tuple[str, h.Node]] = [
-        ("Model package digest", _code(f"sha256:{account.model.digest}")),
-        ("Configuration digest", _code(f"sha256:{account.config_digest}")),
-        ("Evidence", f"{account.evidence_count} instances" if account.evidence_count else "not kept any more"),
+        ("Model package digest", _code(f"sha256:{record.model.digest}")),
+        ("Configuration digest", _code(f"sha256:{record.config_digest}")),
+        ("Evidence", f"{record.evidence_count} instances" if record.evidence_count else "not kept any more"),
     ]
-    if account.evidence_digest:
+    if record.evidence_digest:
         rows.append(
             (
                 "Evidence digest",
-                h.fragment[_code(f"sha256:{account.evidence_digest}"), " ", _agreement(account, stated)],
+                h.fragment[_code(f"sha256:{record.evidence_digest}"), " ", _agreement(record, stated)],
             )
         )
     rows += [("Stated in the objects", text) for text in stated]
@@ -241,10 +241,10 @@ def provenance(account: Account, said: ReadBack) -> h.Element:
     return h.section[h.h2["Provenance"], facts(rows)]
 
 
-def _agreement(account: Account, stated: Sequence[str]) -> h.Element | None:
+def _agreement(record: AnalysisRecord, stated: Sequence[str]) -> h.Element | None:
     if not stated:
         return None
-    agrees = all(account.evidence_digest in text and account.model.digest in text for text in stated)
+    agrees = all(record.evidence_digest in text and record.model.digest in text for text in stated)
     if agrees:
         return h.span(class_="good")["as the objects state it"]
     return h.span(class_="bad")["NOT what the objects state"]

@@ -17,7 +17,7 @@ from worker.domain.result import ResultKind, ResultObject
 from worker.domain.study import InstanceHeader, StoredInstance
 from worker.domain.volume import Volume
 from worker.domain.work import PlannedAnalysis
-from worker.pictures.analysis_record import Account, Asked, KeptObject
+from worker.pictures.analysis_record import AnalysisRecord, Asked, KeptObject
 from worker.pipeline.analyse import Analysis
 from worker.pipeline.summary import findings_of
 from worker.results.identity import evidence_digest
@@ -41,10 +41,10 @@ class _Seen:
     hidden: bool = False
 
 
-def account_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -> Account:
+def account_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -> AnalysisRecord:
     """Gather what the ledger and the spool have of an analyse job.
 
-    What was deleted meanwhile is missing in the account, and its notices say so. Pictures of images that say they have
+    What was deleted meanwhile is missing in the record, and its notices say so. Pictures of images that say they have
     text burned in (a name, perhaps) are left out unless ``burned_in``.
 
     Raises PermanentError ``unknown-job``, ``ambiguous-job`` or ``not-an-analysis``.
@@ -62,7 +62,7 @@ def account_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) 
     seen = _evidence(settings, job, burned_in=burned_in)
     report = queries.gate_report(job.job_id)
     older = settings.node.data / "pictures" / f"{job.job_id}.png"
-    return Account(
+    return AnalysisRecord(
         model=job.model,
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid or "",
@@ -92,7 +92,7 @@ def account_of_run(
     stages: Sequence[StageTime],
     *,
     burned_in: bool = False,
-) -> Account:
+) -> AnalysisRecord:
     """Gather what an offline run has: objects that were never stored, on the volume that was analysed."""
     conclusion, evidence = analysis.conclusion, planned.evidence
     kept = tuple(
@@ -110,7 +110,7 @@ def account_of_run(
         for one in analysis.objects
     )
     hidden = not burned_in and _has_text_burned_in(offline.reader(settings).headers(evidence))
-    return Account(
+    return AnalysisRecord(
         model=planned.model,
         study_instance_uid=evidence[0].header.study_instance_uid,
         series_instance_uid=evidence[0].header.series_instance_uid,

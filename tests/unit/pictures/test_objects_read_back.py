@@ -23,8 +23,8 @@ from worker.domain.regions import Circle, Ellipse, Line, Point, Polygon
 from worker.domain.result import EncodedObject, ResultKind
 from worker.domain.volume import Volume
 from worker.drawing.strokes import shape_points
-from worker.pictures.read_back import ReadBack, read_back
-from worker.pictures.read_report import shapes_of
+from worker.pictures.reading.report import shapes_of
+from worker.pictures.reading.results import ReadBack, read_back
 from worker.results.encoder import DicomEncoder
 
 CODES = {"category": given.ABNORMAL, "type": given.NODULE}
@@ -265,6 +265,10 @@ def without_frames(ds: Dataset) -> None:
     del ds.PerFrameFunctionalGroupsSequence
 
 
+def without_the_last_description(ds: Dataset) -> None:
+    del ds.PerFrameFunctionalGroupsSequence[-1]
+
+
 def of_unknown_kind(ds: Dataset) -> None:
     ds.SegmentationType = "PSYCHIC"
 
@@ -277,6 +281,7 @@ def of_unknown_kind(ds: Dataset) -> None:
         (turned, "turned against"),
         (cut_short, "too short"),
         (without_frames, "cannot be read back"),
+        (without_the_last_description, "describes 6 of 7 frames"),
         (of_unknown_kind, "not known"),
     ],
     ids=lambda one: getattr(one, "__name__", ""),
@@ -299,3 +304,27 @@ def test_bytes_that_are_no_object_are_named(tmp_path, content) -> None:
     objects = [replace(one, content=content) for one in encoded(study, given.a_conclusion(study.volume))]
     found = back(objects, study.volume)
     assert [one.kind for one in found.problems] == [one.kind for one in objects]
+
+
+def test_a_report_that_is_cut_short_does_not_cost_the_page(tmp_path) -> None:
+    study = given.a_study(tmp_path)
+    objects = encoded(study, given.a_conclusion(study.volume))
+    (report,) = [one for one in objects if one.kind is ResultKind.SR]
+    reasons = set()
+    for cut in range(200, len(report.content), 401):
+        found = back([replace(report, content=report.content[:cut])], None)
+        reasons |= {one.reason for one in found.problems}
+    # pydicom reads what is nested late: where the content tree ends too soon, its reader raises what it likes.
+    assert {"It cannot be read back: it has no content.", "It cannot be read back (OSError)."} <= reasons
+
+
+def test_a_key_object_that_points_at_nothing_is_named(tmp_path) -> None:
+    def without_an_instance(ds: Dataset) -> None:
+        (first, *_) = [item for item in ds.ContentSequence if "ReferencedSOPSequence" in item]
+        del first.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+
+    study = given.a_study(tmp_path)
+    objects = encoded(study, given.a_conclusion(study.volume), PLAIN)
+    (key,) = [one for one in objects if one.kind is ResultKind.KEY]
+    (problem,) = back([reading.changed(key, without_an_instance)], study.volume).problems
+    assert "points at an instance without a UID" in problem.reason

@@ -21,7 +21,7 @@ from worker.domain.profile import PLAIN
 from worker.domain.result import Check, Delivery, DeliveryId, DeliveryItem, DeliveryState, EncodedObject, ResultObject
 from worker.domain.study import Digest
 from worker.gate.gate import ResultGate
-from worker.pictures.analysis_record import Account, Asked, KeptObject
+from worker.pictures.analysis_record import AnalysisRecord, Asked, KeptObject
 from worker.pictures.page import page_of
 from worker.pipeline.summary import findings_of
 from worker.results.encoder import DicomEncoder
@@ -52,7 +52,7 @@ def kept(objects: Sequence[EncodedObject]) -> list[KeptObject]:
 
 def an_account(
     folder: Path, conclusion_of=given.a_conclusion, encoder: DicomEncoder | None = None, **changes
-) -> Account:
+) -> AnalysisRecord:
     study = given.a_study(folder, patient=SUSAN)
     conclusion: Conclusion = conclusion_of(study.volume)
     objects = (encoder or DicomEncoder()).encode(conclusion, study.evidence, given.CONTEXT)
@@ -70,7 +70,7 @@ def an_account(
         "evidence_count": len(study.evidence),
         "evidence_digest": evidence_digest(study.evidence),
     }
-    return Account(**{**usual, **changes})
+    return AnalysisRecord(**{**usual, **changes})
 
 
 def a_job(**changes) -> Job:
@@ -103,43 +103,43 @@ def test_the_page_is_complete_in_itself(tmp_path) -> None:
 
 
 def test_it_tells_what_was_found_by_what_and_where_it_went(tmp_path) -> None:
-    account = an_account(tmp_path)
-    account = replace(
-        account,
+    record = an_account(tmp_path)
+    record = replace(
+        record,
         job=a_job(),
         timeline=(
             Transition(AT, None, JobState.READY, 0, "planned"),
             Transition(AT + timedelta(seconds=2.5), JobState.READY, JobState.RUNNING, 1, "claimed"),
         ),
         stages=(StageTime("decode", 0.25), StageTime("inference", 1.5)),
-        deliveries=(a_delivery(account.objects[0]),),
+        deliveries=(a_delivery(record.objects[0]),),
         asked=(Asked("pacs-east", "2026-03-14 12:31:00 UTC", "committed", "2.25.77"),),
-        summary={**account.summary, "notes": ["gantry tilt of 12.0 degrees"], "absent": ["Trachea"]},
+        summary={**record.summary, "notes": ["gantry tilt of 12.0 degrees"], "absent": ["Trachea"]},
     )
-    words = Parsed(page_of(account)).words
-    lung = next(m for m in given.a_conclusion(account.volume).segments[0].measurements)
+    words = Parsed(page_of(record)).words
+    lung = next(m for m in given.a_conclusion(record.volume).segments[0].measurements)
     for expected in (
-        "Lungs and airways, chest CT, version 1.2.3", account.model.digest, account.config_digest,
-        account.evidence_digest, "as the objects state it", "CPUExecutionProvider", account.study_instance_uid,
-        account.series_instance_uid,
+        "Lungs and airways, chest CT, version 1.2.3", record.model.digest, record.config_digest,
+        record.evidence_digest, "as the objects state it", "CPUExecutionProvider", record.study_instance_uid,
+        record.series_instance_uid,
         "AI Right lung", f"{lung.value:.6g}", "mL", "Trachea", "gantry tilt of 12.0 degrees", "7c9e6679-7425-40de-944b",
         "pacs-east", "0xA700", "later", "claimed", "2.50 s", "inference", "1.75 s", "2.25.77",
     ):  # fmt: skip
         assert expected in words, expected
-    for one in account.objects:
+    for one in record.objects:
         assert one.sop_instance_uid in words
         assert one.sha256 in words
         assert f"{one.size_bytes:,}" in words
-    for check in account.checks:
+    for check in record.checks:
         assert check.name in words
-    assert f"{len(account.checks)} checks" in words
+    assert f"{len(record.checks)} checks" in words
 
 
 def test_the_patient_is_not_on_the_page(tmp_path) -> None:
-    account = an_account(tmp_path)
+    record = an_account(tmp_path)
     # The objects carry the patient, so the page could.
-    assert any(b"Unmistakable" in (one.content or b"") for one in account.objects)
-    html = page_of(account)
+    assert any(b"Unmistakable" in (one.content or b"") for one in record.objects)
+    html = page_of(record)
     page = Parsed(html)
     for secret in ("Unmistakable", "Susan", "ZQX", "99812", "19310729", "1931", "Rita", "Referrer", "Example Hospital"):
         assert secret.lower() not in page.words.lower(), secret
@@ -157,9 +157,9 @@ def test_the_patient_is_not_on_the_page(tmp_path) -> None:
 def test_hostile_words_are_words(tmp_path, text) -> None:
     # Control characters never get into an object; everything else that shows up on the page may have them.
     label = "".join(c for c in text if c.isprintable())
-    account = an_account(tmp_path, lambda volume: with_label(given.a_conclusion(volume), label))
-    account = replace(
-        account,
+    record = an_account(tmp_path, lambda volume: with_label(given.a_conclusion(volume), label))
+    record = replace(
+        record,
         job=a_job(reason=text, rule=text),
         checks=(Check(text, False, text),),
         notices=(text,),
@@ -171,9 +171,9 @@ def test_hostile_words_are_words(tmp_path, text) -> None:
             "findings": [{"kind": "quality", "label": text, "statement": text}],
         },
         timeline=(Transition(AT, None, JobState.READY, 0, text),),
-        deliveries=(a_delivery(account.objects[0], destination=text, reason=text),),
+        deliveries=(a_delivery(record.objects[0], destination=text, reason=text),),
     )
-    page = Parsed(page_of(account))
+    page = Parsed(page_of(record))
     ensure_self_contained(page)
     assert len([name for name, _ in page.elements if name == "style"]) == 1
     shown = "".join(c for c in text if c.isprintable() and c not in "\u202e\u202c")
@@ -191,12 +191,10 @@ def with_label(conclusion: Conclusion, text: str) -> Conclusion:
 
 
 def test_when_the_objects_are_gone_the_ledger_speaks_and_the_page_says_so(tmp_path) -> None:
-    account = an_account(tmp_path)
-    gone = [replace(one, content=None, note="deleted") for one in account.objects]
-    account = replace(
-        account, objects=gone, volume=None, evidence_count=0, evidence_digest="", notices=("2 are gone.",)
-    )
-    words = Parsed(page_of(account)).words
+    record = an_account(tmp_path)
+    gone = [replace(one, content=None, note="deleted") for one in record.objects]
+    record = replace(record, objects=gone, volume=None, evidence_count=0, evidence_digest="", notices=("2 are gone.",))
+    words = Parsed(page_of(record)).words
     assert "2 are gone." in words
     assert "what the ledger noted" in words
     assert "Right lung" in words
@@ -204,29 +202,29 @@ def test_when_the_objects_are_gone_the_ledger_speaks_and_the_page_says_so(tmp_pa
     assert "There is nothing to draw" in words
     older = BytesIO()
     Image.new("RGB", (300, 200)).save(older, "PNG")
-    page = Parsed(page_of(replace(account, older_picture=older.getvalue())))
+    page = Parsed(page_of(replace(record, older_picture=older.getvalue())))
     assert [image.size for image in page.images] == [(300, 200)]
     assert "not from the result objects" in page.words
 
 
 def test_evidence_that_is_not_what_the_objects_state_is_noticed(tmp_path) -> None:
-    account = replace(an_account(tmp_path), evidence_digest="0" * 64)
-    assert "NOT what the objects state" in Parsed(page_of(account)).words
+    record = replace(an_account(tmp_path), evidence_digest="0" * 64)
+    assert "NOT what the objects state" in Parsed(page_of(record)).words
 
 
 def test_a_failed_check_and_a_broken_object_are_seen(tmp_path) -> None:
-    account = an_account(tmp_path)
-    broken = [replace(account.objects[0], content=b"no DICOM"), *account.objects[1:]]
-    account = replace(account, objects=broken, checks=(Check("seg-form", False, "BitsStored is 8"),))
-    words = Parsed(page_of(account)).words
+    record = an_account(tmp_path)
+    broken = [replace(record.objects[0], content=b"no DICOM"), *record.objects[1:]]
+    record = replace(record, objects=broken, checks=(Check("seg-form", False, "BitsStored is 8"),))
+    words = Parsed(page_of(record)).words
     assert "is not shown" in words
     assert "1 failed" in words
     assert "BitsStored is 8" in words
 
 
 def test_a_job_without_results_has_a_page(tmp_path) -> None:
-    account = replace(an_account(tmp_path), objects=(), summary={}, checks=(), volume=None, job=a_job(attempt=0))
-    page = Parsed(page_of(account))
+    record = replace(an_account(tmp_path), objects=(), summary={}, checks=(), volume=None, job=a_job(attempt=0))
+    page = Parsed(page_of(record))
     assert "There are no result objects" in page.words
     assert page.open_ == []
 
@@ -236,8 +234,8 @@ def test_odd_summaries_do_no_harm(tmp_path) -> None:
         {"findings": [None, 7, {"measurements": [{"value": "x"}]}], "absent": None},
         {"findings": [{"label": "Old", "code": [], "measurements": [{"name": "Volume", "value": 3.5, "unit": "mL"}]}]},
     ):
-        account = replace(an_account(tmp_path), objects=(), volume=None, summary=summary)
-        page = Parsed(page_of(account))
+        record = replace(an_account(tmp_path), objects=(), volume=None, summary=summary)
+        page = Parsed(page_of(record))
         assert "Findings" in page.words
     assert "3.5 mL" in page.words
 
@@ -250,7 +248,7 @@ def test_key_images_of_plain_viewers_are_on_the_page(tmp_path) -> None:
 
 
 def test_nothing_of_hidden_images_is_shown(tmp_path) -> None:
-    account = replace(an_account(tmp_path, encoder=DicomEncoder(standard=PLAIN)), hidden=True, notices=("Hidden.",))
-    page = Parsed(page_of(replace(account, older_picture=b"never opened")))
+    record = replace(an_account(tmp_path, encoder=DicomEncoder(standard=PLAIN)), hidden=True, notices=("Hidden.",))
+    page = Parsed(page_of(replace(record, older_picture=b"never opened")))
     assert page.images == []
     assert "Hidden." in page.words

@@ -5,8 +5,8 @@ So a person sees what the radiologist gets, not what the model meant: an error o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -14,12 +14,16 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
 from worker.domain.errors import OverreadError
+from worker.domain.regions import Shape
 from worker.domain.result import ResultKind
 from worker.domain.volume import Volume
-from worker.pictures.read_frames import BROKEN, NotShownError, read_object
-from worker.pictures.read_map import read_heat_map
-from worker.pictures.read_report import Group, Outline, Report, read_report, shapes_of
-from worker.pictures.read_seg import algorithm_of, read_segments
+from worker.functional_groups.groups import items_of
+from worker.pictures.reading.content_tree import descendants, instances_in
+from worker.pictures.reading.frames import slice_numbers
+from worker.pictures.reading.parametric_map import read_heat_map
+from worker.pictures.reading.part10 import read_object, unreadable
+from worker.pictures.reading.report import Group, Outline, Report, read_report, shapes_of
+from worker.pictures.reading.segmentation import algorithm_of, read_segments
 from worker.pictures.scene import Heat, Line, Mark, Scene, Structure
 
 _MARK_RGB = (255, 210, 60)
@@ -39,8 +43,9 @@ class Problem:
 class ReadBack:
     """What the objects of a job say together; what several of them say alike (for other viewers) is here once.
 
-    ``key_images`` are the pictures that plain viewers get. ``evidence_digests`` and ``model_digests`` are those that
-    the objects state.
+    ``key_images`` are the pictures that plain viewers get, ``key_instances`` what a Key Object Selection points at
+    (SOP Instance UID, frame). ``contributions`` are descriptions of contributing equipment, ``algorithms`` names and
+    versions.
     """
 
     reports: list[Report] = field(default_factory=list)
@@ -62,17 +67,17 @@ class ReadBack:
 
     def scene(self, volume: Volume, maker: str) -> Scene:
         """Everything that has a place, on the volume."""
-        places = {(str(ref.sop_instance_uid), ref.frame_number): k for k, ref in enumerate(volume.slices)}
+        slices = slice_numbers(volume)
+        structures = tuple(self.structures.values())
         marks: list[Mark] = []
-        key_slices = [places[one] for one in self.key_instances if one in places]
+        key_slices = [slices[one] for one in self.key_instances if one in slices]
         for group in self.groups:
-            found = [mark for outline in group.outlines for mark in _marks(group, outline, volume, places)]
+            found = _marks(group, volume, slices)
             if group.tracking_uid in self.structures:
                 # Its outline is drawn from the segmentation already.
                 key_slices += [mark.slice_index for mark in found]
             else:
-                marks += _with_extent(found)
-        structures = tuple(self.structures.values())
+                marks += found
         return Scene(
             volume=volume,
             maker=maker,
@@ -95,13 +100,13 @@ def read_back(objects: Sequence[tuple[ResultKind, str, bytes]], volume: Volume |
             _read(found, kind, read_object(content), volume)
         except OverreadError as error:
             found.problems.append(Problem(uid, kind, error.message))
-        except BROKEN as error:
+        except Exception as error:  # noqa: BLE001 - whatever pydicom and its decoders meet in broken bytes
             found.problems.append(Problem(uid, kind, f"It cannot be read back ({type(error).__name__})."))
     return found
 
 
 def _read(found: ReadBack, kind: ResultKind, ds: Dataset, volume: Volume | None) -> None:
-    found.contributions |= set(_contributions(ds))
+    found.contributions |= _contributions(ds)
     match kind:
         case ResultKind.SEG:
             found.algorithms.add(algorithm_of(ds))
@@ -117,51 +122,48 @@ def _read(found: ReadBack, kind: ResultKind, ds: Dataset, volume: Volume | None)
                 found.heats.setdefault(heat.label, heat)
         case ResultKind.SC:
             if len(found.key_images) < _MOST_KEY_IMAGES:
-                found.key_images += _pictures(ds, _MOST_KEY_IMAGES - len(found.key_images))
+                found.key_images += list(_pictures(ds, _MOST_KEY_IMAGES - len(found.key_images)))
         case ResultKind.KEY:
-            found.key_instances += _references(ds)
+            found.key_instances += _key_instances(ds)
         case ResultKind.KOS | ResultKind.PR:
             pass  # a withdrawal shows nothing; a presentation state repeats the outlines of the report
 
 
-def _contributions(ds: Dataset) -> Iterator[str]:
-    for item in ds.get("ContributingEquipmentSequence") or []:
-        if item.get("ContributionDescription"):
-            yield str(item.ContributionDescription)
+def _contributions(ds: Dataset) -> set[str]:
+    """What each piece of Contributing Equipment says that it did (PS3.3 C.12.1)."""
+    said = (item.get("ContributionDescription") for item in items_of(ds, "ContributingEquipmentSequence"))
+    return {str(text) for text in said if text}
 
 
-def _pictures(ds: Dataset, most: int) -> list[Image.Image]:
-    frames = int(ds.get("NumberOfFrames") or 1)
-    planes = [np.asarray(pixel_array(ds, index=n)) for n in range(min(frames, most))]
-    if any(plane.dtype != np.uint8 for plane in planes):
-        raise NotShownError("Its pixels have more than 8 bits.", code="object-unreadable")
-    return [Image.fromarray(plane).convert("RGB") for plane in planes]
+def _key_instances(ds: Dataset) -> list[tuple[str, int | None]]:
+    """What a Key Object Selection points at (PS3.16 TID 2010)."""
+    found = [one for item in descendants(ds) for one in instances_in(item)]
+    if any(not uid for uid, _ in found):
+        raise unreadable("It cannot be read back: it points at an instance without a UID.")
+    return found
 
 
-def _references(item: Dataset) -> Iterator[tuple[str, int | None]]:
-    for child in item.get("ContentSequence") or []:
-        for reference in child.get("ReferencedSOPSequence") or []:
-            frames = np.atleast_1d(reference.get("ReferencedFrameNumber") or 0)
-            yield from ((str(reference.ReferencedSOPInstanceUID), int(frame) or None) for frame in frames)
-        yield from _references(child)
+def _pictures(ds: Dataset, most: int) -> Iterator[Image.Image]:
+    for n in range(min(int(ds.get("NumberOfFrames") or 1), most)):
+        plane = np.asarray(pixel_array(ds, index=n))
+        if plane.dtype != np.uint8:
+            raise unreadable("Its pixels have more than 8 bits.")
+        yield Image.fromarray(plane).convert("RGB")
 
 
-def _marks(group: Group, outline: Outline, volume: Volume, places: dict[tuple[str, int | None], int]) -> Iterator[Mark]:
-    if outline.shape is not None:
-        k = places.get((outline.sop_instance_uid, outline.frame_number))
-        if k is not None:
-            yield Mark(group.name, _MARK_RGB, outline.shape, k, (k, k))
-    elif outline.points_lps_mm is not None and volume.in_patient_space:
-        index = volume.geometry.to_index(outline.points_lps_mm)
-        k = round(float(index[:, 0].mean()))
-        if 0 <= k < len(volume.slices):
-            for shape in shapes_of(outline.graphic_type, index[:, 1:]):
-                yield Mark(group.name, _MARK_RGB, shape, k, (k, k))
+def _marks(group: Group, volume: Volume, slices: Mapping[tuple[str, int | None], int]) -> list[Mark]:
+    """The shapes of one thing; on several slices each stands for all of them."""
+    found = [one for outline in group.outlines for one in _placed(outline, volume, slices)]
+    numbers = [k for _, k in found]
+    return [Mark(group.name, _MARK_RGB, shape, k, (min(numbers), max(numbers))) for shape, k in found]
 
 
-def _with_extent(marks: Sequence[Mark]) -> list[Mark]:
-    """Outlines of one thing on several slices: each stands for all of them."""
-    if not marks:
-        return []
-    slices = [mark.slice_index for mark in marks]
-    return [replace(mark, extent=(min(slices), max(slices))) for mark in marks]
+def _placed(
+    outline: Outline, volume: Volume, slices: Mapping[tuple[str, int | None], int]
+) -> Iterator[tuple[Shape, int]]:
+    points, k = outline.points, slices.get((outline.sop_instance_uid, outline.frame_number), -1)
+    if points.shape[1] == 3 and volume.in_patient_space:
+        index = volume.geometry.to_index(points)
+        points, k = index[:, 1:], round(float(index[:, 0].mean()))
+    if 0 <= k < len(volume.slices):
+        yield from ((shape, k) for shape in shapes_of(outline.graphic_type, points))
