@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli import console
+from worker.domain.commitment import CommitmentRequest
 from worker.domain.job import Job, JobState, StageTime, Transition
 from worker.domain.result import Delivery, DeliveryState, GateReport, ResultObject
 from worker.domain.routing import Decision
 from worker.domain.study import SeriesSummary
-from worker.store.reading.views import Commitment, Conflict, Refusal
+from worker.store.reading.views import Conflict, Refusal
 
 _GOOD = {"committed", "delivered", "sent", "routed"}
 _BAD = {"quarantined", "failed", "parked"}
@@ -154,7 +155,7 @@ def deliveries_table(deliveries: Sequence[Delivery]) -> Table:
     return made
 
 
-def commitments_table(commitments: Sequence[Commitment]) -> Table:
+def commitments_table(commitments: Sequence[CommitmentRequest]) -> Table:
     """Each time that a destination was asked whether it keeps the results."""
     made = console.table("Safe-keeping", "asked", "destination", "answer after", "outcome", "Transaction UID")
     for one in commitments:

@@ -86,7 +86,7 @@ def run(
                     continue
                 written.append(_write(analysis, one, output, watch, time.monotonic() - began))
                 if view:
-                    record = viewing.account_of_run(settings, analysis, one, watch.stages, burned_in=burned_in)
+                    record = viewing.record_of_run(settings, analysis, one, watch.stages, burned_in=burned_in)
                     written[-1]["view"] = write_page(record, output / f"{_stem(one)}.html")
         if as_json:
             console.print_json({"decisions": decisions, "skipped": skipped, "results": written})

@@ -11,8 +11,8 @@ import typer
 
 from worker.cli import console
 from worker.cli.options import Config, Data, quiet_logs, settings_for
+from worker.domain.analysis_record import AnalysisRecord
 from worker.domain.errors import ConfigurationError
-from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.page import page_of
 from worker.wiring import viewing
 
@@ -35,7 +35,7 @@ def view(
     with console.reporting():
         settings = settings_for(config, data)
         quiet_logs()
-        record = viewing.account_of_job(settings, job, burned_in=burned_in)
+        record = viewing.record_of_job(settings, job, burned_in=burned_in)
         name = record.job.job_id[:8] if record.job else "run"
         path = write_page(record, output or Path(f"overread-view-{name}.html"))
         console.out.print(f"wrote {path}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from worker.domain.result import DeliveryId, ResultObject
 from worker.domain.study import SOPClassUID, SOPInstanceUID
@@ -52,3 +53,15 @@ class CommitmentReport:
     transaction_uid: str
     attempt: int
     instances: tuple[ReportedInstance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """One time that a destination was asked whether it keeps our results; ``answered_at`` None: it has not said."""
+
+    destination: str
+    transaction_uid: str
+    requested_at: datetime
+    answer_by: datetime
+    answered_at: datetime | None
+    outcome: str

@@ -13,9 +13,9 @@ import htpy as h
 from PIL import Image
 
 from worker import __version__
+from worker.domain.analysis_record import AnalysisRecord
 from worker.domain.result import ResultKind
 from worker.pictures import page_sections as sections
-from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.markup import document, picture
 from worker.pictures.page_style import STYLE
 from worker.pictures.reading.results import ReadBack, read_back

@@ -9,9 +9,9 @@ from typing import Any
 
 import htpy as h
 
+from worker.domain.analysis_record import AnalysisRecord
 from worker.domain.result import Check
 from worker.drawing.lettering import with_unit
-from worker.pictures.analysis_record import AnalysisRecord
 from worker.pictures.markup import facts, swatch, table
 from worker.pictures.reading.report import Group, Number
 from worker.pictures.reading.results import Problem, ReadBack

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from worker.domain.character_sets import StatedSets
 from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.errors import PermanentError
+from worker.domain.evidence import evidence_digest
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile
@@ -24,7 +25,7 @@ from worker.results.display.parametric_map import encode_maps
 from worker.results.display.presentation_state import encode_presentation
 from worker.results.evidence import read_series_header, read_source
 from worker.results.header import Stamp, to_object
-from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
+from worker.results.identity import Equipment, ResultUids, series_of
 from worker.results.rejection_note import encode_note
 from worker.results.seg.segmentation import encode_segs
 from worker.results.segment_masks import ensure_encodable

@@ -59,15 +59,6 @@ class Equipment:
         return replace(in_ascii(self), device_uid=self.observer_uid)
 
 
-def evidence_digest(evidence: Iterable[StoredInstance]) -> Digest:
-    """Return one SHA-256 over UIDs and digests of all evidence: shows what a result was made from, whatever the order.
-
-    It is that of the lines ``SOP Instance UID, space, SHA-256`` in ascending order, each ended by a line feed.
-    """
-    lines = sorted(f"{instance.sop_instance_uid} {instance.sha256}\n" for instance in evidence)
-    return Digest(hashlib.sha256("".join(lines).encode("ascii")).hexdigest())
-
-
 def series_of(evidence: Iterable[StoredInstance]) -> tuple[SeriesInstanceUID, ...]:
     """The series of the evidence in its order: that of the model's inputs."""
     return tuple(dict.fromkeys(instance.header.series_instance_uid for instance in evidence))

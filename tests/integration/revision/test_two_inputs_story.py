@@ -164,7 +164,7 @@ def test_a_patient_who_differs_between_the_series_gets_no_result(site, images, t
 def test_the_pictures_of_a_job_are_those_of_the_reference(site, images, tmp_path) -> None:
     uid = arrive(site, images, tmp_path / "whole")
     (job,) = analyses(site, uid)
-    record = viewing.account_of_job(site.settings, job.job_id)
+    record = viewing.record_of_job(site.settings, job.job_id)
     assert record.volume is not None
     assert record.volume.series_instance_uid == dcmread(images[0]).SeriesInstanceUID
     assert record.evidence_count == len(images)

@@ -53,7 +53,7 @@ def measured(ds: Dataset) -> list[Dataset]:
 
 
 def page(site: Site, job: Job, **options: bool) -> Parsed:
-    return Parsed(page_of(viewing.account_of_job(site.settings, job.job_id, **options)))
+    return Parsed(page_of(viewing.record_of_job(site.settings, job.job_id, **options)))
 
 
 def test_the_page_shows_what_the_pacs_got(site, tmp_path) -> None:
@@ -134,7 +134,7 @@ def test_a_route_job_has_no_page(site, tmp_path) -> None:
     job = analysed(site, tmp_path)
     (route,) = [one for one in site.study(job.study_instance_uid).jobs if one.kind is JobKind.ROUTE]
     with pytest.raises(PermanentError) as raised:
-        viewing.account_of_job(site.settings, route.job_id)
+        viewing.record_of_job(site.settings, route.job_id)
     assert raised.value.code == "not-an-analysis"
     assert job.study_instance_uid in raised.value.next_step
 

@@ -15,17 +15,17 @@ from PIL import Image
 from tests import builders
 from tests.unit.pictures.html_page import Parsed, ensure_self_contained
 from tests.unit.results import given
+from worker.domain.analysis_record import AnalysisRecord, Asked, KeptObject
+from worker.domain.evidence import evidence_digest
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.job import Job, JobId, JobKind, JobState, StageTime, Transition
 from worker.domain.profile import PLAIN
 from worker.domain.result import Check, Delivery, DeliveryId, DeliveryItem, DeliveryState, EncodedObject, ResultObject
 from worker.domain.study import Digest
 from worker.gate.gate import ResultGate
-from worker.pictures.analysis_record import AnalysisRecord, Asked, KeptObject
 from worker.pictures.page import page_of
 from worker.pipeline.summary import findings_of
 from worker.results.encoder import DicomEncoder
-from worker.results.identity import evidence_digest
 
 AT = datetime(2026, 3, 14, 12, 30, tzinfo=UTC)
 SUSAN = builders.Patient(patient_id="ZQX-99812", name="Unmistakable^Susan", birth_date="19310729", sex="F")
@@ -50,7 +50,7 @@ def kept(objects: Sequence[EncodedObject]) -> list[KeptObject]:
     ]  # fmt: skip
 
 
-def an_account(
+def a_record(
     folder: Path, conclusion_of=given.a_conclusion, encoder: DicomEncoder | None = None, **changes
 ) -> AnalysisRecord:
     study = given.a_study(folder, patient=SUSAN)
@@ -95,7 +95,7 @@ def a_delivery(one: KeptObject, **changes) -> Delivery:
 
 
 def test_the_page_is_complete_in_itself(tmp_path) -> None:
-    page = Parsed(page_of(an_account(tmp_path)))
+    page = Parsed(page_of(a_record(tmp_path)))
     ensure_self_contained(page)
     assert len(page.images) == 3  # montage, planes, projections
     assert all(min(image.size) > 100 for image in page.images)
@@ -103,7 +103,7 @@ def test_the_page_is_complete_in_itself(tmp_path) -> None:
 
 
 def test_it_tells_what_was_found_by_what_and_where_it_went(tmp_path) -> None:
-    record = an_account(tmp_path)
+    record = a_record(tmp_path)
     record = replace(
         record,
         job=a_job(),
@@ -136,7 +136,7 @@ def test_it_tells_what_was_found_by_what_and_where_it_went(tmp_path) -> None:
 
 
 def test_the_patient_is_not_on_the_page(tmp_path) -> None:
-    record = an_account(tmp_path)
+    record = a_record(tmp_path)
     # The objects carry the patient, so the page could.
     assert any(b"Unmistakable" in (one.content or b"") for one in record.objects)
     html = page_of(record)
@@ -157,7 +157,7 @@ def test_the_patient_is_not_on_the_page(tmp_path) -> None:
 def test_hostile_words_are_words(tmp_path, text) -> None:
     # Control characters never get into an object; everything else that shows up on the page may have them.
     label = "".join(c for c in text if c.isprintable())
-    record = an_account(tmp_path, lambda volume: with_label(given.a_conclusion(volume), label))
+    record = a_record(tmp_path, lambda volume: with_label(given.a_conclusion(volume), label))
     record = replace(
         record,
         job=a_job(reason=text, rule=text),
@@ -191,7 +191,7 @@ def with_label(conclusion: Conclusion, text: str) -> Conclusion:
 
 
 def test_when_the_objects_are_gone_the_ledger_speaks_and_the_page_says_so(tmp_path) -> None:
-    record = an_account(tmp_path)
+    record = a_record(tmp_path)
     gone = [replace(one, content=None, note="deleted") for one in record.objects]
     record = replace(record, objects=gone, volume=None, evidence_count=0, evidence_digest="", notices=("2 are gone.",))
     words = Parsed(page_of(record)).words
@@ -208,12 +208,12 @@ def test_when_the_objects_are_gone_the_ledger_speaks_and_the_page_says_so(tmp_pa
 
 
 def test_evidence_that_is_not_what_the_objects_state_is_noticed(tmp_path) -> None:
-    record = replace(an_account(tmp_path), evidence_digest="0" * 64)
+    record = replace(a_record(tmp_path), evidence_digest="0" * 64)
     assert "NOT what the objects state" in Parsed(page_of(record)).words
 
 
 def test_a_failed_check_and_a_broken_object_are_seen(tmp_path) -> None:
-    record = an_account(tmp_path)
+    record = a_record(tmp_path)
     broken = [replace(record.objects[0], content=b"no DICOM"), *record.objects[1:]]
     record = replace(record, objects=broken, checks=(Check("seg-form", False, "BitsStored is 8"),))
     words = Parsed(page_of(record)).words
@@ -223,7 +223,7 @@ def test_a_failed_check_and_a_broken_object_are_seen(tmp_path) -> None:
 
 
 def test_a_job_without_results_has_a_page(tmp_path) -> None:
-    record = replace(an_account(tmp_path), objects=(), summary={}, checks=(), volume=None, job=a_job(attempt=0))
+    record = replace(a_record(tmp_path), objects=(), summary={}, checks=(), volume=None, job=a_job(attempt=0))
     page = Parsed(page_of(record))
     assert "There are no result objects" in page.words
     assert page.open_ == []
@@ -234,21 +234,21 @@ def test_odd_summaries_do_no_harm(tmp_path) -> None:
         {"findings": [None, 7, {"measurements": [{"value": "x"}]}], "absent": None},
         {"findings": [{"label": "Old", "code": [], "measurements": [{"name": "Volume", "value": 3.5, "unit": "mL"}]}]},
     ):
-        record = replace(an_account(tmp_path), objects=(), volume=None, summary=summary)
+        record = replace(a_record(tmp_path), objects=(), volume=None, summary=summary)
         page = Parsed(page_of(record))
         assert "Findings" in page.words
     assert "3.5 mL" in page.words
 
 
 def test_key_images_of_plain_viewers_are_on_the_page(tmp_path) -> None:
-    page = Parsed(page_of(an_account(tmp_path, encoder=DicomEncoder(standard=PLAIN))))
+    page = Parsed(page_of(a_record(tmp_path, encoder=DicomEncoder(standard=PLAIN))))
     ensure_self_contained(page)
     assert "Key image 1" in page.words
     assert len(page.images) > 3
 
 
 def test_nothing_of_hidden_images_is_shown(tmp_path) -> None:
-    record = replace(an_account(tmp_path, encoder=DicomEncoder(standard=PLAIN)), hidden=True, notices=("Hidden.",))
+    record = replace(a_record(tmp_path, encoder=DicomEncoder(standard=PLAIN)), hidden=True, notices=("Hidden.",))
     page = Parsed(page_of(replace(record, older_picture=b"never opened")))
     assert page.images == []
     assert "Hidden." in page.words

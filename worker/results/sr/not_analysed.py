@@ -16,6 +16,7 @@ from worker.domain.character_sets import StatedSets
 from worker.domain.codes import Code
 from worker.domain.delivery_groups import DeliveryGroup, context_for, delivery_groups
 from worker.domain.errors import PermanentError
+from worker.domain.evidence import evidence_digest
 from worker.domain.findings import Refusal
 from worker.domain.plain_text import in_ascii
 from worker.domain.profile import OHIF, Profile
@@ -28,7 +29,7 @@ from worker.results.context import first_numbers
 from worker.results.copied_attributes import Copies
 from worker.results.evidence import read_series_header
 from worker.results.header import SeriesNames, Stamp, to_object
-from worker.results.identity import Equipment, ResultUids, evidence_digest, series_of
+from worker.results.identity import Equipment, ResultUids, series_of
 from worker.results.rejection_note import encode_note
 from worker.results.sr.basic_text import conclusions
 from worker.results.sr.document import context_items, document, finish

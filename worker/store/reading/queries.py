@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
+from worker.domain.commitment import CommitmentRequest
 from worker.domain.job import UNFINISHED, Job, JobId, JobState, StageTime, Transition
 from worker.domain.result import Check, Delivery, DeliveryState, GateReport, ResultObject
 from worker.domain.routing import Decision
@@ -33,7 +34,6 @@ from worker.store.database.tables import (
     timeline,
 )
 from worker.store.reading.views import (
-    Commitment,
     Conflict,
     Counts,
     JobDetails,
@@ -149,7 +149,7 @@ class Queries:
             now = self._database.now(connection)
             return tuple(_explained(connection, delivery_of(connection, row, self._spool), now) for row in rows)
 
-    def commitments(self, job_id: JobId) -> tuple[Commitment, ...]:
+    def commitments(self, job_id: JobId) -> tuple[CommitmentRequest, ...]:
         """How often the destinations of a job were asked whether they keep its results, in order."""
         rows = self._all(
             select(commitments, deliveries.c.destination)
@@ -158,7 +158,7 @@ class Queries:
             .order_by(commitments.c.requested_at, commitments.c.transaction_uid)
         )
         return tuple(
-            Commitment(
+            CommitmentRequest(
                 destination=row.destination,
                 transaction_uid=row.transaction_uid,
                 requested_at=row.requested_at,

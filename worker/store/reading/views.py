@@ -105,15 +105,3 @@ class Counts:
     refusals: int
     missing: int
     oldest_unfinished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Commitment:
-    """One time that a destination was asked whether it keeps our results; ``answered_at`` None: it has not said."""
-
-    destination: str
-    transaction_uid: str
-    requested_at: datetime
-    answer_by: datetime
-    answered_at: datetime | None
-    outcome: str
