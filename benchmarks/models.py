@@ -80,7 +80,7 @@ def timed(model: str, sample: str) -> dict[str, object]:
     reader = offline.reader(settings)
     instances, _ = offline.instances_in(folder)
     series = reader.series(reader.headers(instances))
-    _, (planned,) = plan(offline.rules_of(settings, model), series, config_digest=settings.result_digest)
+    _, (planned,) = plan(offline.table_of(settings, model).rules, series, config_digest=settings.result_digest)
     analyser = offline.analyser(settings)
     context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
     for _ in range(2):  # the second run has the weights and the libraries
