@@ -72,7 +72,7 @@ class Held(Protocol):
 
     @property
     def worker(self) -> str:
-        """Who holds it."""
+        """Name of the process that holds it."""
 
 
 C = TypeVar("C", bound=Held)

@@ -66,7 +66,7 @@ class Evidence(Protocol):
 
 
 class Routings(Protocol):
-    """Where decisions go."""
+    """Where routing decisions, and the jobs that follow from them, are kept."""
 
     def record(
         self,
@@ -85,7 +85,7 @@ class Routings(Protocol):
 
 
 class Products(Protocol):
-    """Where results go."""
+    """Where results are kept, with the outbox rows of their deliveries."""
 
     def keep(self, objects: Sequence[EncodedObject]) -> tuple[ResultObject, ...]:
         """Make the objects durable in the spool, whole or not at all."""

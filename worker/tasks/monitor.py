@@ -80,7 +80,7 @@ class RememberedEvents(Events):  # type: ignore[misc]  # flower has no types
         self._looks = 0
 
     def start(self) -> None:
-        """Listen."""
+        """Listen for events, in a thread of Flower's own."""
         super().start()
         self._look.start()
 

@@ -70,7 +70,7 @@ class Receiving:
 
     @property
     def port(self) -> int:
-        """The TCP port."""
+        """The TCP port on which it listens."""
         return self._listener.port
 
     def start(self) -> None:

@@ -44,7 +44,7 @@ class Ledger:
 
     @cached_property
     def limits(self) -> Limits:
-        """Leases and attempts."""
+        """How long leases last, and how many attempts a job has."""
         work = self.settings.work
         return Limits(
             lease_s=work.lease_s,
@@ -60,7 +60,7 @@ class Ledger:
 
     @cached_property
     def jobs(self) -> ports.Jobs:
-        """Claims."""
+        """Claims on jobs, and how they end."""
         return LedgerJobs(self.database, limits=self.limits)
 
     @cached_property
@@ -70,18 +70,18 @@ class Ledger:
 
     @cached_property
     def routings(self) -> ports.Routings:
-        """Decisions."""
+        """Where routing decisions become jobs."""
         return LedgerRoutings(self.database)
 
     @cached_property
     def products(self) -> ports.Products:
-        """Results."""
+        """Where result objects are kept."""
         noting = frozenset(entry.name for entry in self.settings.destinations if entry.rejection_note)
         return LedgerProducts(self.database, self.spool, noting=noting)
 
     @cached_property
     def outbox(self) -> ports.Outbox:
-        """Deliveries."""
+        """Deliveries, leased like jobs."""
         return LedgerOutbox(self.database, self.spool, limits=self.limits, committing=self.committing)
 
     @cached_property
@@ -132,7 +132,7 @@ class Ledger:
 
     @cached_property
     def queries(self) -> Queries:
-        """What people ask."""
+        """The read side, for the command line."""
         return Queries(self.database, self.spool)
 
 

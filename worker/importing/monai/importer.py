@@ -143,7 +143,7 @@ def _manifest(
 
 
 def _format(bundle: Bundle) -> Format:
-    """Raises ConfigurationError (``bundle-incomplete``)."""
+    """How the bundle says that its network reads images; raises ConfigurationError (``bundle-incomplete``)."""
     try:
         stated = bundle.metadata["network_data_format"]
         output = stated["outputs"]["pred"]

@@ -45,7 +45,7 @@ class PackageRuntime:
         return preprocess(assembled.image, (*manifest.preprocessing, *own)).values
 
     def conclude(self, folder: Path, volume: Volume, *further: Volume) -> Conclusion:
-        """Run the package."""
+        """Run the package on a volume, as a worker would."""
         registry = Registry([folder])
         if registry.broken:
             raise registry.broken[0].error

@@ -100,7 +100,7 @@ def _shown(value: object) -> str:
 
 
 def _path(location: Iterable[int | str]) -> str:
-    """``preprocessing[1].lower``."""
+    """The location as the manifest's author would write it: ``preprocessing[1].lower``."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))

@@ -65,15 +65,15 @@ class LoadedModels:
     # ---- the port Predictor: whoever holds it meets the packages as they are when it asks
 
     def inputs(self, model: ModelIdentity) -> tuple[str, ...]:
-        """As of ``PackagePredictor``."""
+        """Names of the model's inputs, as ``PackagePredictor`` gives them."""
         return self.predictor.inputs(model)
 
     def predict(self, model: ModelIdentity, volume: Volume, *further: Volume) -> Conclusion:
-        """As of ``PackagePredictor``."""
+        """Run the model that is loaded now, as ``PackagePredictor`` does."""
         return self.predictor.predict(model, volume, *further)
 
     def algorithm(self, model: ModelIdentity) -> Algorithm:
-        """As of ``PackagePredictor``."""
+        """What results say of the model, as ``PackagePredictor`` gives it."""
         return self.predictor.algorithm(model)
 
     def warm(self) -> None:

@@ -26,7 +26,7 @@ def descendants(item: Dataset) -> Iterator[Dataset]:
 
 
 def name_of(item: Dataset) -> Code:
-    """Concept name."""
+    """The concept name of a content item, as value and scheme; empty where it has none."""
     return code_in(item, NAME)
 
 
