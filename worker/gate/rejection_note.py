@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
 from worker.domain.model import Algorithm
 from worker.domain.result import Check, Predecessor, ResultContext, ResultKind, Withdrawal
-from worker.gate.observation_context import OBSERVER, observer_problems
-from worker.gate.reading import EvidenceHeaders, checked, children, code_of
+from worker.gate.key_object_selection import DESCRIPTION, context_problems, form_problems
+from worker.gate.reading import EvidenceHeaders, checked, children
 
 _TITLE = ("113001", "DCM")
-_DESCRIPTION = "113012"
-_AROUND = OBSERVER + Counter((_DESCRIPTION,))
+_OTHERWISE = "any other is no rejection, or another one"
 _REFERRING = frozenset({"IMAGE", "COMPOSITE"})
 _WITH_PIXELS = frozenset({ResultKind.SEG, ResultKind.PM, ResultKind.SC})
 
@@ -37,7 +35,11 @@ def note_checks(
     """
     new = {str(other.SOPInstanceUID) for other in others}
     count = len(withdrawal.instances)
-    yield checked("kos-form", "TID 2010, 113001", lambda: _form(ds))
+    yield checked(
+        "kos-form",
+        "TID 2010, 113001",
+        lambda: form_problems(ds, _TITLE, otherwise=_OTHERWISE),
+    )
     yield checked("kos-context", "a device rejects, and says why", lambda: _context(ds, algorithm))
     yield checked(
         "kos-evidence", f"{count} replaced objects, nothing else", lambda: _evidence(ds, withdrawal.instances)
@@ -52,25 +54,13 @@ def _predecessors(ds: Dataset, reports: Sequence[Predecessor]) -> Iterator[str]:
     yield from _other_study(ds, "PredecessorDocumentsSequence")
 
 
-def _form(ds: Dataset) -> Iterator[str]:
-    if code_of(ds) != _TITLE:
-        yield f"title {code_of(ds)}, expected {_TITLE}: any other is no rejection, or another one"
-    template = ds.ContentTemplateSequence[0]
-    if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "2010"):
-        yield "the root does not name template DCMR 2010"
-    if (ds.ValueType, ds.ContinuityOfContent) != ("CONTAINER", "SEPARATE"):
-        yield "the root is no container with separate content"
-
-
 def _context(ds: Dataset, algorithm: Algorithm) -> Iterator[str]:
-    yield from observer_problems(ds)
-    if Counter(code_of(item)[0] for item in ds.ContentSequence if item.ValueType not in _REFERRING) != _AROUND:
-        yield "beside what it names there is more or less than language, observer and description"
+    yield from context_problems(ds, _REFERRING)
     why = (
         "AI DRAFT results that new ones replace: later images, another model or another configuration. "
         f"The replacement was made by {algorithm.title}, version {algorithm.model.version}."
     )
-    said = [(item.ValueType, str(item.get("TextValue")).rstrip()) for item in children(ds, _DESCRIPTION)]
+    said = [(item.ValueType, str(item.get("TextValue")).rstrip()) for item in children(ds, DESCRIPTION)]
     if said != [("TEXT", why)]:
         yield "the description does not say why, and by which model the new results are, and nothing more"
 

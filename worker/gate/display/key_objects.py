@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
@@ -10,38 +9,29 @@ from pydicom.dataset import Dataset
 from worker.domain.result import Check
 from worker.gate.display.key_slices import key_of, slices_by_key, unshown
 from worker.gate.display.slice_text import Words, joined, lines_of, made_by
-from worker.gate.observation_context import OBSERVER, observer_problems
-from worker.gate.reading import Inspection, checked, children, code_of
+from worker.gate.key_object_selection import DESCRIPTION, context_problems, form_problems
+from worker.gate.reading import Inspection, checked, children
 
 _TITLE = ("113000", "DCM")
-_DESCRIPTION = "113012"
+_OTHERWISE = "others may reject what they name"
 _REFERRING = frozenset({"IMAGE", "COMPOSITE", "WAVEFORM"})
-_AROUND = OBSERVER + Counter((_DESCRIPTION,))
 
 
 def key_checks(ds: Dataset, captures: Sequence[Dataset], given: Inspection) -> Iterator[Check]:
     """Yield the checks of a selection; ``captures`` are the key images that are sent along with it."""
-    yield checked("key-form", "TID 2010, 113000: of interest", lambda: _form(ds))
+    yield checked(
+        "key-form",
+        "TID 2010, 113000: of interest",
+        lambda: form_problems(ds, _TITLE, otherwise=_OTHERWISE),
+    )
     yield checked("key-context", "a device selects, and says why", lambda: _context(ds, given))
     yield checked("key-evidence", "what is selected, and nothing else", lambda: _evidence(ds, captures, given))
     yield checked("key-objects", "every key slice and key image", lambda: _objects(ds, captures, given))
 
 
-def _form(ds: Dataset) -> Iterator[str]:
-    if code_of(ds) != _TITLE:
-        yield f"title {code_of(ds)}, expected {_TITLE}: others may reject what they name"
-    template = ds.ContentTemplateSequence[0]
-    if (template.MappingResource, template.TemplateIdentifier) != ("DCMR", "2010"):
-        yield "the root does not name template DCMR 2010"
-    if (ds.ValueType, ds.ContinuityOfContent) != ("CONTAINER", "SEPARATE"):
-        yield "the root is no container with separate content"
-
-
 def _context(ds: Dataset, given: Inspection) -> Iterator[str]:
-    yield from observer_problems(ds)
-    if Counter(code_of(item)[0] for item in ds.ContentSequence if item.ValueType not in _REFERRING) != _AROUND:
-        yield "beside what it names there is more or less than language, observer and description"
-    (description,) = children(ds, _DESCRIPTION)
+    yield from context_problems(ds, _REFERRING)
+    (description,) = children(ds, DESCRIPTION)
     if description.ValueType != "TEXT" or not _reasons(ds, given).are(str(description.TextValue)):
         yield "the description does not say why each slice is selected, that it is an AI draft, and nothing more"
 
