@@ -38,8 +38,8 @@ def texts_of(paths: Sequence[Path]) -> list[str]:
 def main(names: Sequence[str]) -> None:
     import jpype
 
-    limits = [f"-Djdk.xml.xpath{name}=0" for name in LIMITS]
-    jpype.startJVM("-Xmx2g", *limits, classpath=[str(JAVA / f"{name}.jar") for name in JARS])
+    options = [*("-Xms1g", "-Xmx2g", "-XX:+UseSerialGC"), *(f"-Djdk.xml.xpath{name}=0" for name in LIMITS)]
+    jpype.startJVM(*options, classpath=[str(JAVA / f"{name}.jar") for name in JARS])
     validator = jpype.JClass("com.pixelmed.validate.DicomSRValidator")()
     texts = []
     for name in names:

@@ -256,7 +256,7 @@ from pathlib import Path
 import numpy as np
 from tests.unit.inference.test_inference_session import ONE, net, weights_of
 from worker.domain.errors import ShutdownError
-from worker.inference import interruption
+from worker.inference.runtime import interruption
 from worker.inference.runtime.session import SessionCache
 session = SessionCache().get(weights_of(Path(sys.argv[1])), net())
 

@@ -15,9 +15,9 @@ import pytest
 
 BEGIN = """
 import ctypes, os, sys, threading, traceback, warnings
-from worker.observe import logs, stray
+from worker.observe import logs, stray_output
 logs.configure(style={style!r}, process="listener")
-stray.into_log()
+stray_output.into_log()
 """
 SAYS_ALL = """
 def fail(*_):
