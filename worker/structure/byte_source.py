@@ -18,7 +18,7 @@ _TAIL: Final = 9
 that some writers leave there."""
 
 
-class Window(Protocol):
+class ByteSource(Protocol):
     """A forward view of the data set: ``data`` holds its bytes from position ``base`` on."""
 
     data: bytes
@@ -34,11 +34,11 @@ class Window(Protocol):
     def past_zeros(self, position: int) -> int | None:
         """Return where the zeros that begin at ``position`` end; None when the data set ends with them."""
 
-    def again(self) -> Window:
+    def again(self) -> ByteSource:
         """Return a view of the same data set that stands at its beginning."""
 
 
-class FileWindow:
+class FileBytes:
     """Reads a file piece by piece; what is skipped (pixel data) is never read.
 
     Parameters
@@ -74,12 +74,12 @@ class FileWindow:
                 return position
         return None
 
-    def again(self) -> Window:
+    def again(self) -> ByteSource:
         """Return another view of the file."""
-        return FileWindow(self._descriptor, offset=self._offset, length_bytes=self.end)
+        return FileBytes(self._descriptor, offset=self._offset, length_bytes=self.end)
 
 
-class InflatingWindow:
+class InflatedBytes:
     """Inflates as far as it is asked to, keeps one piece, and counts: a bomb is refused while it is small."""
 
     def __init__(self, descriptor: int, *, offset: int, length_bytes: int, limits: ScanLimits) -> None:
@@ -127,14 +127,14 @@ class InflatingWindow:
         whole = len(ahead) < _BLOCK and past == position + len(ahead) and self.ended(past)
         return None if whole else past
 
-    def again(self) -> Window:
+    def again(self) -> ByteSource:
         """Begin to inflate anew."""
         length = self._stop - self._offset
-        return InflatingWindow(self._descriptor, offset=self._offset, length_bytes=length, limits=self._limits)
+        return InflatedBytes(self._descriptor, offset=self._offset, length_bytes=length, limits=self._limits)
 
     @property
-    def _rest(self) -> FileWindow:
-        return FileWindow(self._descriptor, offset=self._read_at, length_bytes=self._stop - self._read_at)
+    def _rest(self) -> FileBytes:
+        return FileBytes(self._descriptor, offset=self._read_at, length_bytes=self._stop - self._read_at)
 
     def _drop_before(self, position: int) -> None:
         gone = min(position - self.base, len(self.data))

@@ -15,7 +15,7 @@ from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
 
-from worker.structure.byte_source import Window
+from worker.structure.byte_source import ByteSource
 from worker.structure.faults import ScanError
 from worker.structure.limits import ScanLimits
 from worker.structure.repeats import refuse_ambiguous_repeats
@@ -50,7 +50,7 @@ class _Frame:
         self.guess_end = guess_end
 
 
-class Walk:
+class ElementReader:
     """One pass over a data set.
 
     Parameters
@@ -77,7 +77,7 @@ class Walk:
 
     def __init__(
         self,
-        window: Window,
+        window: ByteSource,
         *,
         implicit: bool,
         big_endian: bool,

@@ -17,8 +17,8 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-from worker.structure.byte_source import FileWindow, InflatingWindow, Window
-from worker.structure.element_reader import Walk
+from worker.structure.byte_source import ByteSource, FileBytes, InflatedBytes
+from worker.structure.element_reader import ElementReader
 from worker.structure.faults import ScanError
 from worker.structure.limits import ScanLimits
 
@@ -60,12 +60,12 @@ def _found(path: Path, _changed_ns: int, size: int, offset: int, uid: str) -> Re
     deflated = uid == _DEFLATED
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        window: Window = (
-            InflatingWindow(descriptor, offset=offset, length_bytes=size - offset, limits=limits)
+        window: ByteSource = (
+            InflatedBytes(descriptor, offset=offset, length_bytes=size - offset, limits=limits)
             if deflated
-            else FileWindow(descriptor, offset=offset, length_bytes=size - offset)
+            else FileBytes(descriptor, offset=offset, length_bytes=size - offset)
         )
-        walk = Walk(
+        elements = ElementReader(
             window,
             implicit=False,
             big_endian=uid == _BIG,
@@ -73,13 +73,13 @@ def _found(path: Path, _changed_ns: int, size: int, offset: int, uid: str) -> Re
             wanted=(),
             limits=limits,
         )
-        walk.run()
+        elements.run()
     except ScanError:
         return NONE
     finally:
         os.close(descriptor)
     start = 0 if deflated else offset
-    return tuple((start + place, vr) for place, vr in sorted(walk.repairs.items()))
+    return tuple((start + place, vr) for place, vr in sorted(elements.repairs.items()))
 
 
 def open_repaired(path: Path, repairs: Repairs) -> BinaryIO:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from worker.structure.byte_source import Window
+from worker.structure.byte_source import ByteSource
 from worker.structure.faults import ScanError
 
 _COMPARED_BYTES: Final = 16 << 20
 
 
-def refuse_ambiguous_repeats(window: Window, tops: Sequence[tuple[int, int, int]], end: int) -> None:
+def refuse_ambiguous_repeats(window: ByteSource, tops: Sequence[tuple[int, int, int]], end: int) -> None:
     """Compare the values of top-level elements with one tag.
 
     Private elements may differ: nothing here is decided by them.
@@ -46,7 +46,7 @@ def refuse_ambiguous_repeats(window: Window, tops: Sequence[tuple[int, int, int]
             raise ScanError("An element stands in the data set twice, with two values.", code="duplicate-element")
 
 
-def _value(window: Window, position: int, count: int) -> bytes | None:
+def _value(window: ByteSource, position: int, count: int) -> bytes | None:
     if count > _COMPARED_BYTES:
         return None
     window.look(position, count)

@@ -13,8 +13,8 @@ from worker.intake.scan.header import INDEX_TAGS, indexed_header
 from worker.intake.scan.pixel_length import PIXEL_TAGS, check_pixels
 from worker.intake.status import DOES_NOT_MATCH
 from worker.intake.supported_syntaxes import DEFLATED, EXPLICIT_BIG, IMAGE_CLASSES, IMPLICIT_LITTLE, NATIVE, VIDEO
-from worker.structure.byte_source import FileWindow, InflatingWindow, Window
-from worker.structure.element_reader import Walk
+from worker.structure.byte_source import ByteSource, FileBytes, InflatedBytes
+from worker.structure.element_reader import ElementReader
 from worker.structure.faults import ScanError
 from worker.structure.limits import ScanLimits
 
@@ -59,13 +59,13 @@ def scan_data_set(
         whatever the bytes are.
     """
     limits = limits or ScanLimits()
-    window: Window
+    window: ByteSource
     if transfer_syntax_uid in DEFLATED:
-        window = InflatingWindow(descriptor, offset=offset, length_bytes=length_bytes, limits=limits)
+        window = InflatedBytes(descriptor, offset=offset, length_bytes=length_bytes, limits=limits)
     else:
-        window = FileWindow(descriptor, offset=offset, length_bytes=length_bytes)
+        window = FileBytes(descriptor, offset=offset, length_bytes=length_bytes)
     big_endian = transfer_syntax_uid == EXPLICIT_BIG
-    walk = Walk(
+    elements = ElementReader(
         window,
         implicit=transfer_syntax_uid == IMPLICIT_LITTLE,
         big_endian=big_endian,
@@ -73,15 +73,15 @@ def scan_data_set(
         wanted=_WANTED,
         limits=limits,
     )
-    walk.run()
-    header = indexed_header(walk.values, stated)
+    elements.run()
+    header = indexed_header(elements.values, stated)
     if announced is not None:
         _compare(header, announced)
     check_pixels(
-        walk.values,
-        walk.vrs,
-        walk.lengths,
-        fragments=walk.fragments,
+        elements.values,
+        elements.vrs,
+        elements.lengths,
+        fragments=elements.fragments,
         big_endian=big_endian,
         is_image=header.sop_class_uid in IMAGE_CLASSES,
         is_video=transfer_syntax_uid in VIDEO,
