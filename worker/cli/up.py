@@ -16,8 +16,8 @@ from worker.cli.serve import Stop
 from worker.domain.errors import TransientError
 from worker.observe import stray_output
 from worker.settings import Settings
+from worker.store.spool.data_folder import make_data_folder
 from worker.tasks.lanes import Lane
-from worker.wiring.data_folder import make_data_folder
 
 if TYPE_CHECKING:
     from worker.broker.embedded import EmbeddedRedis

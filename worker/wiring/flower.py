@@ -9,10 +9,10 @@ import os
 import secrets
 
 from worker.settings import Settings
+from worker.store.spool.data_folder import make_data_folder
 from worker.tasks import monitor
 from worker.tasks.monitor import MonitorOptions
 from worker.wiring import brokers
-from worker.wiring.data_folder import make_data_folder
 
 
 def password(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.database import Database
 from worker.store.database.schema import migrate
 from worker.store.reading.queries import Queries
+from worker.store.spool.data_folder import check_installed, make_data_folder
 from worker.store.spool.spool import Spool
 from worker.store.work.evidence import LedgerEvidence
 from worker.store.work.jobs import LedgerJobs, Limits
@@ -22,7 +23,6 @@ from worker.store.work.outbox import LedgerOutbox
 from worker.store.work.products import LedgerProducts
 from worker.store.work.routings import LedgerRoutings
 from worker.store.work.sweep import LedgerSweep
-from worker.wiring.data_folder import check_installed, make_data_folder
 
 
 @dataclass(frozen=True)

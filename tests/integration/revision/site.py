@@ -26,7 +26,7 @@ from worker.pipeline.sweep import Sweeper
 from worker.settings import Settings, load
 from worker.store.reading.views import StudyDetails
 from worker.wiring import stores
-from worker.wiring.listener import Receiving
+from worker.wiring.listener import build_listener
 from worker.wiring.loaded_models import packages_of
 from worker.wiring.workers import UseCases
 
@@ -115,7 +115,7 @@ port = {self.archive.port}
             encoding="utf-8",
         )
         self.settings: Settings = load(self.config, environ={})
-        self.receiving = Receiving(self.settings)
+        self.receiving = build_listener(self.settings)
         self.receiving.start()
         self.ledger = stores.ledger(self.settings)
         self.sweeper = Sweeper(

@@ -16,8 +16,8 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
 from worker.settings import Settings
 from worker.settings.load import validate
+from worker.store.spool.data_folder import check_owner, make_data_folder
 from worker.wiring import stores
-from worker.wiring.data_folder import check_owner, make_data_folder
 from worker.wiring.listener import build_listener
 
 
