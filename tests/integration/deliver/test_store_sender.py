@@ -94,7 +94,7 @@ def test_an_answer_that_never_comes_leaves_the_object_in_doubt(
 ) -> None:
     results = a_result_set(tmp_path)
     with Pacs(misbehaviour) as pacs:
-        (outcome,) = sender(QUICK).send(at(pacs.port), results)
+        (outcome,) = sender().send(at(pacs.port), results)
     assert (outcome.status, outcome.stored, outcome.transient) == (None, False, True)
     assert pacs.uids == [results[0].sop_instance_uid]
     with Pacs() as better:  # the same UID again, and the rest
