@@ -6,8 +6,12 @@ import subprocess
 from contextlib import chdir
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.processes import command
 from tests.unit.inference.tiny_models import write_package
+
+pytestmark = pytest.mark.slow
 
 
 def overread(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

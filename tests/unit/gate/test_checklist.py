@@ -15,6 +15,8 @@ from tests.unit.gate.test_gate import SEG, SR, TEXT, Good, cut, evidence, first,
 from tests.unit.results import given, reading
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 OBJECTS = {"SEG": SEG, "SR": SR, "TEXT": TEXT}
 
 HEADER = (

@@ -20,6 +20,8 @@ from worker.domain.study import SOPInstanceUID, StoredInstance
 from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 SEG, SR, TEXT = 0, 1, 2
 
 

@@ -19,6 +19,8 @@ from worker.gate.header import REPORT_CLASS
 from worker.gate.reading import EvidenceHeaders, Inspection, read_evidence
 from worker.gate.sr.report import report_checks
 
+pytestmark = pytest.mark.slow
+
 PROFILE = replace(OHIF, statements=Statements.BOTH, segmentation=SegmentEncoding.NONE)
 NOTICED = {"sr-form", "sr-content", "sr-groups", "sr-measurements", "sr-outlines", "sr-meanings", "sr-tracking"}
 

@@ -14,6 +14,8 @@ from worker.domain.findings import Conclusion, Detection, OperatingPoint
 from worker.domain.profile import OHIF, Profile, RegionEncoding, Statements
 from worker.domain.result import EncodedObject, GateReport
 
+pytestmark = pytest.mark.slow
+
 PROFILE = replace(OHIF, regions=RegionEncoding.PATIENT, statements=Statements.BOTH)
 SR, TEXT = "88.34", "88.11"
 

@@ -41,6 +41,8 @@ from worker.gate.sr.not_analysed import refusal_checks
 from worker.gate.sr.report import report_checks
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 TEXTS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 NOT_CHANGED = {"SpecificCharacterSet": "how the other texts are read; test_copied_text is about it"}

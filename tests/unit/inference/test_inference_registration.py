@@ -21,6 +21,8 @@ from worker.inference.run.predictor import PackagePredictor
 from worker.inference.runtime.session import SessionCache, SessionSettings
 from worker.inference.steps.registration import register_rigidly
 
+pytestmark = pytest.mark.slow
+
 T1 = a_volume(seen(grid(), SHAPE, sequence="t1"), affine=grid(), modality="MR")
 INSIDE_HEAD_MM = np.array([[0, 0, 0], [25, 0, 0], [-25, 0, 0], [0, 32, 0], [0, -32, 0], [0, 0, 26], [0, 0, -26]])
 HALF_A_VOXEL_MM = min(SPACING_MM) / 2

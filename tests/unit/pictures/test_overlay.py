@@ -186,6 +186,7 @@ def test_every_picture_says_that_it_is_a_draft_and_whose() -> None:
         assert not np.array_equal(np.asarray(montage(other, Style()))[-34:], np.asarray(montage(scene, Style()))[-34:])
 
 
+@pytest.mark.slow
 def test_odd_conclusions_have_pictures() -> None:
     volume = a_volume()
     many = np.zeros((9, 20, 30), np.uint8)

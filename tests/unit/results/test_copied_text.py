@@ -22,6 +22,8 @@ from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = replace(WEASIS, name="everything", key_images=PLAIN.key_images, heat_maps=True)
 GBK = "王^小明".encode("gbk")
 CP1251 = "Иванов^Иван".encode("cp1251")

@@ -25,6 +25,8 @@ from worker.domain.result import ResultKind
 from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 CHEST = Code("51185008", "SCT", "Chest")
 
 

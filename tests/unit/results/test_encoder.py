@@ -24,6 +24,8 @@ from worker.results.identity import Equipment
 from worker.settings import Settings
 from worker.wiring.offline import equipment
 
+pytestmark = pytest.mark.slow
+
 ENCODER = DicomEncoder(equipment=Equipment(device_serial_number="SN-7"))
 
 
@@ -302,7 +304,6 @@ def test_private_codes_are_declared(tmp_path) -> None:
         assert scheme.CodingSchemeDesignator == "99SITE"
 
 
-@pytest.mark.slow
 def test_two_hundred_segments(tmp_path) -> None:
     study = given.a_study(tmp_path, slices=4, rows=64, columns=64)
     labels = np.zeros((4, 64, 64), np.uint8)
@@ -358,7 +359,6 @@ def test_conclusions_that_contradict_themselves(tmp_path) -> None:
     assert refusal(study, replace(good, findings=(empty,))) == "nothing-to-report"
 
 
-@pytest.mark.slow
 def test_labels_of_more_than_255_segments(tmp_path) -> None:
     study = given.a_study(tmp_path, slices=2, rows=40, columns=40)
     labels = np.zeros((2, 40, 40), np.uint16)

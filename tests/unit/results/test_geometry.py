@@ -22,6 +22,8 @@ from worker.domain.profile import OHIF, Profile, SegmentEncoding
 from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 LIMIT_MM = 0.01
 
 PROFILES = {

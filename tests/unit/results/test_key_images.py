@@ -17,6 +17,8 @@ from worker.domain.findings import Detection, Presence, QualityStatement, Segmen
 from worker.domain.profile import OHIF, PLAIN
 from worker.domain.result import ResultKind
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Encoded:

@@ -16,6 +16,8 @@ from worker.domain.profile import OHIF, WEASIS
 from worker.domain.regions import Circle
 from worker.domain.result import ResultKind
 
+pytestmark = pytest.mark.slow
+
 STATES = replace(WEASIS, name="states", key_object_selection=False)
 
 

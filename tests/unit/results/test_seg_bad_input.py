@@ -18,6 +18,8 @@ from worker.domain.findings import Conclusion, Segment, Segmentation
 from worker.domain.profile import OHIF, Profile, SegmentEncoding
 from worker.results.encoder import DicomEncoder
 
+pytestmark = pytest.mark.slow
+
 ENCODINGS = (SegmentEncoding.BINARY, SegmentEncoding.LABELMAP, SegmentEncoding.FRACTIONAL)
 NO_CODE = given.Code("", "SCT", "Lung")
 

@@ -249,6 +249,7 @@ def test_enhanced_multi_frame(tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_five_hundred_regions(study) -> None:
     many = tuple(
         reported.a_region(f"{n}", Box((n % 20, n % 30), (n % 20 + 6, n % 30 + 7)), n % 6, probability=n / 500)

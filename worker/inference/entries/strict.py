@@ -134,7 +134,9 @@ def _tags(node: Mapping[str, Any]) -> Mapping[int | str, str]:
 def _child(node: Mapping[str, Any], part: int | str) -> Any:
     if isinstance(part, int):
         return dict(enumerate(node.get("prefixItems", ()))).get(part, node.get("items"))
-    return node.get("properties", {}).get(part, node.get("additionalProperties") or None)
+    # In a table with names of its author's own every name leads to the same, whatever is wrong with it.
+    of_any_name = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties") or None)
+    return node.get("properties", {}).get(part, of_any_name)
 
 
 def _options(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
