@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from worker.domain.errors import TransientError
 from worker.domain.routing import Condition, OneOf, Rule, Timing
-from worker.pipeline.assembly import judge, most_patient
 from worker.pipeline.ports import Publisher, Sweepable
+from worker.pipeline.study_completeness import judge, most_patient
 
 log = logging.getLogger(__name__)
 

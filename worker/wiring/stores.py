@@ -8,8 +8,8 @@ from functools import cached_property
 
 from worker.pipeline import ports
 from worker.settings import Settings
-from worker.store.commitment.granted import LedgerCommitmentRequests
-from worker.store.commitment.requested import LedgerCommitments
+from worker.store.commitment.scp import LedgerCommitmentRequests
+from worker.store.commitment.scu import LedgerCommitments
 from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.database import Database
 from worker.store.database.schema import migrate

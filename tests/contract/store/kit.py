@@ -27,7 +27,7 @@ from worker.domain.study import (
     TransferSyntaxUID,
 )
 from worker.domain.work import PlannedAnalysis
-from worker.store.commitment.requested import LedgerCommitments
+from worker.store.commitment.scu import LedgerCommitments
 from worker.store.custody.admission import InstanceStore
 from worker.store.database.database import Database
 from worker.store.reading.queries import Queries

@@ -9,7 +9,7 @@ from tests.contract.store.kit import CT, SEG, STUDY, Kit
 from worker.domain.commitment import CommitmentReport
 from worker.domain.job import JobState
 from worker.domain.study import SOPClassUID, SOPInstanceUID, StudyInstanceUID
-from worker.store.commitment.granted import LedgerCommitmentRequests
+from worker.store.commitment.scp import LedgerCommitmentRequests
 from worker.store.custody.retention import DAY_S, Retention, RetentionPolicy
 from worker.store.database.tables import promised_instances, promises
 

@@ -11,7 +11,7 @@ from worker.domain.findings import HeatMap
 from worker.domain.result import Check
 from worker.gate.header_text import text_of
 from worker.gate.reading import Inspection, checked, code_of
-from worker.gate.seg.placement import tolerance_mm
+from worker.gate.seg.mask_agreement import tolerance_mm
 from worker.gate.seg.reading import frames_of, plane_of
 from worker.gate.sentences import parameters_of
 

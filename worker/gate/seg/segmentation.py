@@ -16,7 +16,7 @@ from worker.domain.profile import SegmentEncoding, segment_encoding
 from worker.domain.result import Check
 from worker.gate.header import LABELMAP_CLASS, SEG_CLASS
 from worker.gate.reading import EvidenceHeaders, Inspection, checked
-from worker.gate.seg.placement import SAME_DIRECTION, geometry_checks
+from worker.gate.seg.mask_agreement import SAME_DIRECTION, geometry_checks
 from worker.gate.seg.planes import plane_problems
 from worker.gate.seg.reading import ENCODINGS, Frame, StoredFrames, frames_of, group_of, plane_of
 from worker.gate.seg.segments import segment_problems

@@ -25,7 +25,7 @@ from worker.domain.job import UNFINISHED, JobId, JobState
 from worker.domain.result import DeliveryState
 from worker.domain.study import StudyInstanceUID
 from worker.domain.work import Retired
-from worker.store.commitment.granted import drop_old_promises, promised_studies
+from worker.store.commitment.scp import drop_old_promises, promised_studies
 from worker.store.database.database import Database
 from worker.store.database.tables import (
     Kept,

@@ -13,7 +13,7 @@ from worker.domain.job import JobId, JobKind
 from worker.domain.routing import OneOf, Rule, Timing
 from worker.domain.study import StudyInstanceUID
 from worker.domain.work import DueWork, StudyActivity
-from worker.pipeline.assembly import judge, most_patient
+from worker.pipeline.study_completeness import judge, most_patient
 from worker.pipeline.sweep import Sweeper
 
 TIMING = Timing(quiet_after_release_s=3, quiet_s=15, gap_factor=5, longest_quiet_s=120, maximum_wait_s=1800)
