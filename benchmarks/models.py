@@ -26,7 +26,8 @@ from worker.inference.packages.package import Package
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.route import plan
 from worker.settings import load
-from worker.wiring import offline
+from worker.wiring import analysis, reading
+from worker.wiring.packages import registry, table_of
 
 SAMPLES = {
     "body-region-ct": "chest-ct",
@@ -77,11 +78,11 @@ def timed(model: str, sample: str) -> dict[str, object]:
     """Run one model twice on a sample in this process: seconds of the second run, and the peak of the process in MB."""
     folder = samples.fetch(sample, Path(tempfile.gettempdir()) / "overread-bench-samples", lambda _: None)
     settings = load(environ={"OVERREAD_MODELS__EXPERIMENTAL": json.dumps(list(experimental()))})
-    reader = offline.reader(settings)
-    instances, _ = offline.instances_in(folder)
+    reader = reading.reader(settings)
+    instances, _ = reading.instances_in(folder)
     series = reader.series(reader.headers(instances))
-    _, (planned,) = plan(offline.table_of(settings, model).rules, series, config_digest=settings.result_digest)
-    analyser = offline.analyser(settings)
+    _, (planned,) = plan(table_of(settings, model).rules, series, config_digest=settings.result_digest)
+    analyser = analysis.analyser(settings)
     context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
     for _ in range(2):  # the second run has the weights and the libraries
         began, worked = time.perf_counter(), time.process_time()
@@ -93,7 +94,7 @@ def timed(model: str, sample: str) -> dict[str, object]:
 
 def experimental() -> Iterator[str]:
     """Names of the packaged models that a site has to ask for."""
-    for package in offline.registry(load(environ={})).packages:
+    for package in registry(load(environ={})).packages:
         if package.manifest.package.experimental:
             yield package.identity.name
 
@@ -110,7 +111,7 @@ def measure() -> dict[str, dict[str, object]]:
 
 def table(figures: dict[str, dict[str, object]]) -> str:
     """Markdown, by family."""
-    packages = {package.identity.name: package for package in offline.registry(load(environ={})).packages}
+    packages = {package.identity.name: package for package in registry(load(environ={})).packages}
     rows = []
     for model, one in figures.items():
         texts = described(packages[model])

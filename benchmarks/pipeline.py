@@ -23,7 +23,7 @@ from worker.domain.result import ResultContext
 from worker.pipeline.attempt import Stopwatch
 from worker.pipeline.route import plan
 from worker.settings import load
-from worker.wiring import offline
+from worker.wiring import analysis, packages, reading
 
 
 def _simpleitk_seconds(folder: Path) -> float:
@@ -39,11 +39,11 @@ def measure(*, repeat: int, sample: str = "chest-ct") -> dict[str, object]:
     cache = Path(tempfile.gettempdir()) / "overread-bench-samples"
     folder = samples.fetch(sample, cache)
     settings = load(environ={})
-    reader = offline.reader(settings)
-    instances, _ = offline.instances_in(folder)
+    reader = reading.reader(settings)
+    instances, _ = reading.instances_in(folder)
     series = reader.series(reader.headers(instances))
-    _, (planned,) = plan(offline.bound_rules(settings), series, config_digest=settings.result_digest)
-    analyser = offline.analyser(settings)
+    _, (planned,) = plan(packages.bound_rules(settings), series, config_digest=settings.result_digest)
+    analyser = analysis.analyser(settings)
     context = ResultContext(created_at=datetime.now(UTC), config_digest=settings.result_digest)
     stages: dict[str, list[float]] = {}
     peer: list[float] = []

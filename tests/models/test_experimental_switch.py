@@ -14,7 +14,7 @@ from worker.domain.errors import ConfigurationError
 from worker.inference.manifest.card import markdown
 from worker.inference.packages.package import load_package
 from worker.settings import Settings, load
-from worker.wiring import offline
+from worker.wiring.packages import bound_rules, registry, table_of
 
 PRODUCTS = {"brain-mr-t1", "lungs-airways-ct"}
 
@@ -30,17 +30,17 @@ def settings(*, experimental: tuple[str, ...] = (), enabled: tuple[str, ...] = (
 
 
 def routed(found: Settings) -> list[str]:
-    return [bound.model.name for bound in offline.bound_rules(found)]
+    return [bound.model.name for bound in bound_rules(found)]
 
 
 def code_of(found: Settings) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        offline.bound_rules(found)
+        bound_rules(found)
     return caught.value.code
 
 
 def test_a_default_installation_routes_to_products_only() -> None:
-    packages = offline.registry(settings()).packages
+    packages = registry(settings()).packages
     experiments = {p.identity.name for p in packages if p.manifest.package.experimental}
     assert {p.identity.name for p in packages} == PRODUCTS | experiments
     assert "lungs-cr" in experiments
@@ -68,9 +68,9 @@ def test_an_experiment_that_is_not_installed_is_a_mistake_in_the_configuration()
 
 def test_run_says_why_an_experiment_is_not_run() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        offline.table_of(settings(), "lungs-cr")
+        table_of(settings(), "lungs-cr")
     assert "models.experimental" in caught.value.next_step
-    assert [one.model.name for one in offline.table_of(settings(), "brain-mr-t1").rules] == ["brain-mr-t1"]
+    assert [one.model.name for one in table_of(settings(), "brain-mr-t1").rules] == ["brain-mr-t1"]
 
 
 def test_list_and_card_show_what_is_experimental(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_list_and_card_show_what_is_experimental(tmp_path: Path) -> None:
 def test_weights_of_experiments_are_small() -> None:
     sizes = {
         package.identity.name: sum(one.whole_bytes for one in package.weights.values())
-        for package in offline.registry(settings()).packages
+        for package in registry(settings()).packages
         if package.manifest.package.experimental
     }
     assert max(sizes.values()) < 5_000_000

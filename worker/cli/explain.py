@@ -13,7 +13,7 @@ from worker.cli.options import Config, Data, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
 from worker.domain.study import StudyInstanceUID
 from worker.pipeline.route import plan_now
-from worker.wiring import offline, stores
+from worker.wiring import packages, reading, stores
 
 
 def explain(
@@ -36,10 +36,10 @@ def explain(
                 code="usage",
             )
         if files is not None:
-            reader = offline.reader(settings)
-            instances, skipped = offline.instances_in(files)
+            reader = reading.reader(settings)
+            instances, skipped = reading.instances_in(files)
             series = reader.series(reader.survey(instances)[0])
-            found = plan_now(offline.table_of(settings), series, config_digest=settings.result_digest)
+            found = plan_now(packages.table_of(settings), series, config_digest=settings.result_digest)
             decisions = found.decisions
             if as_json:
                 console.print_json({"decisions": decisions, "skipped": skipped})

@@ -33,7 +33,8 @@ from worker.pipeline.ports import SeriesReader
 from worker.pipeline.route import Plan, plan_now
 from worker.pipeline.summary import findings_of
 from worker.settings import Settings
-from worker.wiring import offline, viewing
+from worker.wiring import packages, reading, viewing
+from worker.wiring.analysis import analyser as new_analyser
 
 
 def run(
@@ -54,9 +55,9 @@ def run(
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console.err, transient=True) as progress:
             step = progress.add_task("reading headers", total=None)
-            reader = offline.reader(settings)
-            instances, skipped = offline.instances_in(folder)
-            table = offline.table_of(settings, model)
+            reader = reading.reader(settings)
+            instances, skipped = reading.instances_in(folder)
+            table = packages.table_of(settings, model)
             found = _plan(table, reader, instances, settings)
             decisions, planned = found.decisions, found.planned
             if not as_json:
@@ -71,7 +72,7 @@ def run(
             output.mkdir(parents=True, exist_ok=True)
             written: list[dict[str, object]] = []
             failed: list[OverreadError] = []
-            analyser = offline.analyser(settings, standard=standard)
+            analyser = new_analyser(settings, standard=standard)
             for one in planned:
                 progress.update(step, description=f"running {one.model}")
                 watch = Stopwatch()

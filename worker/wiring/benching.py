@@ -14,8 +14,8 @@ from worker.inference.packages.package import Package
 from worker.inference.run.predictor import PackagePredictor
 from worker.pipeline.case import volumes_of
 from worker.settings import Settings
-from worker.wiring import offline
-from worker.wiring.execution import execution
+from worker.wiring import packages, reading
+from worker.wiring.execution import execution, memory_limit_bytes
 
 
 def settings_of(package: Package, settings: Settings, wanted: Sequence[str], asked: Sequence[str]) -> list[Setting]:
@@ -61,16 +61,16 @@ def configured(settings: Settings, package: Package, setting: Setting) -> Settin
 
 def measured(settings: Settings, case: Path, repeat: int) -> Run:
     """One measurement of the only model of these settings. Raises what is wrong with it, or with the case."""
-    installed = offline.registry(settings)
+    installed = packages.registry(settings)
     if installed.broken:
         raise installed.broken[0].error
     (package,) = installed.packages
-    instances, _ = offline.instances_in(case)
-    limit_bytes = offline.memory_limit_bytes(settings)
+    instances, _ = reading.instances_in(case)
+    limit_bytes = memory_limit_bytes(settings)
     volumes = volumes_of(
         BoundRule(package.to_rule(), package.identity),
         instances,
-        offline.reader(settings),
+        reading.reader(settings),
         VolumeReader(memory_budget_bytes=limit_bytes),
         where=case.name,
         config_digest=settings.result_digest,

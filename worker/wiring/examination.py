@@ -17,7 +17,7 @@ from worker.inference.runtime.providers import runtime_telemetry
 from worker.pipeline import examine as examination
 from worker.pipeline.examine import Broker, Examined, Folder, Listening, Stored
 from worker.settings import Settings
-from worker.wiring import brokers, offline, stores
+from worker.wiring import brokers, packages, stores
 from worker.wiring.network import free_port
 
 
@@ -67,7 +67,7 @@ class InstalledSite:
 
     def models(self) -> tuple[Examined, ...]:
         """What the registry finds."""
-        installed = offline.registry(self._settings)
+        installed = packages.registry(self._settings)
         return (
             *(
                 Examined(
@@ -86,7 +86,7 @@ class InstalledSite:
 
     def rules(self) -> tuple[BoundRule, ...]:
         """As routing has them."""
-        return offline.bound_rules(self._settings)
+        return packages.bound_rules(self._settings)
 
     def listening(self) -> Listening:
         """Asked by C-ECHO where somebody has the port."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.inference.runtime.cpu import cpu_limit
 from worker.inference.runtime.execution import Execution
+from worker.inference.runtime.memory import run_limit_bytes
 from worker.inference.runtime.session import SessionCache, SessionSettings
 from worker.inference.runtime.triton import RemoteModel, TritonSessions
 from worker.inference.runtime.triton_client import Address
@@ -18,6 +19,11 @@ def execution(settings: Settings) -> Execution:
         precision=settings.models.precision,
         remote=TritonSessions({entry.model: _remote(entry) for entry in settings.triton}),
     )
+
+
+def memory_limit_bytes(settings: Settings) -> int:
+    """The most that one run may need."""
+    return run_limit_bytes(settings.work.memory_limit_mb, concurrency=settings.work.concurrency)
 
 
 def session_settings(settings: Settings) -> SessionSettings:

@@ -29,7 +29,7 @@ from worker.inference.packages.onnx_file import summarize
 from worker.inference.packages.package import MANIFEST
 from worker.inference.runtime.session import run_file
 from worker.settings import Settings
-from worker.wiring import offline
+from worker.wiring import package_check
 
 Answering = Callable[[NDArray[np.float32]], Sequence[NDArray[Any]]]
 """What a framework says of a batch: every output."""
@@ -41,7 +41,7 @@ def runtime() -> Runtime:
 
 
 def _problem(folder: Path) -> str:
-    return offline.check_packages(Settings(), [folder])[0].error
+    return package_check.check_packages(Settings(), [folder])[0].error
 
 
 def package_of_onnx(

@@ -9,8 +9,7 @@ from worker.settings import Settings
 from worker.tasks.app import make_app
 from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.work import is_dead
-from worker.wiring import brokers, offline, stores
-from worker.wiring.loaded_models import packages_of
+from worker.wiring import brokers, packages, stores
 
 
 def build_sweeper(settings: Settings) -> Sweeper:
@@ -18,9 +17,9 @@ def build_sweeper(settings: Settings) -> Sweeper:
     stores.prepare(settings)
     options = brokers.options(settings)
     publisher: ports.Publisher = CeleryPublisher(make_app(options), options)
-    packages = packages_of(settings)
-    bound = offline.bound_rules(settings, packages.registry())
-    unusable = offline.routing_table(settings, packages.registry()).unusable
+    installed = packages.installed_packages(settings)
+    bound = packages.bound_rules(settings, installed.registry())
+    unusable = packages.routing_table(settings, installed.registry()).unusable
     rules = [*(one.rule for one in bound), *(one.rule for one in unusable if one.rule is not None)]
     timing = settings.assembly.to_domain()
     return Sweeper(
@@ -30,5 +29,5 @@ def build_sweeper(settings: Settings) -> Sweeper:
         rules,
         is_dead=is_dead,
         broker_incarnation=RedisIncarnation(options.url),
-        models=packages.sound,
+        models=installed.sound,
     )

@@ -12,7 +12,7 @@ from worker.pipeline.analyse import Analysis
 from worker.pipeline.view import record_of_job as _record_of_job
 from worker.pipeline.view import record_of_run as _record_of_run
 from worker.settings import Settings
-from worker.wiring import offline, stores
+from worker.wiring import execution, reading, stores
 
 
 def record_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -> AnalysisRecord:
@@ -20,8 +20,8 @@ def record_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -
     return _record_of_job(
         stores.queries(settings),
         stores.ledger(settings).evidence,
-        offline.reader(settings),
-        VolumeReader(memory_budget_bytes=offline.memory_limit_bytes(settings)),
+        reading.reader(settings),
+        VolumeReader(memory_budget_bytes=execution.memory_limit_bytes(settings)),
         prefix,
         older_pictures=settings.node.data / "pictures",
         burned_in=burned_in,
@@ -37,4 +37,4 @@ def record_of_run(
     burned_in: bool = False,
 ) -> AnalysisRecord:
     """What an offline run has: objects that were never stored, on the volume that was analysed."""
-    return _record_of_run(analysis, planned, stages, offline.reader(settings), burned_in=burned_in)
+    return _record_of_run(analysis, planned, stages, reading.reader(settings), burned_in=burned_in)

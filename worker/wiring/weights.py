@@ -8,18 +8,19 @@ from worker.inference.development.check import PackageReport, folders_named
 from worker.inference.fetch.fetch import Fetcher, Wanted
 from worker.inference.fetch.wanted import wanted_of
 from worker.settings import Settings
-from worker.wiring import offline
+from worker.wiring import packages
+from worker.wiring.package_check import check_packages
 
 
 def wanted(settings: Settings, name: str = "") -> tuple[Wanted, ...]:
     """As ``wanted_of``, of the installed packages."""
-    return wanted_of(offline.model_folders(settings), name)
+    return wanted_of(packages.model_folders(settings), name)
 
 
 def fetcher(settings: Settings) -> Fetcher:
     """Whoever brings it, within what the site allows."""
     return Fetcher(
-        offline.weights_cache(settings),
+        packages.weights_cache(settings),
         hosts=settings.models.fetch_from,
         reserve_bytes=settings.storage.reserve_mb << 20,
     )
@@ -27,5 +28,5 @@ def fetcher(settings: Settings) -> Fetcher:
 
 def unsound(settings: Settings, names: set[str]) -> Iterator[PackageReport]:
     """The packages of these names that are still not sound, and why."""
-    folders = list(folders_named(offline.model_folders(settings), names))
-    return (report for report in offline.check_packages(settings, folders) if report.error) if folders else iter(())
+    folders = list(folders_named(packages.model_folders(settings), names))
+    return (report for report in check_packages(settings, folders) if report.error) if folders else iter(())

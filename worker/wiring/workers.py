@@ -1,36 +1,37 @@
-"""The worker: Celery in the parent, use-cases in the children."""
+"""The worker: Celery in the parent, use-cases in the children.
+
+A worker of one lane imports what that lane needs: deliveries need no model.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from worker.deliver.store_scu import StoreSender
 from worker.domain.errors import OverreadError
-from worker.inference.run.loaded_models import LoadedModels
 from worker.inference.runtime import interruption
 from worker.observe.crash_record import BlackBox
 from worker.observe.memory_pressure import offer_to_be_killed_first
-from worker.pipeline import ports
-from worker.pipeline.analyse import AnalyseSeries, Illustrator
 from worker.pipeline.attempt import AttemptPolicy, Stopwatch
-from worker.pipeline.deliver import DeliverResults
-from worker.pipeline.route import ROUTE_DEADLINE_S, RouteStudy
-from worker.pipeline.sweep import PublishNext
+from worker.pipeline.route import ROUTE_DEADLINE_S
 from worker.settings import Settings
 from worker.tasks import program
-from worker.tasks.app import make_app
 from worker.tasks.lanes import Lane
 from worker.tasks.planned_stops import PlannedStops
-from worker.tasks.publisher import CeleryPublisher
 from worker.tasks.stopping import ChildStop, ParentStop
 from worker.tasks.work import at_child_start, before_first_task, register, worker_name
-from worker.wiring import brokers, offline, stores
-from worker.wiring.loaded_models import models_of, packages_of
-from worker.wiring.retention import job_pictures
+from worker.wiring import brokers, stores
+
+if TYPE_CHECKING:
+    from worker.inference.run.loaded_models import LoadedModels
+    from worker.pipeline.analyse import AnalyseSeries
+    from worker.pipeline.deliver import DeliverResults
+    from worker.pipeline.route import RouteStudy
+    from worker.wiring.loaded_models import ModelsByProcess
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,16 @@ HEARTBEATS_PER_LEASE = 4
 
 
 class UseCases:
-    """Made once in each child, after the fork, at its first task."""
+    """Made once in each child, after the fork, at its first task.
+
+    ``models`` gives those of this process; by default they are read at the first job that needs them.
+    """
 
     def __init__(
         self,
         settings: Settings,
         black_box: BlackBox,
-        models: LoadedModels | None = None,
+        models: Callable[[], LoadedModels] | None = None,
         *,
         stop: ChildStop | None = None,
     ) -> None:
@@ -53,7 +57,7 @@ class UseCases:
         self._black_box = black_box
         self._ledger = stores.ledger(settings)
         self._heartbeat_s = settings.work.lease_s / HEARTBEATS_PER_LEASE
-        self._models = models if models is not None else models_of(settings)
+        self._given_models = models
 
     def _new_watch(self) -> Stopwatch:
         self._black_box.begin("attempt")
@@ -63,16 +67,20 @@ class UseCases:
         return AttemptPolicy(heartbeat_s=self._heartbeat_s, deadline_s=deadline_s, stopping=lambda: self._stop.asked)
 
     @cached_property
+    def _models(self) -> LoadedModels:
+        from worker.wiring.loaded_models import models_of
+
+        return self._given_models() if self._given_models is not None else models_of(self._settings)
+
+    @cached_property
     def route(self) -> RouteStudy:
         """Of a route job."""
-        settings = self._settings
-        return RouteStudy(
-            jobs=self._ledger.jobs,
-            evidence=self._ledger.evidence,
-            routings=self._ledger.routings,
-            reader=offline.reader(settings),
-            table=self._models.table,
-            config_digest=settings.result_digest,
+        from worker.wiring.routing import route_study
+
+        return route_study(
+            self._settings,
+            self._ledger,
+            self._models.table,
             new_watch=self._new_watch,
             policy=self._policy(deadline_s=ROUTE_DEADLINE_S),
         )
@@ -80,35 +88,23 @@ class UseCases:
     @cached_property
     def analyse(self) -> AnalyseSeries:
         """Of an analyse job."""
-        settings = self._settings
-        illustrator: Illustrator | None = job_pictures(settings) if settings.pictures.keep else None
-        return AnalyseSeries(
-            jobs=self._ledger.jobs,
-            evidence=self._ledger.evidence,
-            products=self._ledger.products,
-            analyser=offline.analyser(settings, predictor=self._models),
-            illustrator=illustrator,
+        from worker.wiring.analysis import analyse_series
+
+        return analyse_series(
+            self._settings,
+            self._ledger,
+            self._models,
             new_watch=self._new_watch,
-            policy=self._policy(deadline_s=settings.work.deadline_s),
+            policy=self._policy(deadline_s=self._settings.work.deadline_s),
         )
 
     @cached_property
     def deliver(self) -> DeliverResults:
         """Of a delivery."""
-        settings = self._settings
-        sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
-        destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
-        options = brokers.options(settings)
-        publisher: ports.Publisher = CeleryPublisher(make_app(options), options)
-        return DeliverResults(
-            self._ledger.outbox,
-            sender,
-            destinations,
-            heartbeat_s=self._heartbeat_s,
-            profiles=settings.profile_of,
-            further_profiles=[settings.profile(name) for name in settings.profile_names],
-            publish_next=PublishNext(self._ledger.sweepable, publisher),
-            stopping=lambda: self._stop.asked,
+        from worker.wiring.delivery import deliver_results
+
+        return deliver_results(
+            self._settings, self._ledger, heartbeat_s=self._heartbeat_s, stopping=lambda: self._stop.asked
         )
 
 
@@ -124,23 +120,17 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     stops.take_up()
     brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
+    _import_before_the_fork(lanes)
+    models = _models_before_the_fork(settings, lanes)
     made: dict[int, UseCases] = {}
-    loaded: dict[int, LoadedModels] = {}
-    packages = packages_of(settings)
-    if Lane.ROUTE in lanes:
-        packages.registry()  # before the first fork: what a study is missing is what was here when we began
-    making = threading.RLock()  # the warm-up and the first task may come at the same time
+    making = threading.Lock()
     black_box = BlackBox(settings.node.data / "run")
-
-    def models() -> LoadedModels:
-        with making:
-            return loaded.setdefault(os.getpid(), models_of(settings, packages))
 
     def use_cases() -> UseCases:
         # By process: what a parent made must not be used by a child that was forked from it.
         with making:
             if os.getpid() not in made:
-                made[os.getpid()] = UseCases(settings, black_box, models(), stop=child_stop)
+                made[os.getpid()] = UseCases(settings, black_box, models, stop=child_stop)
             return made[os.getpid()]
 
     child_stop = ChildStop()
@@ -157,10 +147,32 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     register(app, use_cases, on_lost, stop=child_stop)
     if Lane.ANALYSE in lanes:
         before_first_task(offer_to_be_killed_first)
-    if Lane.ANALYSE in lanes and settings.inference.warm:
+    if models is not None and Lane.ANALYSE in lanes and settings.inference.warm:
         at_child_start(lambda: models().warm())
     stop = ParentStop(worker_name, begins=stops.begins, is_over=stops.is_over)
     program.run(app, lanes, concurrency=children(settings, lanes), stop=stop)
+
+
+def _import_before_the_fork(lanes: Sequence[Lane]) -> None:
+    """Import what these lanes need, and nothing else: the children share it, and their first tasks do not wait."""
+    if Lane.ROUTE in lanes:
+        import worker.wiring.routing
+    if Lane.ANALYSE in lanes:
+        import worker.wiring.analysis
+    if Lane.DELIVER in lanes:
+        import worker.wiring.delivery  # noqa: F401
+
+
+def _models_before_the_fork(settings: Settings, lanes: Sequence[Lane]) -> ModelsByProcess | None:
+    """The models of these lanes; None where no job needs one."""
+    if not {Lane.ROUTE, Lane.ANALYSE} & set(lanes):
+        return None
+    from worker.wiring.loaded_models import ModelsByProcess
+
+    models = ModelsByProcess(settings)
+    if Lane.ROUTE in lanes:
+        models.packages.registry()  # what a study is missing is what was here when we began
+    return models
 
 
 def children(settings: Settings, lanes: Sequence[Lane]) -> int:

@@ -15,7 +15,7 @@ from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.inference.development.bench import REMOTE, Setting, golden_sample, in_words
 from worker.settings import Settings
 from worker.settings.load import validate
-from worker.wiring import benching, offline
+from worker.wiring import benching, packages
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 INT8 = {"id": "small", "file": "small.onnx", "sha256": "0" * 64, "precision": "int8", "precision_note": "A little.",
@@ -67,7 +67,7 @@ def test_every_precision_is_measured_and_compared(tmp_path: Path, case: Path) ->
 
 
 def test_a_provider_that_is_not_here_is_an_error_not_another_provider(tmp_path: Path, case: Path) -> None:
-    toy = offline.package_named(str(package(tmp_path / "toy")), Settings())
+    toy = packages.package_named(str(package(tmp_path / "toy")), Settings())
     settings = benching.configured(Settings(), toy, Setting("fp32", CUDA))
     code, message, next_step = in_words(lambda: benching.measured(settings, case, 0))
     assert code == "provider-missing"
@@ -76,7 +76,7 @@ def test_a_provider_that_is_not_here_is_an_error_not_another_provider(tmp_path: 
 
 
 def test_what_is_measured_by_default(tmp_path: Path) -> None:
-    toy = offline.package_named(str(package(tmp_path / "toy")), Settings())
+    toy = packages.package_named(str(package(tmp_path / "toy")), Settings())
     assert benching.settings_of(toy, Settings(), (), ()) == [
         Setting(precision, CPU) for precision in ("fp32", "int8", "fp16")
     ]
@@ -93,7 +93,7 @@ def test_what_is_measured_by_default(tmp_path: Path) -> None:
 
 
 def test_a_case_that_the_model_is_not_for(tmp_path: Path) -> None:
-    toy = offline.package_named(str(package(tmp_path / "toy")), Settings())
+    toy = packages.package_named(str(package(tmp_path / "toy")), Settings())
     a_ct_series(tmp_path / "head", body_part="HEAD", slices=3)
     settings = benching.configured(Settings(), toy, Setting("fp32", CPU))
     with pytest.raises(NotApplicableError) as caught:
@@ -102,9 +102,9 @@ def test_a_case_that_the_model_is_not_for(tmp_path: Path) -> None:
 
 
 def test_the_sample_study_of_a_package(tmp_path: Path) -> None:
-    models = offline.packaged_models()
+    models = packages.packaged_models()
     for name, sample in (("lungs-airways-ct", "chest-ct"), ("brain-mr-t1", "brain-mr")):
-        assert golden_sample(offline.package_named(str(models / name), Settings())) == sample
+        assert golden_sample(packages.package_named(str(models / name), Settings())) == sample
     with pytest.raises(ConfigurationError) as caught:
-        golden_sample(offline.package_named(str(package(tmp_path / "toy")), Settings()))
+        golden_sample(packages.package_named(str(package(tmp_path / "toy")), Settings()))
     assert caught.value.code == "no-golden-case"

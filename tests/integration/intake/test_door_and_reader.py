@@ -15,7 +15,7 @@ from worker.decode.pixels.pixels import PixelReader
 from worker.decode.series.headers import HeaderReader
 from worker.intake.association.server import Listener
 from worker.intake.dimse.reception import file_meta
-from worker.wiring.offline import instances_in
+from worker.wiring.reading import instances_in
 
 
 @pytest.fixture(scope="module")

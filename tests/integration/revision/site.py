@@ -27,7 +27,7 @@ from worker.settings import Settings, load
 from worker.store.reading.views import StudyDetails
 from worker.wiring import stores
 from worker.wiring.listener import build_listener
-from worker.wiring.loaded_models import packages_of
+from worker.wiring.packages import installed_packages
 from worker.wiring.workers import UseCases
 
 _RESTING = frozenset(
@@ -123,7 +123,7 @@ port = {self.archive.port}
             DirectPublisher(self),
             self.settings.assembly.to_domain(),
             [],
-            models=packages_of(self.settings).sound,
+            models=installed_packages(self.settings).sound,
         )
         self.work = self.new_worker()
 

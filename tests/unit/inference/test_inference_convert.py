@@ -18,7 +18,7 @@ from worker.domain.errors import ConfigurationError
 from worker.inference.development.convert import converted
 from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
-from worker.wiring import offline
+from worker.wiring import package_check
 
 
 def conv_net(path: Path) -> Path:
@@ -50,7 +50,7 @@ def test_the_entry_that_is_printed_makes_a_sound_package(tmp_path: Path) -> None
     entry = {"id": "half", "file": "model-fp16.onnx", "sha256": said["sha256"], "precision": said["precision"],
              "precision_note": "Measured.", "variant_of": said["variant_of"]}  # fmt: skip
     write_package(tmp_path, changed(package_data("0" * 64), "weights.1", entry))
-    (report,) = offline.check_packages(Settings(), [tmp_path])
+    (report,) = package_check.check_packages(Settings(), [tmp_path])
     assert report.error == ""
 
 

@@ -16,7 +16,7 @@ from worker.inference.manifest.manifest import manifest_of
 from worker.inference.manifest.schema import schema_text
 from worker.settings import Settings
 from worker.settings.model import Models, Work
-from worker.wiring import offline
+from worker.wiring.package_check import check_packages
 
 GOOD = package_data("a" * 64)
 URL = "https://example.org/model.onnx"
@@ -97,13 +97,13 @@ def test_limits_of_the_site_are_limits_of_the_check(tmp_path: Path) -> None:
     folder = write_package(tmp_path / "toy")
     with (folder / "model.onnx").open("ab") as file:
         file.truncate((1 << 20) + 1)
-    (report,) = offline.check_packages(Settings(models=Models(max_weights_mb=1)), [folder])
+    (report,) = check_packages(Settings(models=Models(max_weights_mb=1)), [folder])
     assert report.code == "weights-too-large"
     assert "models.max_weights_mb" in report.error
     # A field that nobody knows, of two megabytes: sound, and more than a run may need here.
     content = write_package(tmp_path / "large").joinpath("model.onnx").read_bytes()
     (tmp_path / "large/model.onnx").write_bytes(content + b"\xa2\x06\x80\x80\x80\x01" + bytes(2 << 20))
-    (report,) = offline.check_packages(Settings(work=Work(memory_limit_mb=3)), [write_package(tmp_path / "large")])
+    (report,) = check_packages(Settings(work=Work(memory_limit_mb=3)), [write_package(tmp_path / "large")])
     assert report.code == "memory-limit"
-    (report,) = offline.check_packages(Settings(work=Work(memory_limit_mb=8)), [tmp_path / "large"])
+    (report,) = check_packages(Settings(work=Work(memory_limit_mb=8)), [tmp_path / "large"])
     assert (report.code, report.model) == ("", "toy-ct 1.2.3")

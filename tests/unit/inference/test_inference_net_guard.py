@@ -18,7 +18,7 @@ from worker.inference.packages.registry import Registry
 from worker.inference.run.predictor import PackagePredictor
 from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
-from worker.wiring.offline import check_packages
+from worker.wiring.package_check import check_packages
 
 GUARD: dict[str, Any] = {
     "guard": "net",

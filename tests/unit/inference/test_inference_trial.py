@@ -16,7 +16,7 @@ from worker.inference.development.trial import try_out
 from worker.inference.packages.package import load_package
 from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
-from worker.wiring.offline import check_packages
+from worker.wiring.package_check import check_packages
 
 GOOD = package_data("0" * 64)
 

@@ -22,7 +22,7 @@ from worker.gate.gate import ResultGate
 from worker.results.encoder import DicomEncoder
 from worker.results.identity import Equipment
 from worker.settings import Settings
-from worker.wiring.offline import equipment
+from worker.wiring.analysis import equipment
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,8 @@ from worker.inference.runtime.session import SessionCache
 from worker.settings import Settings
 from worker.settings.load import validate
 from worker.wiring.execution import session_settings
-from worker.wiring.loaded_models import models_of, packages_of
+from worker.wiring.loaded_models import models_of
+from worker.wiring.packages import installed_packages
 
 
 def site(folder: Path, **inference: Any) -> Settings:
@@ -77,7 +78,7 @@ def test_work_waits_for_a_provider_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_packages_are_read_again_when_they_have_changed_and_only_then(tmp_path: Path) -> None:
-    packages = packages_of(site(tmp_path))
+    packages = installed_packages(site(tmp_path))
     first = packages.registry()
     assert packages.registry() is first
     assert len(packages.sound()) == 2
@@ -103,7 +104,7 @@ def test_a_model_that_a_rule_names_and_that_is_taken_away_is_missed(tmp_path: Pa
 
 def test_a_model_that_this_process_has_seen_and_that_is_gone_is_missed(tmp_path: Path) -> None:
     settings = site(tmp_path)
-    packages = packages_of(settings)
+    packages = installed_packages(settings)
     before = packages.sound()
     models = models_of(settings, packages)  # as of a child: its parent has looked
     away = tmp_path.parent / f"{tmp_path.name}-elsewhere"

@@ -15,7 +15,7 @@ from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.inference.development.bench import Measured, golden_sample
 from worker.inference.packages.package import Package
-from worker.wiring import benching, offline
+from worker.wiring import benching, packages
 
 
 def bench(
@@ -44,7 +44,7 @@ def bench(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        package = offline.package_named(model, settings)
+        package = packages.package_named(model, settings)
         todo = benching.settings_of(package, settings, precision or (), provider or ())
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console.err, transient=True) as progress:

@@ -13,7 +13,7 @@ from worker.cli.models import bench, convert, fetch, importing, make
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.inference.packages.package import Package
 from worker.inference.packages.routing_table import is_offered
-from worker.wiring import offline
+from worker.wiring import package_check, packages
 
 app = typer.Typer(help="Model packages: list, check, begin and describe them.", no_args_is_help=True)
 app.command("new")(make.new)
@@ -30,7 +30,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        registry = offline.registry(settings)
+        registry = packages.registry(settings)
         good, broken = registry.packages, registry.broken
         if as_json:
             console.print_json(
@@ -82,7 +82,7 @@ def check(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        reports = offline.check_packages(settings, folders or [])
+        reports = package_check.check_packages(settings, folders or [])
         if as_json:
             console.print_json(reports)
         else:

@@ -14,7 +14,7 @@ from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
 from worker.inference.development.convert import converted
-from worker.wiring import offline
+from worker.wiring import packages
 
 
 class Target(StrEnum):
@@ -35,7 +35,7 @@ def convert(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        package = offline.package_in(folder, settings)
+        package = packages.package_in(folder, settings)
         entries = [e for e in package.manifest.weights if e.variant_of is None and weights in ("", e.id)]
         if len(entries) != 1:
             known = ", ".join(e.id for e in package.manifest.weights if e.variant_of is None)

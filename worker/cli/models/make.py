@@ -15,7 +15,7 @@ from worker.domain.errors import ConfigurationError
 from worker.inference.development.scaffold import Family, write_package_skeleton
 from worker.inference.manifest.card import markdown, page
 from worker.inference.packages.package import MANIFEST
-from worker.wiring import offline
+from worker.wiring import packages
 
 
 class Format(StrEnum):
@@ -55,7 +55,7 @@ def card(
     with console.reporting():
         settings = settings_for(config)
         quiet_logs()
-        package = offline.package_named(model, settings)
+        package = packages.package_named(model, settings)
         render = page if to is Format.HTML else markdown
         text = render(package.manifest, digest=package.identity.digest)
         if output is None:

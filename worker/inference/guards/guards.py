@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from pydantic import Field, model_validator
-from scipy import ndimage
 
 from worker.domain.errors import NotApplicableError
 from worker.domain.findings import QualityStatement
@@ -46,12 +46,12 @@ def inside_body_ml(volume: Volume, *, lower: float, upper: float, body_above: fl
 
 def _inside_plane(plane: Float, *, lower: float, upper: float, body_above: float) -> int:
     dense = plane > body_above
-    regions, count = ndimage.label(dense)
+    regions, count = scipy.ndimage.label(dense)
     if count == 0:
         return 0
     sizes = np.bincount(regions.ravel())
     sizes[0] = 0
-    body: Mask = ndimage.binary_fill_holes(regions == int(np.argmax(sizes)))
+    body: Mask = scipy.ndimage.binary_fill_holes(regions == int(np.argmax(sizes)))
     return int(np.count_nonzero(body & (plane >= lower) & (plane <= upper)))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import cdist
 
 from worker.domain.volume import Geometry
 from worker.inference.image import Mask
@@ -30,10 +29,10 @@ def mesh_vertices(mask: NDArray[np.bool_]) -> Points:
 
 def longest(points: Points) -> tuple[float, Points]:
     """Largest distance between two of the points (n, 2 or 3) of a mesh, and the vector from one to the other."""
-    outer = points[ConvexHull(points).vertices]  # the two farthest points are corners of the hull
+    outer = points[scipy.spatial.ConvexHull(points).vertices]  # the two farthest points are corners of the hull
     best, vector = 0.0, np.zeros(points.shape[1])
     for first in range(0, len(outer), _ROWS):
-        distances = cdist(outer[first : first + _ROWS], outer)
+        distances = scipy.spatial.distance.cdist(outer[first : first + _ROWS], outer)
         row, column = np.unravel_index(int(np.argmax(distances)), distances.shape)
         if distances[row, column] > best:
             best, vector = float(distances[row, column]), outer[column] - outer[first + row]

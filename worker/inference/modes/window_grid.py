@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from worker.inference.image import Float
 
@@ -54,7 +54,9 @@ def weights(shape: tuple[int, ...], *, weighting: Weighting, sigma: float = 0.12
         return found
     impulse = np.zeros(shape)
     impulse[tuple(size // 2 for size in shape)] = 1.0
-    filtered = ndimage.gaussian_filter(impulse, [size * sigma for size in shape], order=0, mode="constant", cval=0.0)
+    filtered = scipy.ndimage.gaussian_filter(
+        impulse, [size * sigma for size in shape], order=0, mode="constant", cval=0.0
+    )
     halved = (filtered / filtered.max() * 10).astype(np.float16)
     halved[halved == 0] = halved[halved > 0].min()
     blended: Float = halved.astype(np.float32)

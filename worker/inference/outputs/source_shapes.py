@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from worker.domain import regions
 from worker.domain.codes import MILLILITRE, MILLIMETRE, SQUARE_MILLIMETRE, Unit
@@ -93,10 +93,10 @@ def box_places(boxes: Array, scores: Float, geometry: Geometry, *, link_slices: 
 
 def component_places(mask: Mask, geometry: Geometry, *, min_ml: float) -> list[Place]:
     """Connected parts (26 neighbours) of a mask on the source's grid, the largest first."""
-    parts, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    parts, _ = scipy.ndimage.label(mask, structure=np.ones((3, 3, 3)))
     voxel_ml = geometry.voxel_volume_mm3 / 1000.0
     found: list[tuple[float, Place]] = []
-    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+    for number, box in enumerate(scipy.ndimage.find_objects(parts), start=1):
         part: Mask = parts[box] == number
         millilitres = float(np.count_nonzero(part)) * voxel_ml
         if millilitres < min_ml:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from worker.domain.findings import Finding, QualityStatement, Segment, Segmentation, is_any
 from worker.domain.volume import Geometry, Volume
@@ -87,7 +87,7 @@ def conclude(
 
 def _segmentation(manifest: Manifest, case: Case, labels: Labels) -> Segmentation:
     entries, within = manifest.outputs.segments, case.numbers
-    boxes = ndimage.find_objects(labels, max_label=len(entries))
+    boxes = scipy.ndimage.find_objects(labels, max_label=len(entries))
     placed = {entry.label: _around([boxes[number - 1] for number in within[entry.label]]) for entry in entries}
     present = [entry for entry in entries if placed[entry.label]]
     renumbered = np.zeros(len(entries) + 1, dtype=labels.dtype)

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy import ndimage
 
 from worker.domain.volume import Geometry
 from worker.inference.entries.strict import Strict
@@ -135,13 +135,13 @@ def _slabs(shape: tuple[int, int, int], *, channels: int, tile_bytes: int) -> It
 
 def strong_parts(weak: Labels, strong: Labels, *, connectivity: int) -> Labels:
     """Of each structure of ``weak`` the connected parts that hold a voxel of the same structure of ``strong``."""
-    structure = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
+    structure = scipy.ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
     result = weak.copy()
-    for index, box in enumerate(ndimage.find_objects(weak)):
+    for index, box in enumerate(scipy.ndimage.find_objects(weak)):
         if box is None:
             continue
         mask = weak[box] == index + 1
-        parts, count = ndimage.label(mask, structure=structure)
+        parts, count = scipy.ndimage.label(mask, structure=structure)
         kept = np.zeros(count + 1, np.bool_)
         kept[np.unique(parts[strong[box] == index + 1])] = True
         kept[0] = False

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from pydantic import Field, model_validator
-from scipy import ndimage
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.inference.entries.strict import Strict
@@ -56,7 +56,7 @@ def z_score(values: Float, *, over: Over = "all") -> Float:
 
 def foreground(values: Float) -> Mask:
     """What is not 0 in some channel of (channel, a, b, c), and the holes in it (nnU-Net's ``create_nonzero_mask``)."""
-    found: Mask = ndimage.binary_fill_holes((values != 0).any(axis=0))
+    found: Mask = scipy.ndimage.binary_fill_holes((values != 0).any(axis=0))
     return found
 
 

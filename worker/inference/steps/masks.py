@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy import ndimage
 
 from worker.domain.volume import Geometry
 from worker.inference.entries.strict import Strict
@@ -20,7 +20,9 @@ _ORDER: dict[int, int] = {6: 1, 18: 2, 26: 3}
 
 def largest_component(mask: Mask, *, connectivity: Connectivity = 26) -> Mask:
     """Only the component with the most voxels of (a, b, c); of equals the first in reading order."""
-    components, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(3, _ORDER[connectivity]))
+    components, count = scipy.ndimage.label(
+        mask, structure=scipy.ndimage.generate_binary_structure(3, _ORDER[connectivity])
+    )
     if count <= 1:
         return mask
     sizes = np.bincount(components.ravel())
@@ -31,15 +33,15 @@ def largest_component(mask: Mask, *, connectivity: Connectivity = 26) -> Mask:
 
 def fill_holes(mask: Mask, *, in_plane: bool = False) -> Mask:
     """Fill background that is enclosed (6-connected; with ``in_plane`` 4-connected within each plane of axis 0)."""
-    structure = ndimage.generate_binary_structure(3, 1)
+    structure = scipy.ndimage.generate_binary_structure(3, 1)
     if in_plane:
         structure[0] = structure[2] = False
         # A border plane has no neighbour to be open to, so each plane is judged by itself.
         padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
-        outside = ndimage.binary_propagation(_frame(padded), structure=structure, mask=~padded)
+        outside = scipy.ndimage.binary_propagation(_frame(padded), structure=structure, mask=~padded)
         filled: Mask = ~outside[:, 1:-1, 1:-1]
         return filled
-    whole: Mask = ndimage.binary_fill_holes(mask, structure=structure)
+    whole: Mask = scipy.ndimage.binary_fill_holes(mask, structure=structure)
     return whole
 
 
@@ -52,7 +54,9 @@ def _frame(padded: Mask) -> Mask:
 
 def drop_small(mask: Mask, *, minimum_voxels: float, connectivity: Connectivity = 26) -> Mask:
     """Without the components of fewer than ``minimum_voxels`` voxels."""
-    components, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(3, _ORDER[connectivity]))
+    components, count = scipy.ndimage.label(
+        mask, structure=scipy.ndimage.generate_binary_structure(3, _ORDER[connectivity])
+    )
     if count == 0:
         return mask
     large = np.bincount(components.ravel()) >= minimum_voxels
@@ -63,7 +67,7 @@ def drop_small(mask: Mask, *, minimum_voxels: float, connectivity: Connectivity 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Each segment number with the box that holds it: a structure is worked on in its box, not in the volume."""
-    for index, box in enumerate(ndimage.find_objects(labels)):
+    for index, box in enumerate(scipy.ndimage.find_objects(labels)):
         if box is not None:
             yield index + 1, box
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import ndimage
 
 from worker.domain.volume import Geometry
 from worker.inference.entries.strict import Strict
@@ -60,7 +60,7 @@ def target(
 def resize(values: NDArray[np.float64], shape: tuple[int, ...], *, order: int) -> NDArray[np.float64]:
     """``skimage.transform.resize(values, shape, order, mode="edge", anti_aliasing=False)``: clipped to the range."""
     factors = [wished / has for wished, has in zip(shape, values.shape, strict=True)]
-    zoomed = ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
+    zoomed = scipy.ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
     clipped: NDArray[np.float64] = np.clip(zoomed, values.min(), values.max())
     return clipped
 
@@ -107,7 +107,7 @@ def resample_nnunet(
         scale = slices.shape[axis] / shape[axis]
         scales = [scale if other == axis else 1.0 for other in range(3)]
         offsets = [(one - 1) / 2 for one in scales]
-        ndimage.affine_transform(
+        scipy.ndimage.affine_transform(
             slices, np.array(scales), offset=offsets, output_shape=shape, output=out, order=order_z, mode="nearest"
         )
     return result

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from worker.domain.volume import Geometry
 from worker.inference.image import Float
@@ -17,8 +17,8 @@ def peaks(scores: Float, geometry: Geometry, *, least: float, separation_mm: flo
     Then, the highest first, every peak nearer than ``separation_mm`` (by the grid's own distances) to one that stays is
     left out.
     """
-    highest = ndimage.maximum_filter(scores, size=3, mode="nearest")
-    flat, count = ndimage.label((scores == highest) & (scores >= least), structure=np.ones((3, 3, 3)))
+    highest = scipy.ndimage.maximum_filter(scores, size=3, mode="nearest")
+    flat, count = scipy.ndimage.label((scores == highest) & (scores >= least), structure=np.ones((3, 3, 3)))
     if count == 0:
         return np.empty((0, 3), dtype=np.intp)
     _, first = np.unique(flat.ravel(), return_index=True)

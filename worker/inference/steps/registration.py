@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from worker.domain.errors import ConfigurationError, NotApplicableError
 from worker.domain.volume import Geometry, Volume
@@ -148,7 +148,7 @@ def mutual_information(fixed: _Box, other: _Box, to_other: NDArray[np.float64]) 
     if count < max(1000, int(np.count_nonzero(here)) // 5):
         return 0.0
     one = _binned(fixed.values[tuple(index[:, both])])
-    two = _binned(ndimage.map_coordinates(other.values, place[:, both], order=1, mode="nearest"))
+    two = _binned(scipy.ndimage.map_coordinates(other.values, place[:, both], order=1, mode="nearest"))
     joint = np.bincount(one * _BINS + two, minlength=_BINS * _BINS).reshape(_BINS, _BINS) / count
     apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     filled = joint > 0
@@ -191,7 +191,7 @@ def _upright(volume: Volume, spacing_mm: float) -> _Box:
     affine[3, 3] = 1.0
     geometry = Geometry((int(counts[0]), int(counts[1]), int(counts[2])), affine)
     widths = [0.5 * math.sqrt(max((spacing_mm / s) ** 2 - 1, 0.0)) for s in volume.geometry.spacing_mm]
-    smooth: Float = ndimage.gaussian_filter(volume.voxels, widths) if any(widths) else volume.voxels
+    smooth: Float = scipy.ndimage.gaussian_filter(volume.voxels, widths) if any(widths) else volume.voxels
     values, inside = sample(
         smooth[None], index_map(of=geometry, into=volume.geometry), geometry.shape, interpolation="linear"
     )
@@ -216,7 +216,7 @@ def _middle(box: _Box) -> NDArray[np.float64]:
 
 def _mass(box: _Box) -> NDArray[np.float64]:
     weights = np.where(box.inside, box.values - box.values[box.inside].min(), 0.0)
-    return box.geometry.to_patient_mm(np.asarray(ndimage.center_of_mass(weights), dtype=np.float64))
+    return box.geometry.to_patient_mm(np.asarray(scipy.ndimage.center_of_mass(weights), dtype=np.float64))
 
 
 def _optimised(fixed: _Box, other: _Box, begin: NDArray[np.float64]) -> NDArray[np.float64]:

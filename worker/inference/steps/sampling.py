@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from worker.inference.image import Float, Mask
 
@@ -171,6 +171,6 @@ def _sample_points(
             points[nearest_axis] = np.floor(points[nearest_axis] + 0.5 + _TIE)
         for channel in range(values.shape[0]):
             order = 1 if interpolation == "linear" else 0
-            sampled = ndimage.map_coordinates(values[channel], points, order=order, mode="nearest")
+            sampled = scipy.ndimage.map_coordinates(values[channel], points, order=order, mode="nearest")
             result[channel, i] = sampled.reshape(shape[1:])
     return result, None if bool(inside.all()) else inside

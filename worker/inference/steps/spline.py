@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from worker.inference.image import Float, Image
 
@@ -20,7 +20,7 @@ def spline(values: Float, step: NDArray[np.float64], shape: tuple[int, int, int]
     """
     result: Float = np.empty((values.shape[0], *shape), dtype=np.float32)
     for channel, out in zip(values, result, strict=True):
-        ndimage.affine_transform(
+        scipy.ndimage.affine_transform(
             channel.astype(np.float64),
             np.diag(step[:3, :3]),
             offset=step[:3, 3],
@@ -42,5 +42,5 @@ def smoothed(image: Image, scales: Sequence[float]) -> Image:
         return image
     values: Float = np.empty_like(image.values)
     for channel, out in zip(image.values, values, strict=True):
-        ndimage.gaussian_filter(channel, sigmas, output=out, mode="nearest")
+        scipy.ndimage.gaussian_filter(channel, sigmas, output=out, mode="nearest")
     return image.with_values(values)
