@@ -1,10 +1,30 @@
-"""Who concluded something: the model and its version."""
+"""Who concluded something: the model, its version and its family."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from worker.domain.study import Digest
+
+
+class Family(StrEnum):
+    """What a model does, and on what."""
+
+    SEGMENTATION = "segmentation"
+    """Structures in CT or MR, in three dimensions."""
+    SEGMENTATION_2D = "segmentation-2d"
+    """Structures on a projection image."""
+    CLASSIFICATION = "classification"
+    """Whether something is there (triage)."""
+    DETECTION = "detection"
+    """Where lesions are, by the peaks of a score map."""
+    BOXES = "boxes"
+    """Where lesions are, by boxes that the net proposes."""
+    REGRESSION = "regression"
+    """A number about the image."""
+    GUARD = "guard"
+    """Which body part the image shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,12 +219,3 @@ class DeliveryClaim:
     attempt: int
     worker: str
     failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResult:
-    """A result object in the ledger together with the job that made it, for timelines and ``overread show``."""
-
-    job_id: JobId
-    result: ResultObject
-    created_at: datetime

@@ -16,7 +16,6 @@ from worker.domain.profile import Profile
 from worker.domain.result import Check
 from worker.gate.codes import Known
 from worker.gate.reading import EvidenceHeaders, checked, code_of
-from worker.gate.sentences import parameters_of
 from worker.gate.stored_text import READ, SEQUENCES, StoredText
 
 _SERIES = {
@@ -114,11 +113,6 @@ def _different(objects: Sequence[Dataset]) -> Iterator[str]:
     for keyword in _ALIKE:
         if len({text_of(ds, keyword) for ds in objects}) > 1:
             yield f"{keyword} is not the same in all objects"
-
-
-def parameter_text(algorithm: Algorithm) -> str:
-    """What is said of a run in one text."""
-    return "; ".join(parameters_of(algorithm))
 
 
 def text_of(ds: Dataset, keyword: str) -> str:

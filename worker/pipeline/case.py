@@ -1,8 +1,9 @@
-"""A folder of images as a case for one model: the series that the model would be given."""
+"""A folder of images as a case: the series that a model would be given, or the largest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from worker.domain.errors import NotApplicableError
 from worker.domain.routing import BoundRule
@@ -38,3 +39,16 @@ def volumes_of(
         next_step="Name another folder with --case; `overread explain --files` shows the reasons.",
         code="no-model-applies",
     )
+
+
+def largest_series(
+    instances: Sequence[StoredInstance], reader: SeriesReader, volumes: VolumeReader, *, where: Path
+) -> Volume:
+    """The volume of the series with the most slices.
+
+    Raises NotApplicableError (``no-images``) when there is none; ``where`` the instances are is said in it.
+    """
+    series = reader.series(reader.headers(instances))
+    if not series:
+        raise NotApplicableError(f"{where} has no DICOM images.", next_step="Name another folder.", code="no-images")
+    return volumes.volume(max(series, key=lambda one: one.slice_count))

@@ -12,11 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.e2e.processes import overread
 from worker.domain.errors import ConfigurationError
+from worker.domain.model import Family
 from worker.importing.package_folder import Naming
 from worker.importing.weights_alone import one_file
-from worker.inference.development.scaffold import Family
+from worker.importing.weights_importer import import_onnx
 from worker.inference.packages.package import MANIFEST, load_package
-from worker.wiring import importing
+from worker.wiring.importing import runtime
 
 pytestmark = pytest.mark.export
 
@@ -53,7 +54,7 @@ def an_onnx(
 
 
 def imported(file: Path, target: Path, **arguments: str) -> Path:
-    made = importing.package_of_onnx(file, target, Naming("mine"), Family.SEGMENTATION, **arguments)
+    made = import_onnx(file, target, Naming("mine"), Family.SEGMENTATION, runtime=runtime(), **arguments)
     assert made.folder == target / "mine"
     return made.folder
 
@@ -119,7 +120,7 @@ def test_one_of_several_outputs_is_chosen_by_name_or_none(tmp_path: Path) -> Non
         assert not (tmp_path / "made").exists() or list((tmp_path / "made").iterdir()) == []
     net = manifest(imported(file, tmp_path / "made", output="logits"))["inference"]["net"]  # type: ignore[index]
     assert net["output"]["name"] == "logits"
-    made = importing.package_of_onnx(file, tmp_path / "boxes", Naming("mine"), Family.BOXES)
+    made = import_onnx(file, tmp_path / "boxes", Naming("mine"), Family.BOXES, runtime=runtime())
     assert made.folder.is_dir(), "lists of boxes are several outputs"
 
 

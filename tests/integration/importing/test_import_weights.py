@@ -16,11 +16,12 @@ import torch
 from onnx import TensorProto, helper
 
 from worker.domain.errors import ConfigurationError
+from worker.domain.model import Family
 from worker.importing.package_folder import Imported, Naming
 from worker.importing.vision import vision_models, vision_to_onnx
-from worker.inference.development.scaffold import Family
+from worker.importing.weights_importer import TorchvisionNet, import_onnx, import_torchscript, import_torchvision
 from worker.inference.packages.package import MANIFEST
-from worker.wiring import importing
+from worker.wiring.importing import runtime
 
 pytestmark = pytest.mark.export
 
@@ -56,7 +57,7 @@ def test_an_onnx_file_is_compared_with_its_graph_unchanged(tmp_path: Path, shape
     family = Family.SEGMENTATION if len(shape) == 5 else Family.SEGMENTATION_2D
     file = an_onnx_file(tmp_path / "net.onnx", shape=shape, kind=kind)
     require_compared(
-        importing.package_of_onnx(file, tmp_path, Naming("mine"), family), "ONNX Runtime without optimisation"
+        import_onnx(file, tmp_path, Naming("mine"), family, runtime=runtime()), "ONNX Runtime without optimisation"
     )
 
 
@@ -72,15 +73,20 @@ def test_weights_that_are_not_proven_are_not_written(
 ) -> None:
     file = an_onnx_file(tmp_path / "net.onnx", shape=[1, 1, 16, 16, 16], **options)
     with pytest.raises(ConfigurationError) as refused:
-        importing.package_of_onnx(file, tmp_path / "packages", Naming("mine"), Family.SEGMENTATION)
+        import_onnx(file, tmp_path / "packages", Naming("mine"), Family.SEGMENTATION, runtime=runtime())
     assert refused.value.code == code
     assert words in refused.value.message
     assert not list(tmp_path.glob("packages/*"))
 
 
 def test_a_torchscript_file_becomes_a_package_with_its_own_shapes(tmp_path: Path) -> None:
-    made = importing.package_of_script(
-        a_script(tmp_path / "net.ts"), tmp_path, Naming("mine"), Family.SEGMENTATION, shape="1,1,32,48,48"
+    made = import_torchscript(
+        a_script(tmp_path / "net.ts"),
+        tmp_path,
+        Naming("mine"),
+        Family.SEGMENTATION,
+        runtime=runtime(),
+        shape="1,1,32,48,48",
     )
     manifest = (made.folder / MANIFEST).read_text()
     assert 'input = { name = "image", shape = [1, 1, 32, 48, 48] }' in manifest
@@ -114,9 +120,8 @@ def test_a_net_of_torchvision_says_in_the_package_what_it_says_in_torch(
     builder = vision_models().get_model_builder(name)
     net = builder(weights=None, num_classes=2, **({"weights_backbone": None} if "lraspp" in name else {})).eval()
     torch.save(net.state_dict(), tmp_path / "weights.pth")
-    made = importing.package_of_vision(
-        name, tmp_path, Naming("mine"), family, weights=tmp_path / "weights.pth", classes=2, shape=shape, trust=False
-    )
+    described = TorchvisionNet(name, tmp_path / "weights.pth", 2, shape)
+    made = import_torchvision(described, tmp_path, Naming("mine"), family, runtime=runtime(), trust=False)
     batch = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
     (found,) = onnxruntime.InferenceSession(made.folder / "model.onnx").run(None, {"image": batch})
     with torch.no_grad():
@@ -142,7 +147,7 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(ConfigurationError) as refused:
-        importing.package_of_onnx(path, tmp_path, Naming("mine"), Family.SEGMENTATION)
+        import_onnx(path, tmp_path, Naming("mine"), Family.SEGMENTATION, runtime=runtime())
     assert refused.value.code == "not-onnx"
 
 

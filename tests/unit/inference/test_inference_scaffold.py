@@ -14,7 +14,8 @@ from onnx import helper
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save
 from tests.unit.inference.tiny_nets import box_net, mean_net
 from worker.domain.errors import ConfigurationError
-from worker.inference.development.scaffold import Family, template, write_package_skeleton
+from worker.domain.model import Family
+from worker.inference.development.scaffold import template, write_package_skeleton
 from worker.inference.entries.nets import BoxNet
 from worker.inference.manifest.card import markdown, page
 from worker.inference.manifest.manifest import manifest_of, parse_manifest

@@ -1,4 +1,4 @@
-"""A process of one role imports what that role needs: each library costs its start, and its memory, in every process."""
+"""A process imports what its role needs: each library costs every process its start, and its memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY = {"PIL.Image", "celery", "highdicom", "onnxruntime", "pynetdicom", "scipy
 def imported(*modules: str) -> set[str]:
     """Those of the heavy ones that a fresh interpreter has after these imports."""
     program = f"import sys\nimport {', '.join(modules)}\nprint(sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return set(ast.literal_eval(done.stdout))
 
 

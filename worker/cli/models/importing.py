@@ -13,10 +13,10 @@ from rich.text import Text
 
 from worker.cli import console
 from worker.cli.options import Json, quiet_logs
+from worker.domain.model import Family
 from worker.importing.package_folder import Imported, Naming
 from worker.importing.parity.report import ALONE, STAND_IN, Parity
 from worker.importing.ports import Said
-from worker.inference.development.scaffold import Family
 
 app = typer.Typer(help="Make a package of a trained model (needs the export extra).", no_args_is_help=True)
 
@@ -117,10 +117,11 @@ def onnx(
     """Make a package of an ONNX file; its manifest is to be filled in."""
     with console.reporting():
         quiet_logs()
-        from worker.wiring import importing
+        from worker.importing.weights_importer import import_onnx
+        from worker.wiring.importing import runtime
 
         with _progress():
-            made = importing.package_of_onnx(file, folder, Naming(name), family, output=output)
+            made = import_onnx(file, folder, Naming(name), family, runtime=runtime(), output=output)
         _show(made, as_json=as_json)
 
 
@@ -137,10 +138,11 @@ def torchscript(
     """Make a package of a TorchScript file; its manifest is to be filled in."""
     with console.reporting():
         quiet_logs()
-        from worker.wiring import importing
+        from worker.importing.weights_importer import import_torchscript
+        from worker.wiring.importing import runtime
 
         with _progress():
-            made = importing.package_of_script(file, folder, Naming(name), family, shape=shape, output=output)
+            made = import_torchscript(file, folder, Naming(name), family, runtime=runtime(), shape=shape, output=output)
         _show(made, as_json=as_json)
 
 
@@ -159,12 +161,12 @@ def torchvision(  # noqa: PLR0917  Typer reads options from the signature
     """Make a package of a net of torchvision with weights of your own; its manifest is to be filled in."""
     with console.reporting():
         quiet_logs()
-        from worker.wiring import importing
+        from worker.importing.weights_importer import TorchvisionNet, import_torchvision
+        from worker.wiring.importing import runtime
 
+        described = TorchvisionNet(net, weights, classes, shape)
         with _progress():
-            made = importing.package_of_vision(
-                net, folder, Naming(name), family, weights=weights, classes=classes, shape=shape, trust=trust
-            )
+            made = import_torchvision(described, folder, Naming(name), family, runtime=runtime(), trust=trust)
         _show(made, as_json=as_json)
 
 

@@ -12,7 +12,8 @@ from rich.text import Text
 from worker.cli import console
 from worker.cli.options import Config, Json, quiet_logs, settings_for
 from worker.domain.errors import ConfigurationError
-from worker.inference.development.scaffold import Family, write_package_skeleton
+from worker.domain.model import Family
+from worker.inference.development.scaffold import write_package_skeleton
 from worker.inference.manifest.card import markdown, page
 from worker.inference.packages.package import MANIFEST
 from worker.wiring import packages

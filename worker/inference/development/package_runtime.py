@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.findings import Conclusion
+from worker.domain.model import Family
 from worker.domain.volume import Volume
+from worker.inference.development.scaffold import write_package_skeleton
 from worker.inference.modes import NnunetCascade
-from worker.inference.packages.package import load_package
+from worker.inference.packages.onnx_file import summarize
+from worker.inference.packages.package import MANIFEST, load_package
 from worker.inference.packages.registry import Registry
 from worker.inference.run.inputs import assemble
 from worker.inference.run.predictor import PackagePredictor
-from worker.inference.runtime.session import SessionCache
+from worker.inference.runtime.session import SessionCache, run_file
 from worker.inference.steps import preprocess
 from worker.inference.steps.registration import register_rigidly
 
@@ -29,6 +33,21 @@ class PackageRuntime:
     def problem(self, folder: Path) -> str:
         """What `models check` says of it."""
         return self._problem(folder)
+
+    def skeleton(self, folder: Path, family: Family, *, name: str, weights: Path) -> Path:
+        """As ``write_package_skeleton`` makes it."""
+        return write_package_skeleton(folder, family, name=name, weights=weights) / MANIFEST
+
+    def outside(self, weights: Path) -> Collection[str]:
+        """As the file names them. Raises ConfigurationError (``not-onnx``)."""
+        summary = summarize(weights.read_bytes())
+        return summary.locations if summary.external else ()
+
+    def outputs(
+        self, weights: Path, batch: NDArray[np.float32], *, optimised: bool = True
+    ) -> Mapping[str, NDArray[Any]]:
+        """Run the file on the CPU; raises as ``run_file``."""
+        return run_file(weights, batch, optimised=optimised)
 
     def scores(self, folder: Path, weights: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one net of the package."""

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 
 from worker.domain.errors import ConfigurationError
+from worker.domain.model import Family
 from worker.inference.packages.package import MANIFEST
 
 WEIGHTS = "model.onnx"
 NO_WEIGHTS_YET = "0" * 64
-
-
-class Family(StrEnum):
-    """What a model does, and on what."""
-
-    SEGMENTATION = "segmentation"
-    """Structures in CT or MR, in three dimensions."""
-    SEGMENTATION_2D = "segmentation-2d"
-    """Structures on a projection image."""
-    CLASSIFICATION = "classification"
-    """Whether something is there (triage)."""
-    DETECTION = "detection"
-    """Where lesions are, by the peaks of a score map."""
-    BOXES = "boxes"
-    """Where lesions are, by boxes that the net proposes."""
-    REGRESSION = "regression"
-    """A number about the image."""
-    GUARD = "guard"
-    """Which body part the image shows."""
 
 
 def template(family: Family, name: str) -> str:

@@ -29,11 +29,6 @@ class Graphic:
     kind: str
     points: Points
 
-    @property
-    def is_open(self) -> bool:
-        """True for what encloses nothing and so is no region: a line."""
-        return self.kind == "POLYLINE" and not np.array_equal(self.points[0], self.points[-1])
-
 
 def graphic(shape: Shape, *, square_pixels: bool) -> Graphic:  # noqa: PLR0911 - one for each shape
     """Translate a shape.
