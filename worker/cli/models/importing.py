@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -57,24 +57,17 @@ def nnunet(  # noqa: PLR0917  Typer reads options from the signature
     as_json: Json = False,
 ) -> None:
     """Import a trained nnU-Net v2 (2d, 3d_fullres, 3d_lowres, cascade), and compare it with nnU-Net's own predictor."""
-    with console.reporting():
-        quiet_logs()
+
+    def make(said: Said) -> Imported:
         from worker.importing.nnunet.importer import Wanted, import_nnunet
-        from worker.wiring import importing
+        from worker.wiring.importing import read_case, runtime
 
         naming = Naming(name, version, title, modality, codes)
-        with _progress() as said:
-            volumes = [importing.read_case(path, modality="") for path in case or ()]
-            made = import_nnunet(
-                results,
-                folder,
-                naming,
-                Wanted(tuple(fold or ()), checkpoint, axes, trust, previous),
-                runtime=importing.runtime(),
-                case=volumes,
-                said=said,
-            )
-        _show(made, as_json=as_json)
+        wanted = Wanted(tuple(fold or ()), checkpoint, axes, trust, previous)
+        volumes = [read_case(path, modality="") for path in case or ()]
+        return import_nnunet(results, folder, naming, wanted, runtime=runtime(), case=volumes, said=said)
+
+    _import(make, as_json=as_json)
 
 
 @app.command("monai")
@@ -91,18 +84,16 @@ def monai(  # noqa: PLR0917  Typer reads options from the signature
     as_json: Json = False,
 ) -> None:
     """Import a MONAI bundle, and compare it with MONAI's own run."""
-    with console.reporting():
-        quiet_logs()
+
+    def make(said: Said) -> Imported:
         from worker.importing.monai.importer import import_monai
-        from worker.wiring import importing
+        from worker.wiring.importing import read_case, runtime
 
         naming = Naming(name, version, title, modality, codes)
-        with _progress() as said:
-            volume = None if case is None else importing.read_case(case, modality=modality)
-            made = import_monai(
-                bundle, folder, naming, trust=trust, runtime=importing.runtime(), case=volume, said=said
-            )
-        _show(made, as_json=as_json)
+        volume = None if case is None else read_case(case, modality=modality)
+        return import_monai(bundle, folder, naming, trust=trust, runtime=runtime(), case=volume, said=said)
+
+    _import(make, as_json=as_json)
 
 
 @app.command("onnx")
@@ -115,14 +106,14 @@ def onnx(
     as_json: Json = False,
 ) -> None:
     """Make a package of an ONNX file; its manifest is to be filled in."""
-    with console.reporting():
-        quiet_logs()
+
+    def make(_: Said) -> Imported:
         from worker.importing.weights_importer import import_onnx
         from worker.wiring.importing import runtime
 
-        with _progress():
-            made = import_onnx(file, folder, Naming(name), family, runtime=runtime(), output=output)
-        _show(made, as_json=as_json)
+        return import_onnx(file, folder, Naming(name), family, runtime=runtime(), output=output)
+
+    _import(make, as_json=as_json)
 
 
 @app.command("torchscript")
@@ -136,14 +127,14 @@ def torchscript(
     as_json: Json = False,
 ) -> None:
     """Make a package of a TorchScript file; its manifest is to be filled in."""
-    with console.reporting():
-        quiet_logs()
+
+    def make(_: Said) -> Imported:
         from worker.importing.weights_importer import import_torchscript
         from worker.wiring.importing import runtime
 
-        with _progress():
-            made = import_torchscript(file, folder, Naming(name), family, runtime=runtime(), shape=shape, output=output)
-        _show(made, as_json=as_json)
+        return import_torchscript(file, folder, Naming(name), family, runtime=runtime(), shape=shape, output=output)
+
+    _import(make, as_json=as_json)
 
 
 @app.command("torchvision")
@@ -159,14 +150,23 @@ def torchvision(  # noqa: PLR0917  Typer reads options from the signature
     as_json: Json = False,
 ) -> None:
     """Make a package of a net of torchvision with weights of your own; its manifest is to be filled in."""
-    with console.reporting():
-        quiet_logs()
+
+    def make(_: Said) -> Imported:
         from worker.importing.weights_importer import TorchvisionNet, import_torchvision
         from worker.wiring.importing import runtime
 
         described = TorchvisionNet(net, weights, classes, shape)
-        with _progress():
-            made = import_torchvision(described, folder, Naming(name), family, runtime=runtime(), trust=trust)
+        return import_torchvision(described, folder, Naming(name), family, runtime=runtime(), trust=trust)
+
+    _import(make, as_json=as_json)
+
+
+def _import(make: Callable[[Said], Imported], *, as_json: bool) -> None:
+    """Make a package, say meanwhile what is being done, and show what was made."""
+    with console.reporting():
+        quiet_logs()
+        with _progress() as said:
+            made = make(said)
         _show(made, as_json=as_json)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.decode.pixels.encapsulation import require_pixels
+from worker.decode.pixels.open_pixels import OpenPixels
 from worker.decode.pixels.palette import WEIGHTS, palette_of
-from worker.decode.pixels.pixel_format import PALETTE, PixelFormat, colour_format_of, is_colour
+from worker.decode.pixels.pixel_format import PALETTE, colour_format_of, is_colour
 from worker.decode.pixels.pixels import InstancePixels, Polarity, stored_values
-from worker.decode.pixels.stored_values import StoredFrames, require_decodable
+from worker.decode.pixels.stored_values import require_decodable
 from worker.headers.attributes import Attributes
 from worker.headers.parsing import ParsedInstance
 
@@ -21,8 +22,8 @@ WHITE = 255.0
 """Luminance of white, whatever the bits of a sample."""
 
 
-class ColourPixels:
-    """Random access to the luminance of the frames of one parsed colour instance; a context manager.
+class ColourPixels(OpenPixels):
+    """The luminance of the frames of one parsed colour instance.
 
     Parameters
     ----------
@@ -39,35 +40,20 @@ class ColourPixels:
 
     def __init__(self, parsed: ParsedInstance, attributes: Attributes) -> None:
         require_pixels(parsed)
-        self.format: PixelFormat = colour_format_of(attributes, name=parsed.name)
+        format_ = colour_format_of(attributes, name=parsed.name)
         require_decodable(parsed)
-        self._name = parsed.name
-        is_palette = self.format.photometric == PALETTE
-        self._palette = palette_of(parsed, signed=self.format.signed) if is_palette else None
-        self._frames = StoredFrames(parsed, self.format)
-        self._notes: dict[str, None] = {
-            f"the images are in colour ({self.format.photometric}): their luminance (ITU-R BT.601) was taken, from 0 "
-            "(black) to 255 (white)": None
-        }
+        self._palette = palette_of(parsed, signed=format_.signed) if format_.photometric == PALETTE else None
+        super().__init__(parsed, format_)
+        self._notes[
+            f"the images are in colour ({format_.photometric}): their luminance (ITU-R BT.601) was taken, from 0 "
+            "(black) to 255 (white)"
+        ] = None
         if self._palette is not None and self._palette.remark:
             self._notes[self._palette.remark] = None
 
-    def __enter__(self) -> ColourPixels:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._frames.close()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was noticed in the pixel data, and in the frames that have been decoded so far."""
-        return (*self._notes, *filter(None, [self._frames.remark]))
-
     def frame(self, index: int) -> NDArray[np.float32]:
         """Luminance of one frame (from 0): shape (row, column), float32, 0 to 255."""
-        words = self._frames.words(index)
-        if words.remark:
-            self._notes[words.remark] = None
+        words = self._words(index)
         stored = stored_values(words, self.format, name=self._name)
         if self._palette is not None:
             return self._palette.apply(stored)
@@ -91,7 +77,7 @@ def luminance_of(samples: NDArray[np.integer], *, is_ybr: bool, bits: int) -> ND
     return total
 
 
-def open_brightness(parsed: ParsedInstance, attributes: Attributes) -> InstancePixels | ColourPixels:
+def open_brightness(parsed: ParsedInstance, attributes: Attributes) -> OpenPixels:
     """Open an instance whose values should grow with the brightness that a display shows."""
     if is_colour(attributes):
         return ColourPixels(parsed, attributes)

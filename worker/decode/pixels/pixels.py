@@ -12,9 +12,10 @@ from worker.decode.outcomes import MemoryBudgetError, PixelDataError
 from worker.decode.pixels.codecs import Words
 from worker.decode.pixels.encapsulation import require_pixels
 from worker.decode.pixels.modality import ModalityTransform, transforms_of
+from worker.decode.pixels.open_pixels import OpenPixels
 from worker.decode.pixels.padding import find_padding
 from worker.decode.pixels.pixel_format import PixelFormat, has_embedded_overlay, pixel_format_of
-from worker.decode.pixels.stored_values import StoredFrames, require_decodable
+from worker.decode.pixels.stored_values import require_decodable
 from worker.domain.study import StoredInstance
 from worker.headers.attributes import Attributes
 from worker.headers.bounded import ReadLimits
@@ -96,8 +97,8 @@ class Polarity(Enum):
     """They are inverted within the range of stored values, so that they grow with brightness (projections)."""
 
 
-class InstancePixels:
-    """Random access to the frames of one parsed grey instance; a context manager that holds its file open.
+class InstancePixels(OpenPixels):
+    """The modality values of the frames of one parsed grey instance.
 
     Parameters
     ----------
@@ -119,18 +120,15 @@ class InstancePixels:
     ) -> None:
         name = parsed.name
         require_pixels(parsed)
-        self.format = pixel_format_of(attributes, name=name)
+        format_ = pixel_format_of(attributes, name=name)
         require_decodable(parsed)
         with reading(name):
-            self.transforms: tuple[ModalityTransform, ...] = transforms_of(
-                parsed.dataset, frames=self.format.frames, name=name
-            )
-        self._parsed = parsed
+            transforms = transforms_of(parsed.dataset, frames=format_.frames, name=name)
+        super().__init__(parsed, format_)
+        self.transforms: tuple[ModalityTransform, ...] = transforms
         self._is_ct = attributes.get("Modality", ("",))[0] == "CT"
         self._overlay = has_embedded_overlay(frozenset(parsed.dataset.keys()))
-        self._notes: dict[str, None] = {}
         self._inverts = self.format.inverted and polarity is Polarity.AS_DISPLAYED
-        self._frames = StoredFrames(parsed, self.format)
         if self._inverts:
             self._notes[
                 "the images are MONOCHROME1: the values were inverted within the range of stored values, so that "
@@ -139,22 +137,9 @@ class InstancePixels:
         elif self.format.inverted:
             self._notes["the images are MONOCHROME1: the values are as measured, a display would invert them"] = None
 
-    def __enter__(self) -> InstancePixels:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._frames.close()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was noticed in the pixel data, and in the frames that have been decoded so far."""
-        return (*self._notes, *filter(None, [self._frames.remark]))
-
     def frame(self, index: int) -> NDArray[np.float32]:
         """Modality values of one frame (from 0): shape (row, column), float32."""
-        words = self._frames.words(index)
-        if words.remark:
-            self._notes[words.remark] = None
+        words = self._words(index)
         whole, stored = self._stored(words)
         transform = self.transforms[index]
         values = stored.astype(np.float32) if transform is None else transform.apply(stored)
@@ -179,7 +164,7 @@ class InstancePixels:
         whole = _in_sign(words.values, words.bits, signed=self.format.signed)
         if self.format.bits_stored >= words.bits:
             return whole, whole
-        return whole, stored_values(words, self.format, name=self._parsed.name)
+        return whole, stored_values(words, self.format, name=self._name)
 
     def _padding(
         self, whole: NDArray[np.integer], stored: NDArray[np.integer], values: NDArray[np.float32]
