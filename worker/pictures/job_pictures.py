@@ -32,6 +32,11 @@ class JobPictures:
         except (OSError, OverreadError) as error:
             log.warning("picture-failed", extra={"job_id": job_id, "error": type(error).__name__})
 
+    def read(self, job_id: JobId) -> bytes | None:
+        """The picture of a job (PNG); None when none was made, or it was deleted."""
+        path = self._of(job_id)
+        return path.read_bytes() if path.is_file() else None
+
     def jobs(self) -> frozenset[str]:
         """Ids of the jobs that one was made of; files that are not named after a job are not ours to delete."""
         return frozenset(path.stem for path in self._folder.glob("*.png") if _OF_A_JOB.fullmatch(path.stem))

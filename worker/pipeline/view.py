@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import Any, Protocol
 
 from worker.domain.analysis_record import AnalysisRecord, Asked, KeptObject
@@ -16,7 +15,7 @@ from worker.domain.errors import OverreadError, PermanentError
 from worker.domain.evidence import evidence_digest
 from worker.domain.findings import Conclusion
 from worker.domain.job import Job, JobId, JobKind, StageTime, Transition
-from worker.domain.result import Delivery, GateReport, ResultKind, ResultObject
+from worker.domain.result import Delivery, GateReport, ResultKind
 from worker.domain.study import InstanceHeader, StoredInstance
 from worker.domain.volume import Volume
 from worker.domain.work import PlannedAnalysis
@@ -49,8 +48,8 @@ class AnalysisLedger(Protocol):
     def summary(self, job_id: JobId) -> str | None:
         """What was found, as JSON; None before there is anything."""
 
-    def results(self, job_id: JobId) -> tuple[ResultObject, ...]:
-        """The result objects, in the order in which they are sent."""
+    def kept_objects(self, job_id: JobId) -> tuple[KeptObject, ...]:
+        """The result objects with their bytes, as far as they are there, in the order in which they are sent."""
 
     def gate_report(self, job_id: JobId) -> GateReport | None:
         """What the gate checked; None before there are results."""
@@ -75,14 +74,14 @@ def record_of_job(
     volumes: VolumeReader,
     prefix: str,
     *,
-    older_pictures: Path,
+    older_picture: Callable[[JobId], bytes | None],
     burned_in: bool = False,
 ) -> AnalysisRecord:
     """Gather what the ledger and the spool have of an analyse job.
 
     What was deleted meanwhile is missing in the record, and its notices say so. Pictures of images that say they have
-    text burned in (a name, perhaps) are left out unless ``burned_in``. ``older_pictures`` is the folder of the pictures
-    that were made when jobs ran.
+    text burned in (a name, perhaps) are left out unless ``burned_in``. ``older_picture`` gives the picture that was
+    made when the job ran.
 
     Raises PermanentError ``unknown-job``, ``ambiguous-job`` or ``not-an-analysis``.
     """
@@ -94,10 +93,9 @@ def record_of_job(
             code="not-an-analysis",
         )
     summary = _parsed(ledger.summary(job.job_id))
-    kept = tuple(_kept(one) for one in ledger.results(job.job_id)) or _remembered(summary)
+    kept = ledger.kept_objects(job.job_id) or _remembered(summary)
     seen = _evidence(evidence, reader, volumes, job, burned_in=burned_in)
     report = ledger.gate_report(job.job_id)
-    older = older_pictures / f"{job.job_id}.png"
     return AnalysisRecord(
         model=job.model,
         study_instance_uid=job.study_instance_uid,
@@ -117,7 +115,7 @@ def record_of_job(
         asked=_asked(ledger.commitments(job.job_id)),
         notices=tuple(text for text in (_missing(job, kept), seen.notice) if text),
         hidden=seen.hidden,
-        older_picture=older.read_bytes() if older.is_file() else None,
+        older_picture=older_picture(job.job_id),
     )
 
 
@@ -187,31 +185,6 @@ def _evidence(evidence: Evidence, reader: SeriesReader, volumes: VolumeReader, j
 def _has_text_burned_in(headers: Sequence[InstanceHeader]) -> bool:
     """Burned In Annotation (0028,0301) of any of the images."""
     return any(header.first("BurnedInAnnotation").upper() == "YES" for header in headers)
-
-
-def _kept(one: ResultObject) -> KeptObject:
-    """A result with its bytes, unless they are gone or are not those that were made."""
-    content: bytes | None = None
-    try:
-        content = one.path.read_bytes()
-        note = ""
-    except FileNotFoundError:
-        note = "deleted"
-    except OSError as error:
-        note = f"cannot be read: {error.strerror or type(error).__name__}"
-    if content is not None and hashlib.sha256(content).hexdigest() != one.sha256:
-        content, note = None, "CHANGED: the file is not the one that was made"
-    return KeptObject(
-        kind=one.kind,
-        sop_class_uid=one.sop_class_uid,
-        sop_instance_uid=one.sop_instance_uid,
-        series_instance_uid=one.series_instance_uid,
-        sha256=one.sha256,
-        size_bytes=one.size_bytes,
-        destinations=one.destinations,
-        content=content,
-        note=note,
-    )
 
 
 def _remembered(summary: Mapping[str, Any]) -> tuple[KeptObject, ...]:

@@ -13,6 +13,7 @@ from worker.pipeline.view import record_of_job as _record_of_job
 from worker.pipeline.view import record_of_run as _record_of_run
 from worker.settings import Settings
 from worker.wiring import execution, reading, stores
+from worker.wiring.retention import job_pictures
 
 
 def record_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -> AnalysisRecord:
@@ -23,7 +24,7 @@ def record_of_job(settings: Settings, prefix: str, *, burned_in: bool = False) -
         reading.reader(settings),
         VolumeReader(memory_budget_bytes=execution.memory_limit_bytes(settings)),
         prefix,
-        older_pictures=settings.node.data / "pictures",
+        older_picture=job_pictures(settings).read,
         burned_in=burned_in,
     )
 

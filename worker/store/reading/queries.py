@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
+from worker.domain.analysis_record import KeptObject
 from worker.domain.commitment import CommitmentRequest
 from worker.domain.job import UNFINISHED, Job, JobId, JobState, StageTime, Transition
 from worker.domain.result import Check, Delivery, DeliveryState, GateReport, ResultObject
@@ -33,6 +34,7 @@ from worker.store.database.tables import (
     studies,
     timeline,
 )
+from worker.store.reading.kept_objects import kept_object
 from worker.store.reading.views import (
     Conflict,
     Counts,
@@ -173,6 +175,10 @@ class Queries:
         """Result objects of a job, in the order in which they are sent."""
         rows = self._all(select(results).where(results.c.job_id == job_id).order_by(results.c.position))
         return tuple(result_of(row, self._spool) for row in rows)
+
+    def kept_objects(self, job_id: JobId) -> tuple[KeptObject, ...]:
+        """The same with their bytes, as far as they are there."""
+        return tuple(kept_object(one) for one in self.results(job_id))
 
     def gate_report(self, job_id: JobId) -> GateReport | None:
         """What the gate checked on the results of a job; None before there are any."""
