@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from worker.domain.character_sets import StatedSets
 from worker.domain.findings import Conclusion
@@ -35,6 +36,12 @@ _GEOMETRY = (
     "LossyImageCompression", "PhotometricInterpretation", "PatientOrientation", "RescaleSlope", "RescaleIntercept",
     "SliceThickness", "WindowCenter", "WindowWidth",
 )  # fmt: skip
+
+_CONTENT = Tag("ContentSequence")
+_CONCEPT_NAME = Tag("ConceptNameCodeSequence")
+_CODE_VALUE = Tag("CodeValue")
+_LONG_CODE_VALUE = Tag("LongCodeValue")
+_CODING_SCHEME = Tag("CodingSchemeDesignator")
 
 _META = struct.Struct("<HH2sHI")
 _META_AT = 132
@@ -163,19 +170,25 @@ def checked(name: str, good: str, problems: Callable[[], Iterable[str]]) -> Chec
     return Check(name=name, passed=False, detail="; ".join(found[:3]) + more)
 
 
-def code_of(item: Dataset, sequence: str = "ConceptNameCodeSequence") -> tuple[str, str]:
+def code_of(item: Dataset, sequence: str | BaseTag = _CONCEPT_NAME) -> tuple[str, str]:
     """(value, scheme) of a code sequence; two empty strings when there is none."""
-    codes = item.get(sequence)
+    # By tag: large reports are looked through by name again and again, and a keyword is looked up each time.
+    codes = _value_of(item, sequence if isinstance(sequence, BaseTag) else Tag(sequence))
     if not codes:
         return "", ""
-    return str(codes[0].get("CodeValue") or codes[0].get("LongCodeValue") or ""), str(
-        codes[0].get("CodingSchemeDesignator") or ""
-    )
+    first = codes[0]
+    value = _value_of(first, _CODE_VALUE) or _value_of(first, _LONG_CODE_VALUE) or ""
+    return str(value), str(_value_of(first, _CODING_SCHEME) or "")
+
+
+def _value_of(item: Dataset, tag: BaseTag) -> Any:
+    element = item.get(tag)
+    return None if element is None else element.value
 
 
 def children(item: Dataset, value: str, scheme: str = "DCM") -> list[Dataset]:
     """Content items directly below ``item`` with this concept name."""
-    return [child for child in item.get("ContentSequence") or [] if code_of(child) == (value, scheme)]
+    return [child for child in _value_of(item, _CONTENT) or [] if code_of(child) == (value, scheme)]
 
 
 def only_child(item: Dataset, value: str, scheme: str = "DCM") -> Dataset:
@@ -188,6 +201,6 @@ def only_child(item: Dataset, value: str, scheme: str = "DCM") -> Dataset:
 
 def content_items(item: Dataset) -> Iterator[Dataset]:
     """All content items below ``item``, depth first."""
-    for child in item.get("ContentSequence") or []:
+    for child in _value_of(item, _CONTENT) or []:
         yield child
         yield from content_items(child)
