@@ -7,8 +7,8 @@ EXTRAS_check := check,test,export
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit check format bench docs matrix chaos clean services viewer
 ROUNDS ?= 50
-# How many processes share the tests: as many as this machine has processors.
-WORKERS ?= logical
+# How many processes share the tests: one more than there are processors, for tests wait for servers a third of their time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SERVERS := orthanc or dcmtk or redis or pixelmed or postgres or rabbitmq or triton
 
 help: ## this list
