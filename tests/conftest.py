@@ -22,8 +22,8 @@ from worker.observe import logs
 os.environ["PATH"] = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
 
 
-# Thousands of collected tests are a million objects, and Python looks through all of them for garbage again and again: a
-# tenth of the time of a run. They stay to its end.
+# Thousands of collected tests are a million objects, which stay to the end of a run. Python would look through all of
+# them for garbage again and again: a tenth of the time went there.
 gc.set_threshold(50_000, 10, 10)
 
 

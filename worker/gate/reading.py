@@ -182,8 +182,7 @@ def code_of(item: Dataset, sequence: str | BaseTag = _CONCEPT_NAME) -> tuple[str
 
 
 def _value_of(item: Dataset, tag: BaseTag) -> Any:
-    element = item.get(tag)
-    return None if element is None else element.value
+    return getattr(item.get(tag), "value", None)
 
 
 def children(item: Dataset, value: str, scheme: str = "DCM") -> list[Dataset]:
