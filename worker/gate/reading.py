@@ -2,7 +2,7 @@
 
 Not with ``worker.headers``, on purpose. Routing, volumes and encoders read headers by that one parser; what it got
 wrong, all of them would believe. The gate reads the same files by pydicom's ``dcmread``, and compares. Both see the
-repairs of value representations that are none (``structure.repairs``), as the listener's walk finds them.
+repairs of value representations that are none (``data_elements.repairs``), as the listener's walk finds them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 from pydicom.tag import BaseTag, Tag
 
+from worker.data_elements.repairs import NONE, Repairs, open_repaired, repairs_of, without_text_for_sequences
 from worker.domain.character_sets import StatedSets
 from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject, ResultContext
 from worker.domain.study import StoredInstance
 from worker.gate.stored_text import READ, StoredText, stored_text
-from worker.structure.repairs import NONE, Repairs, open_repaired, repairs_of, without_text_for_sequences
 
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",

@@ -21,11 +21,11 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
+from worker.data_elements.repairs import NONE, Repairs, open_repaired, repaired, repairs_of, without_text_for_sequences
 from worker.domain.errors import TransientError
 from worker.domain.study import StoredInstance
 from worker.headers.bounded import ReadLimits, ShortReadError, StrictFile, TooMuchHeaderError, inflate, truncated
 from worker.headers.errors import UnreadableInstanceError
-from worker.structure.repairs import NONE, Repairs, open_repaired, repaired, repairs_of, without_text_for_sequences
 
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""

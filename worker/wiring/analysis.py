@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from worker.decode.series.volumes import VolumeReader
 from worker.domain.profile import OHIF, Profile
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.pipeline import ports
 from worker.pipeline.analyse import Analyser, AnalyseSeries, Illustrator
 from worker.pipeline.attempt import AttemptPolicy, Stopwatch

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
-from worker.broker import foreign_keys
+from worker.broker import wrong_type_keys
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.errors import ConfigurationError
 from worker.settings import Settings
@@ -43,10 +43,10 @@ def options(settings: Settings) -> BrokerOptions:
     return BrokerOptions(url=url, deadline_s=settings.work.deadline_s)
 
 
-def remove_foreign_keys(settings: Settings) -> tuple[str, ...]:
-    """Free the queues from values that no message can be in; see ``worker.broker.foreign_keys``."""
+def remove_wrong_type_keys(settings: Settings) -> tuple[str, ...]:
+    """Free the queues from values that no message can be in; see ``worker.broker.wrong_type_keys``."""
     queues = [lane.queue for lane in Lane]
-    return foreign_keys.remove_foreign_keys(
+    return wrong_type_keys.remove_wrong_type_keys(
         options(settings).url, exchange=EXCHANGE, queues=queues, priorities=PRIORITIES
     )
 

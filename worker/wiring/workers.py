@@ -118,7 +118,7 @@ def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     stores.prepare(settings)
     stops = planned_stops(settings)
     stops.take_up()
-    brokers.remove_foreign_keys(settings)  # a worker that one of them ended is started again, and comes by here
+    brokers.remove_wrong_type_keys(settings)  # a worker that one of them ended is started again, and comes by here
     app = brokers.application(settings)
     _import_before_the_fork(lanes)
     models = _models_before_the_fork(settings, lanes)

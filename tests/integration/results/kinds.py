@@ -16,8 +16,8 @@ from tests.unit.results.revised import predecessors_of
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.profile import OHIF, SLICER, Profile, SegmentEncoding
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, Withdrawal
-from worker.gate.gate import ResultGate
 from worker.gate.header import REPORT_CLASS, TEXT_CLASS
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 PROFILES = (

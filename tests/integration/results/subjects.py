@@ -24,7 +24,7 @@ from worker.domain.profile import Profile
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon, Shape
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.volume import Volume
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 from worker.samples import SAMPLES, fetch
 

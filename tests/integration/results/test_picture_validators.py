@@ -116,7 +116,7 @@ def test_a_withdrawn_picture_is_an_image_to_the_note(tmp_path) -> None:
     """TID 2010: what has pixels is named as an image, everything else as a composite object."""
     from tests.unit.results.revised import predecessors_of
     from worker.domain.result import Withdrawal
-    from worker.gate.gate import ResultGate
+    from worker.gate.result_gate import ResultGate
     from worker.results.encoder import DicomEncoder
 
     one = pictured.encoded(pictured.a_ct(tmp_path / "images"))

@@ -19,7 +19,7 @@ from worker.domain.codes import Code
 from worker.domain.findings import Conclusion, Segmentation
 from worker.domain.result import EncodedObject
 from worker.domain.study import StoredInstance
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.pictures.overlay import write_overlay
 from worker.results.encoder import DicomEncoder
 from worker.samples import fetch

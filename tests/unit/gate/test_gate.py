@@ -17,7 +17,7 @@ from worker.domain.findings import Conclusion
 from worker.domain.profile import PLAIN
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.study import SOPInstanceUID, StoredInstance
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 pytestmark = pytest.mark.slow

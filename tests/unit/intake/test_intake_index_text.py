@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from worker.data_elements.faults import ScanError
 from worker.domain.character_sets import StatedSet
 from worker.domain.study import IndexedHeader
 from worker.intake.scan.header import (
@@ -15,7 +16,6 @@ from worker.intake.scan.header import (
     STUDY_INSTANCE_UID,
     indexed_header,
 )
-from worker.structure.faults import ScanError
 
 NAME = "誠^小明"
 """Its first letter is D5 5C in GBK: the second half is a backslash to who reads single bytes."""

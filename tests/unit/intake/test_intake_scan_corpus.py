@@ -25,9 +25,9 @@ from tests.unit.intake.corpus import (
     bomb,
     encode,
 )
+from worker.data_elements.faults import ScanError
 from worker.domain.study import IndexedHeader
 from worker.intake.scan.scan import Announced, scan_data_set, scan_file
-from worker.structure.faults import ScanError
 
 
 def scan(data: bytes, syntax: str = EXPLICIT, announced: Announced | None = None) -> IndexedHeader:

@@ -23,6 +23,8 @@ from tests.unit.intake.corpus import (
     nested_explicit,
 )
 from tests.unit.intake.corpus import Raw as RawPart
+from worker.data_elements.faults import ScanError
+from worker.data_elements.limits import ScanLimits
 from worker.domain.character_sets import Reading
 from worker.domain.study import IndexedHeader
 from worker.intake.dimse.command import parse_command
@@ -30,8 +32,6 @@ from worker.intake.scan.index_text import decode_text
 from worker.intake.scan.scan import scan_data_set
 from worker.intake.supported_syntaxes import TRANSFER_SYNTAXES
 from worker.intake.upper_layer.negotiation import ProtocolError, RejectError, parse_request
-from worker.structure.faults import ScanError
-from worker.structure.limits import ScanLimits
 
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
 LIMITS = ScanLimits(inflated_free_bytes=1 << 20)

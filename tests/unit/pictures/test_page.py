@@ -22,7 +22,7 @@ from worker.domain.job import Job, JobId, JobKind, JobState, StageTime, Transiti
 from worker.domain.profile import PLAIN
 from worker.domain.result import Check, Delivery, DeliveryId, DeliveryItem, DeliveryState, EncodedObject, ResultObject
 from worker.domain.study import Digest
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.pictures.page import page_of
 from worker.pipeline.summary import findings_of
 from worker.results.encoder import DicomEncoder

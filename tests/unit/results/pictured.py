@@ -26,7 +26,7 @@ from worker.domain.profile import KeyImages, Profile
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon
 from worker.domain.result import EncodedObject, GateReport, ResultKind
 from worker.domain.volume import Volume
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")

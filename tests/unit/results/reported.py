@@ -26,8 +26,8 @@ from worker.domain.findings import (
 from worker.domain.profile import OHIF, Profile
 from worker.domain.regions import Box, Circle, Ellipse, Line, Point, Polygon, Shape
 from worker.domain.result import EncodedObject, GateReport
-from worker.gate.gate import ResultGate
 from worker.gate.header import REPORT_CLASS, TEXT_CLASS
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")

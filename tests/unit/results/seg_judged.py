@@ -11,7 +11,7 @@ from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile
 from worker.domain.result import Check, EncodedObject
 from worker.domain.study import StoredInstance
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 

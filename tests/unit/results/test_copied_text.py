@@ -19,7 +19,7 @@ from worker.domain.findings import Refusal, Segmentation
 from worker.domain.profile import OHIF, PLAIN, SLICER, WEASIS, Profile
 from worker.domain.result import EncodedObject, Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from worker.domain.codes import Code
 from worker.domain.errors import IdentityError
 from worker.domain.profile import SLICER
 from worker.domain.result import ResultKind
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 pytestmark = pytest.mark.slow

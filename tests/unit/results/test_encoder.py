@@ -18,7 +18,7 @@ from worker.domain.implementation import IMPLEMENTATION_CLASS_UID
 from worker.domain.profile import OHIF, PLAIN, SLICER
 from worker.domain.result import Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 from worker.results.identity import Equipment
 from worker.settings import Settings

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from tests import builders
 from tests.unit.results import given, projection, reading, seg_judged, seg_reader
 from worker.domain.profile import OHIF, Profile, SegmentEncoding
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 pytestmark = pytest.mark.slow

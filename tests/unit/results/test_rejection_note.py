@@ -14,7 +14,7 @@ from tests.unit.results import given, reading
 from tests.unit.results.revised import Revised, a_revision
 from worker.domain.implementation import MANUFACTURER, MODEL_NAME
 from worker.domain.result import EncodedObject, GateReport, ResultContext, ResultKind, Withdrawal
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 
 SEG, SR, TEXT, NOTE = range(4)
 

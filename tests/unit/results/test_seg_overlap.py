@@ -10,7 +10,7 @@ import pytest
 from tests.unit.results import given, pictured, reading, seg_judged, seg_reader
 from worker.domain.findings import Conclusion, Measurement
 from worker.domain.profile import Profile, SegmentEncoding
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.pictures.scene import scene_of
 from worker.results.encoder import DicomEncoder
 

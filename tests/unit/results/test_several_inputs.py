@@ -17,7 +17,7 @@ from worker.domain.findings import Conclusion, QualityStatement, Refusal
 from worker.domain.profile import OHIF
 from worker.domain.result import EncodedObject, GateReport
 from worker.domain.study import StoredInstance
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 from worker.results.identity import ResultUids, series_of
 

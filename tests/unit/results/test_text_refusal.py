@@ -15,7 +15,7 @@ from worker.domain.findings import Refusal
 from worker.domain.profile import OHIF, PLAIN, Profile
 from worker.domain.result import Predecessor, ResultKind, Withdrawal
 from worker.domain.study import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 TOLD = replace(OHIF, name="told", refusals=True)

@@ -12,7 +12,7 @@ from worker.domain.codes import Code
 from worker.domain.findings import HeatMap, Narrative, Segmentation
 from worker.domain.profile import OHIF, SegmentEncoding, Statements
 from worker.domain.regions import Point
-from worker.gate.gate import ResultGate
+from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder
 
 WORDS_ONLY = replace(OHIF, report=False, segmentation=SegmentEncoding.NONE)

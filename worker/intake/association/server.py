@@ -17,6 +17,7 @@ from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext
 
+from worker.data_elements.limits import ScanLimits
 from worker.domain.character_sets import StatedSets
 from worker.domain.errors import ConfigurationError
 from worker.domain.implementation import IMPLEMENTATION_CLASS_UID, implementation_version_name
@@ -31,7 +32,6 @@ from worker.intake.limits import Limits
 from worker.intake.ports import InstanceStore
 from worker.intake.supported_syntaxes import is_storage_class
 from worker.intake.upper_layer.negotiation import ProtocolError, RejectError, parse_request
-from worker.structure.limits import ScanLimits
 
 log = logging.getLogger(__name__)
 

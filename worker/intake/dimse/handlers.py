@@ -7,6 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from worker.data_elements.faults import CANNOT_UNDERSTAND, ScanError
+from worker.data_elements.limits import ScanLimits
 from worker.domain.character_sets import StatedSets
 from worker.domain.errors import OutOfSpaceError, PermanentError, TransientError
 from worker.domain.study import Admission, OfferedInstance, RefusedInstance, TransferSyntaxUID
@@ -24,8 +26,6 @@ from worker.intake.status import (
     SUCCESS,
 )
 from worker.intake.uids import valid_uid
-from worker.structure.faults import CANNOT_UNDERSTAND, ScanError
-from worker.structure.limits import ScanLimits
 
 log = logging.getLogger(__name__)
 

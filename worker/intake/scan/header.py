@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from worker.data_elements.faults import ScanError
 from worker.domain.character_sets import Reading, StatedSet
 from worker.domain.study import (
     IndexedHeader,
@@ -16,7 +17,6 @@ from worker.domain.study import (
 )
 from worker.intake.scan.index_text import decode_single, decode_text
 from worker.intake.uids import trim_uid, valid_uid
-from worker.structure.faults import ScanError
 
 CHARACTER_SET: Final = 0x00080005
 SOP_CLASS_UID: Final = 0x00080016

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from worker.structure.element_reader import PIXEL_DATA
-from worker.structure.faults import ScanError
+from worker.data_elements.element_reader import PIXEL_DATA
+from worker.data_elements.faults import ScanError
 
 SAMPLES_PER_PIXEL: Final = 0x00280002
 PHOTOMETRIC_INTERPRETATION: Final = 0x00280004

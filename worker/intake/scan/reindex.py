@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
 
+from worker.data_elements.faults import ScanError
 from worker.domain.character_sets import StatedSet
 from worker.domain.study import Digest, OfferedInstance, TransferSyntaxUID
 from worker.intake.scan.scan import scan_file
-from worker.structure.faults import ScanError
 
 _META_STARTS = 132
 _GROUP_LENGTH = struct.Struct("<HH2sHI")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from worker.data_elements.byte_source import ByteSource, FileBytes, InflatedBytes
+from worker.data_elements.element_reader import ElementReader
+from worker.data_elements.faults import ScanError
+from worker.data_elements.limits import ScanLimits
 from worker.domain.character_sets import StatedSet
 from worker.domain.study import IndexedHeader
 from worker.intake.scan.header import INDEX_TAGS, indexed_header
 from worker.intake.scan.pixel_length import PIXEL_TAGS, check_pixels
 from worker.intake.status import DOES_NOT_MATCH
 from worker.intake.supported_syntaxes import DEFLATED, EXPLICIT_BIG, IMAGE_CLASSES, IMPLICIT_LITTLE, NATIVE, VIDEO
-from worker.structure.byte_source import ByteSource, FileBytes, InflatedBytes
-from worker.structure.element_reader import ElementReader
-from worker.structure.faults import ScanError
-from worker.structure.limits import ScanLimits
 
 _WANTED: Final = INDEX_TAGS | PIXEL_TAGS
 

@@ -6,8 +6,8 @@ import os
 import zlib
 from typing import Final, Protocol
 
-from worker.structure.faults import ScanError
-from worker.structure.limits import ScanLimits
+from worker.data_elements.faults import ScanError
+from worker.data_elements.limits import ScanLimits
 
 UNKNOWN_END: Final = 1 << 62
 """End of a data set whose length is only known once it is inflated."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from worker.structure.byte_source import ByteSource
-from worker.structure.faults import ScanError
+from worker.data_elements.byte_source import ByteSource
+from worker.data_elements.faults import ScanError
 
 _COMPARED_BYTES: Final = 16 << 20
 

@@ -17,10 +17,10 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-from worker.structure.byte_source import ByteSource, FileBytes, InflatedBytes
-from worker.structure.element_reader import ElementReader
-from worker.structure.faults import ScanError
-from worker.structure.limits import ScanLimits
+from worker.data_elements.byte_source import ByteSource, FileBytes, InflatedBytes
+from worker.data_elements.element_reader import ElementReader
+from worker.data_elements.faults import ScanError
+from worker.data_elements.limits import ScanLimits
 
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _BIG: Final = "1.2.840.10008.1.2.2"

@@ -9,7 +9,7 @@ from celery import Celery
 
 from tests.integration.broker.test_embedded_redis import client
 from worker.broker.embedded import EmbeddedRedis
-from worker.broker.foreign_keys import remove_foreign_keys
+from worker.broker.wrong_type_keys import remove_wrong_type_keys
 from worker.tasks.app import EXCHANGE, PRIORITIES, BrokerOptions, make_app
 from worker.tasks.lanes import Lane
 
@@ -17,7 +17,7 @@ QUEUES = [lane.queue for lane in Lane]
 
 
 def removed(url: str) -> tuple[str, ...]:
-    return remove_foreign_keys(url, exchange=EXCHANGE, queues=QUEUES, priorities=PRIORITIES)
+    return remove_wrong_type_keys(url, exchange=EXCHANGE, queues=QUEUES, priorities=PRIORITIES)
 
 
 def publish(app: Celery, lane: Lane, priority: int) -> None:

@@ -15,10 +15,10 @@ from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
 
-from worker.structure.byte_source import ByteSource
-from worker.structure.faults import ScanError
-from worker.structure.limits import ScanLimits
-from worker.structure.repeats import refuse_ambiguous_repeats
+from worker.data_elements.byte_source import ByteSource
+from worker.data_elements.faults import ScanError
+from worker.data_elements.limits import ScanLimits
+from worker.data_elements.repeats import refuse_ambiguous_repeats
 
 PIXEL_DATA: Final = 0x7FE00010
 _ITEM: Final = 0xFFFEE000

@@ -19,7 +19,7 @@ _STEP = "\x06\x16"
 _NONE = "none"
 
 
-def remove_foreign_keys(url: str, *, exchange: str, queues: Iterable[str], priorities: int) -> tuple[str, ...]:
+def remove_wrong_type_keys(url: str, *, exchange: str, queues: Iterable[str], priorities: int) -> tuple[str, ...]:
     """Delete what stands under a name of ours and cannot be ours, since it has another type. Returns the names.
 
     No message is lost: none can be in a value of another type, and the sweeper publishes again for what is due. Never
