@@ -14,9 +14,11 @@ import json
 import logging
 import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,8 @@ class DemoPacs:
         self._router.stop()
         self._commitments.stop()
         if self._server is not None:
+            with suppress(OSError):  # wakes the loop of the server, which looks for its end twice a second
+                self._server.socket.shutdown(socket.SHUT_RDWR)
             self._server.shutdown()
             self._server = None
 

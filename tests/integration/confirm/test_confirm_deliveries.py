@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pynetdicom import evt
 
-from tests.integration.confirm.site import Site
+from tests.integration.confirm.site import Site, quick
 from tests.integration.deliver.objects import at
 from tests.integration.deliver.peers import RESULT_CLASSES, Pacs, hangs
 from tests.integration.deliver.servers import orthanc, wait_until
@@ -114,7 +114,7 @@ def test_who_never_reports_gets_it_again_and_is_asked_again(tmp_path: Path, data
     with (
         a_pacs(tmp_path / "pacs", None) as pacs,
         Site(
-            tmp_path, database_url, destinations=[commits(pacs)], port=port, confirmation={"answer_within_s": 2}
+            tmp_path, database_url, destinations=[commits(pacs)], port=port, confirmation={"answer_within_s": 1}
         ) as site,
     ):
         job_id = site.produced()
@@ -169,7 +169,8 @@ def test_pacs_that_never_answer_the_question_hold_up_no_other(tmp_path: Path, da
     port = free_port()
     with ExitStack() as stack:
         alive = stack.enter_context(a_pacs(tmp_path / "alive", replace(US, port=port)))
-        never, asked = stack.enter_context(hangs()), threading.Semaphore(0)
+        hanging, asked = stack.enter_context(ExitStack()), threading.Semaphore(0)
+        never = hanging.enter_context(hangs())
 
         def on_action(event: Any) -> tuple[int, None]:
             asked.release()
@@ -179,6 +180,7 @@ def test_pacs_that_never_answer_the_question_hold_up_no_other(tmp_path: Path, da
         hung = [stack.enter_context(Pacs(classes=classes, handlers=[(evt.EVT_N_ACTION, on_action)])) for _ in range(2)]
         destinations = [commits(one) for one in (*hung, alive)]
         site = stack.enter_context(Site(tmp_path, database_url, destinations=destinations, port=port))
+        stack.push(hanging)  # ends before the site, which need not wait for them then
         first = site.produced(1)
         assert asked.acquire(timeout=60)
         assert asked.acquire(timeout=60)
@@ -204,6 +206,7 @@ def test_a_pacs_that_was_away_is_asked_when_it_is_back(tmp_path: Path, database_
         wait_until(lambda: "destination-unreachable" in site.delivery(job_id).reason)
         again = Forgetful(tmp_path / "pacs", ae_title="PACS", port=pacs_port, peers=[us], commitment_delay_s=0.1)
         stack.enter_context(again)
+        site.end_pauses()
         site.until(job_id)
         assert not hasattr(again, "heard")
         assert site.outcomes(job_id)[0].startswith("commitment-not-asked: destination-unreachable")
@@ -240,10 +243,10 @@ def test_two_sweepers_ask_once(tmp_path: Path, database_url: str) -> None:
 
 def _more_background_tasks(site: Site, number: int) -> Any:
     from worker.cli.background_threads import Background
-    from worker.wiring.background_work import BackgroundTask, background_tasks
+    from worker.wiring.background_work import background_tasks
 
     return Background(
-        [BackgroundTask(f"{one.name}-{number}", one.step, 0.05) for one in background_tasks(site.settings)]
+        [quick(replace(one, name=f"{one.name}-{number}"), 0.05) for one in background_tasks(site.settings)]
     )
 
 

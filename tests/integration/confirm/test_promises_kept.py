@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage
 from pynetdicom import AE, evt
 
-from tests import builders
+from tests import builders, scp
 from tests.integration.confirm.site import Site
 from tests.integration.deliver.objects import at
 from tests.integration.deliver.servers import orthanc, wait_until
@@ -53,7 +53,7 @@ class Requester:
         try:
             yield
         finally:
-            server.shutdown()
+            scp.stop(server)
 
     def _on_report(self, event: Any) -> tuple[int, None]:
         with self._lock:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pynetdicom import AE
 
+from tests import scp
 from tests.integration.deliver.objects import at
 from worker.deliver.commitment_scu import commitment_support
 from worker.domain.result import Destination
@@ -41,4 +42,4 @@ def a_listener(on_report: Any, *, ae_title: str = "OVERREAD") -> Iterator[Destin
     try:
         yield at(int(server.socket.getsockname()[1]), ae_title=ae_title, name="overread")
     finally:
-        server.shutdown()
+        scp.stop(server)

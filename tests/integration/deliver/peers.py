@@ -18,6 +18,8 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
+from tests import scp
+
 RESULT_CLASSES = (SegmentationStorage, ComprehensiveSRStorage, CTImageStorage)
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
@@ -75,7 +77,7 @@ class Pacs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
+        scp.stop(self._server)
 
     def _on_requested(self, event: Any) -> None:
         self.associations += 1

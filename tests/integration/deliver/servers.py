@@ -174,12 +174,8 @@ def orthanc(folder: Path, *, peers: Sequence[Destination] = ()) -> Iterator[Orth
         wait_until(lambda: _serves(running), process=process)
         yield running
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # its folder is thrown away
+        process.wait()
 
 
 def _serves(running: Orthanc) -> bool:

@@ -18,6 +18,7 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_RELEASE_RQ
 
+from tests import scp
 from tests.integration.deliver.listener import Reports, a_listener
 from tests.integration.deliver.objects import a_result_set, a_seg, an_sr, at
 from tests.integration.deliver.peers import Pacs
@@ -45,7 +46,7 @@ def a_committing_pacs(
     try:
         yield at(int(server.socket.getsockname()[1]))
     finally:
-        server.shutdown()
+        scp.stop(server)
 
 
 def report(transaction_uid: str, committed: list[str], failed: dict[str, int]) -> Dataset:

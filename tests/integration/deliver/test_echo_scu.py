@@ -15,7 +15,7 @@ from tests.ports import free_port
 from worker.deliver.association import Timeouts
 from worker.deliver.echo import c_echo
 
-QUICK = Timeouts(connect_s=1, association_s=1, response_s=1, network_s=1)
+QUICK = Timeouts(connect_s=1, association_s=0.3, response_s=0.3, network_s=0.3)
 
 
 def test_a_pacs_that_is_there() -> None:

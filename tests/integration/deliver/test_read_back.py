@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
+from tests import scp
 from tests.integration.deliver.objects import a_result_set, at
 from tests.integration.deliver.peers import Pacs
 from worker.deliver.association import Timeouts
@@ -29,7 +30,7 @@ def a_queryable_pacs(on_find: Callable[[Any], Iterator[tuple[int, Dataset | None
     try:
         yield at(int(server.socket.getsockname()[1]))
     finally:
-        server.shutdown()
+        scp.stop(server)
 
 
 def test_a_liar_is_found_out(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_slow_answer_within_the_limit_is_waited_for(tmp_path: Path) -> None:
     pause = threading.Event()
 
     def slowly(_: Any) -> int:
-        pause.wait(0.7)
+        pause.wait(0.2)
         return 0x0000
 
     with Pacs(slowly) as pacs:
@@ -121,7 +121,7 @@ def test_a_slow_answer_within_the_limit_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("misbehaviour", [peers.silent, peers.trickles, peers.no_dicom])
 def test_what_is_no_working_pacs_gives_no_association(tmp_path: Path, misbehaviour: Callable[..., None]) -> None:
-    limits = Timeouts(connect_s=1, association_s=1, response_s=1, network_s=1)
+    limits = Timeouts(connect_s=1, association_s=0.3, response_s=0.3, network_s=0.3)
     with peers.raw_server(misbehaviour) as port, pytest.raises(TransientError) as caught:
         list(sender(limits).send(at(port), a_result_set(tmp_path)))
     assert caught.value.code == "association-aborted"

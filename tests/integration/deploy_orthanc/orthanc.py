@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, StoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from tests import scp
 from tests.ports import free_port
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -146,7 +147,7 @@ class DummyOverread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
+        scp.stop(self._server)
 
     def _on_store(self, event: evt.Event) -> int:
         self.received.append(str(event.request.AffectedSOPInstanceUID))
