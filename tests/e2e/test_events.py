@@ -23,7 +23,7 @@ from tests import builders
 from tests.chaos.toy_model import NAME, write_package
 from tests.contract.store.postgres import Cluster
 from tests.e2e.processes import Installation, tree, until
-from tests.integration.confirm.test_promises_kept import Requester
+from tests.integration.confirm.test_commitment_scp import Requester
 from tests.integration.deliver.peers import Pacs
 from tests.integration.deliver.test_commitment_scu import as_a_message
 from tests.ports import free_port

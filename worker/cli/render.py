@@ -180,7 +180,7 @@ def results_table(results: Sequence[ResultObject]) -> Table:
 
 
 def gate_table(report: GateReport) -> Table:
-    """What the gate checked."""
+    """A table of the gate's checks: name, whether it passed, what was seen."""
     made = console.table("Gate", "check", "passed", "detail")
     for check in report.checks:
         passed = Text("yes", style="green") if check.passed else Text("NO", style="bold red")

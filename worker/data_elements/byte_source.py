@@ -55,7 +55,7 @@ class FileBytes:
         self.end = length_bytes
 
     def look(self, position: int, count: int) -> None:
-        """Read from ``position`` on."""
+        """Put the bytes from ``position`` on into ``data``: ``count`` of them, and more if they are cheap to have."""
         wanted = min(max(count, _CHUNK if position < 4 * _CHUNK else 2048), max(0, self.end - position))
         self.data = os.pread(self._descriptor, wanted, self._offset + position)
         self.base = position
@@ -128,7 +128,7 @@ class InflatedBytes:
         return None if whole else past
 
     def again(self) -> ByteSource:
-        """Begin to inflate anew."""
+        """The same bytes from their beginning: what was inflated is not kept, and cannot be gone back to."""
         length = self._stop - self._offset
         return InflatedBytes(self._descriptor, offset=self._offset, length_bytes=length, limits=self._limits)
 

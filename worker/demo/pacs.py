@@ -96,7 +96,7 @@ class DemoPacs:
 
     @property
     def address(self) -> Destination:
-        """Itself as a destination."""
+        """What a site would write in its configuration to send results here."""
         return Destination(
             name=self.ae_title, ae_title=self.ae_title, host=_LOOPBACK, port=self.port, storage_commitment=True
         )

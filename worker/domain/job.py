@@ -23,14 +23,14 @@ HANDED_BACK = "handed-back: the worker was asked to stop."
 
 
 class JobKind(StrEnum):
-    """What a job does."""
+    """What a job is for: to route a study, or to have one model analyse one of its series."""
 
     ROUTE = "route"
     ANALYSE = "analyse"
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The states of a job; ``TRANSITIONS`` says which may follow which."""
 
     RECEIVED = "received"
     """Instances are arriving; nothing says yet that the study is complete."""

@@ -115,11 +115,11 @@ class StrictFile(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As the file's own."""
+        """Move in the file as its own ``seek``: only reading is bounded."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As the file's own."""
+        """The position in the file, in bytes."""
         return self._file.tell()
 
     def offset_of_pixels(self, size: int) -> int | None:

@@ -28,7 +28,7 @@ class ListenerStats:
 
 
 class Counters:
-    """Mutable counts behind ``ListenerStats``."""
+    """What the listener's threads count, under one lock; ``ListenerStats`` is what others see of it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,17 +40,17 @@ class Counters:
         self._refused: Counter[str] = Counter()
 
     def accepted(self) -> None:
-        """An association was established."""
+        """Count an association that was established."""
         with self._lock:
             self._accepted += 1
 
     def echo(self) -> None:
-        """A C-ECHO was answered."""
+        """Count a C-ECHO that was answered."""
         with self._lock:
             self._echoes += 1
 
     def instance(self, outcome: str, size_bytes: int) -> None:
-        """A C-STORE was answered."""
+        """Count a C-STORE that was answered, by its outcome, and the bytes of its data set."""
         with self._lock:
             self._instances[outcome] += 1
             self._bytes += size_bytes

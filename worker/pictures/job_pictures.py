@@ -42,7 +42,7 @@ class JobPictures:
         return frozenset(path.stem for path in self._folder.glob("*.png") if _OF_A_JOB.fullmatch(path.stem))
 
     def delete(self, job_ids: Collection[str]) -> None:
-        """Delete theirs."""
+        """Delete the pictures of these jobs, as far as there are any."""
         for job_id in job_ids:
             self._of(job_id).unlink(missing_ok=True)
 

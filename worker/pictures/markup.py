@@ -37,7 +37,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[h.Node]], *, numbers: 
 
 
 def facts(pairs: Iterable[tuple[str, h.Node]]) -> h.Element:
-    """Names with their values."""
+    """A description list: each name with its value."""
     return h.dl[[(h.dt[name], h.dd[value]) for name, value in pairs]]
 
 

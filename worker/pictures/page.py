@@ -26,7 +26,7 @@ _STYLE = Style(tile_px=340, columns=4, slices=12)
 
 
 def page_of(record: AnalysisRecord) -> str:
-    """Write the page (HTML)."""
+    """The page on one analysis: HTML in one file, with its pictures, that asks nobody for anything."""
     contents = [
         (one.kind, one.sop_instance_uid, one.content)
         for one in record.objects

@@ -174,7 +174,7 @@ def objects(record: AnalysisRecord) -> h.Element:
 
 
 def deliveries(record: AnalysisRecord) -> h.Element:
-    """Where they went."""
+    """A table of the deliveries: each object, its destination, the DIMSE status and the state."""
     rows = [
         (
             one.destination,

@@ -47,7 +47,7 @@ def blank(plane: NDArray[np.float32], looks: Looks) -> Canvas:
 
 
 def letter(canvas: Canvas, view: View) -> None:
-    """Write the orientation letters."""
+    """Write the letters of a view (R, L, A, P, H, F) at its edges."""
     for text, edge in zip(view.letters, _EDGES, strict=True):
         if text:
             canvas.mark(text, edge)

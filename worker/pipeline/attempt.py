@@ -68,7 +68,7 @@ class Held(Protocol):
 
     @property
     def attempt(self) -> int:
-        """Which attempt holds it."""
+        """Number of the attempt that holds the claim, from 1."""
 
     @property
     def worker(self) -> str:

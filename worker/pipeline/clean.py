@@ -29,7 +29,7 @@ class Pictures(Protocol):
         """Ids of the jobs that one was made of."""
 
     def delete(self, job_ids: Collection[str]) -> None:
-        """Delete theirs."""
+        """Delete the pictures of these jobs, as far as there are any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,16 +65,16 @@ class Site(Protocol):
     """The parts of an installation. Each method may raise OverreadError or OSError: then that part is ill."""
 
     def data_folder(self) -> Folder:
-        """Its data folder."""
+        """Whether its data folder is there, usable, and closed to others."""
 
     def space_mb(self) -> tuple[int, int]:
         """Free space of its disk, and what of it is kept in reserve, in MiB."""
 
     def stored(self) -> Stored:
-        """Its database."""
+        """Which database it has, and what that counts."""
 
     def broker(self) -> Broker:
-        """Its broker."""
+        """Which broker it has, and whether that answers."""
 
     def runtime(self) -> Examined:
         """ONNX Runtime: what is installed, and whether it is known to report nothing."""
@@ -86,7 +86,7 @@ class Site(Protocol):
         """Its rules whose models can be used."""
 
     def listening(self) -> Listening:
-        """Its listener."""
+        """Where its listener is to listen, and who has the port."""
 
     def destinations(self) -> Iterator[Examined]:
         """The answer of each destination to C-ECHO."""

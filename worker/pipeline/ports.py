@@ -113,7 +113,7 @@ class Products(Protocol):
 
 
 class Outbox(Protocol):
-    """Deliveries: leased like jobs."""
+    """The deliveries that are due: each is leased to one attempt, as jobs are."""
 
     def claim(self, delivery_id: DeliveryId, *, worker: str) -> DeliveryClaim | None:
         """Take a due delivery; None when there is nothing to take, or its destination has no place for it now."""
@@ -224,7 +224,7 @@ class Predictor(Protocol):
 
 
 class Encoder(Protocol):
-    """From findings to DICOM."""
+    """Makes DICOM objects of what a model concluded."""
 
     def examine(self, evidence: Sequence[StoredInstance], context: ResultContext) -> tuple[str, ...]:
         """Before anything is analysed: notes on what results will not copy from the images, without PHI.
@@ -266,7 +266,7 @@ class Gate(Protocol):
 
 
 class Sender(Protocol):
-    """C-STORE to a destination."""
+    """The C-STORE SCU: stores result objects at a destination."""
 
     def send(self, destination: Destination, results: Sequence[ResultObject]) -> Iterator[SendOutcome]:
         """Over one association, in order, one outcome each; stops after the first that was not stored.

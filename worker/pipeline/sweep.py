@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep did."""
+    """What one sweep did: studies completed, leases taken back, ids published, and whether the broker was away."""
 
     completed: int
     taken_back: int

@@ -51,7 +51,7 @@ class CommitmentRequester(Section):
     port: Port
 
     def to_domain(self) -> Destination:
-        """Where the reports go."""
+        """The requester as the destination of our N-EVENT-REPORT."""
         return Destination(name=self.ae_title, **self.model_dump())
 
 

@@ -146,7 +146,7 @@ class _OneWorker(BaseHandler):  # type: ignore[misc]  # flower has no types
 
 
 def run(app: Celery, wanted: MonitorOptions) -> None:
-    """Run Flower until SIGTERM."""
+    """Run Flower behind a login until SIGTERM, reading only and without a store of its own."""
     for name, value in {
         "address": wanted.address,
         "port": wanted.port,

@@ -25,7 +25,7 @@ class StopLedger(Protocol):
         """These workers (by name) are asked to stop."""
 
     def stopped(self, workers: Sequence[str], /) -> object:
-        """They are gone."""
+        """Told that these workers have ended, as they were asked to."""
 
 
 class PlannedStops:
@@ -47,7 +47,7 @@ class PlannedStops:
             self._note.unlink(missing_ok=True)
 
     def is_over(self, workers: Sequence[str]) -> None:
-        """They are gone."""
+        """Tell the ledger that these workers have ended; the note of their stop goes then."""
         if self._told(workers, _stopped):
             self._note.unlink(missing_ok=True)
 

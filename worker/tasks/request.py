@@ -18,7 +18,7 @@ class Reports(Protocol):
     """Told that the child which held the work of a request is dead."""
 
     def __call__(self, request: LaneRequest, reason: str, /) -> None:
-        """Take the work back."""
+        """Told, in the parent, that the child which held this request is dead, and why."""
 
 
 class LaneRequest(Request):  # type: ignore[misc]  # celery has no types

@@ -115,7 +115,7 @@ class ParentStop:
     _begun: bool = field(default=False, init=False)
 
     def connect(self) -> None:
-        """Hear of Celery's shutdown."""
+        """Connect to Celery's signals: the worker is ready, and it is asked to end."""
         worker_ready.connect(self._on_ready, weak=False)
         worker_shutting_down.connect(self._on_stop, weak=False)
 

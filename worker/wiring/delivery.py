@@ -18,7 +18,7 @@ from worker.wiring.stores import Ledger
 def deliver_results(
     settings: Settings, ledger: Ledger, *, heartbeat_s: float, stopping: Callable[[], bool]
 ) -> DeliverResults:
-    """What a delivery does."""
+    """The use-case of the deliver lane, with a sender, the site's destinations and a publisher."""
     sender: ports.Sender = StoreSender(ae_title=settings.node.ae_title)
     destinations = {entry.name: entry.to_domain() for entry in settings.destinations}
     options = brokers.options(settings)

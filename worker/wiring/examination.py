@@ -41,7 +41,7 @@ class InstalledSite:
         return shutil.disk_usage(nearest).free >> 20, self._settings.storage.reserve_mb
 
     def stored(self) -> Stored:
-        """What the ledger counts."""
+        """Instances and jobs, as the ledger counts them."""
         counts = stores.queries(self._settings).counts()
         kind = self._settings.database_url.split(":", 1)[0]
         return Stored(kind, counts.instances, sum(counts.jobs.values()), counts.jobs.get(JobState.WAITING, 0))
@@ -66,7 +66,7 @@ class InstalledSite:
         return Examined("ONNX Runtime", telemetry.silent, f"{version}: {telemetry.why}", telemetry.next_step)
 
     def models(self) -> tuple[Examined, ...]:
-        """What the registry finds."""
+        """Every installed package, sound or broken, as the registry finds it."""
         installed = packages.registry(self._settings)
         return (
             *(
@@ -85,7 +85,7 @@ class InstalledSite:
         )
 
     def rules(self) -> tuple[BoundRule, ...]:
-        """As routing has them."""
+        """The rules whose models can be used, as routing reads them."""
         return packages.bound_rules(self._settings)
 
     def listening(self) -> Listening:
@@ -98,7 +98,7 @@ class InstalledSite:
         return Listening(ae_title, socket.gethostname(), entry.bind, entry.port, echo)
 
     def destinations(self) -> Iterator[Examined]:
-        """Asked by C-ECHO."""
+        """Each destination of the configuration, as it answers a C-ECHO."""
         for entry in self._settings.destinations:
             yield _echo(f"destination {entry.name}", entry.to_domain(), self._settings.node.ae_title)
 

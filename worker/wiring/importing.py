@@ -17,7 +17,7 @@ from worker.wiring.package_check import check_packages
 
 
 def runtime() -> Runtime:
-    """The worker's own inference."""
+    """The worker's own inference, which importers compare a framework's with."""
     return PackageRuntime(_problem)
 
 

@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""TCP ports of this machine: which one is free."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def model_folders(settings: Settings) -> list[Path]:
 
 
 def weights_cache(settings: Settings) -> WeightsCache:
-    """Where fetched weights lie."""
+    """The folder of weights that were fetched, in the data folder, by their SHA-256."""
     return WeightsCache(settings.node.data / "weights")
 
 

@@ -15,7 +15,7 @@ from worker.settings import Settings
 
 
 def reader(settings: Settings) -> ports.SeriesReader:
-    """Headers from stored bytes."""
+    """The reader of headers, with the character sets that the site states of its senders."""
     return HeaderReader(character_sets=settings.stated_sets)
 
 

@@ -65,7 +65,7 @@ class Ledger:
 
     @cached_property
     def evidence(self) -> ports.Evidence:
-        """Stored instances of jobs."""
+        """The stored instances that a job works on, checked against what was planned."""
         return LedgerEvidence(self.database, self.spool, require_patient_id=self.settings.storage.require_patient_id)
 
     @cached_property
@@ -81,7 +81,7 @@ class Ledger:
 
     @cached_property
     def outbox(self) -> ports.Outbox:
-        """Deliveries, leased like jobs."""
+        """The deliveries that are due, leased to one attempt each."""
         return LedgerOutbox(self.database, self.spool, limits=self.limits, committing=self.committing)
 
     @cached_property
@@ -118,7 +118,7 @@ class Ledger:
 
     @cached_property
     def sweepable(self) -> ports.Sweepable:
-        """What the sweeper asks."""
+        """What is complete, due or overdue, for the sweeper."""
         return LedgerSweep(
             self.database,
             limits=self.limits,

@@ -1,4 +1,4 @@
-"""The sweeper."""
+"""The sweeper: completes studies, publishes what is due and takes back what is overdue, in the ledger alone."""
 
 from __future__ import annotations
 

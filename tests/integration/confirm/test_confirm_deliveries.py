@@ -232,8 +232,8 @@ def test_two_sweepers_ask_once(tmp_path: Path, database_url: str) -> None:
     with ExitStack() as stack:
         pacs = stack.enter_context(a_pacs(tmp_path / "pacs", replace(US, port=port)))
         site = stack.enter_context(Site(tmp_path, database_url, destinations=[commits(pacs)], port=port))
-        for chore in range(3):
-            stack.enter_context(_more_background_tasks(site, chore))
+        for task in range(3):
+            stack.enter_context(_more_background_tasks(site, task))
         jobs = [site.produced(n) for n in range(1, 6)]
         for job_id in jobs:
             site.until(job_id)

@@ -58,7 +58,7 @@ class PrivateOrthanc:
             "DicomPort": self.port,
             "HttpPort": self._http_port,
             "RemoteAccessAllowed": False,
-            "ExecuteLuaEnabled": True,  # so that a test can ring the heart beat, which Orthanc 1.10 does not have
+            "ExecuteLuaEnabled": True,  # so that a test can call the heart beat, which Orthanc 1.10 does not have
             "StableAge": 1,
         }
         configuration["DicomModalities"]["overread"] |= {"Host": "127.0.0.1", "Port": overread_port}

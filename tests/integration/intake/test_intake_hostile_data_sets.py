@@ -1,4 +1,4 @@
-"""The corpus through the door: each data set is answered, kept where it belongs, and the next one is served."""
+"""The corpus through the listener: each data set is answered, kept where it belongs, and the next one is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chores: each in its own thread, none able to stop another."""
+"""Background tasks: each in its own thread, none able to stop another."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _show(package: Package, case: Path, measured: Sequence[Measured]) -> None:
 
 
 def _lines(one: Measured) -> list[str]:
-    """The differences in words."""
+    """What a setting changes in the result, a line for each structure and each value."""
     if one.differences is None:
         return []
     segments = [

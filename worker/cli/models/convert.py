@@ -18,7 +18,7 @@ from worker.wiring import packages
 
 
 class Target(StrEnum):
-    """What to convert to."""
+    """The precision that weights are converted to."""
 
     FP16 = "fp16"
     INT8 = "int8"

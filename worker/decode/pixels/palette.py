@@ -30,7 +30,7 @@ class Palette:
     remark: str = ""
 
     def apply(self, stored: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Luminance of stored values."""
+        """Luminance (float32, 0 to 255) of stored values; those outside of the table take its ends."""
         index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.luminance) - 1)
         mapped: NDArray[np.float32] = self.luminance[index]
         return mapped

@@ -63,7 +63,7 @@ class Line:
 
 
 def joined(parts: Sequence[Words | str], between: str, *, before: str = "") -> Words:
-    """One text of several."""
+    """Texts joined by ``between``; where one of them has another wording, so has the whole."""
     words = [part if isinstance(part, Words) else Words(part) for part in parts]
     other = re.escape(before) + re.escape(between).join(one.pattern for one in words)
     return Words(before + between.join(one.plain for one in words), other if any(one.other for one in words) else "")

@@ -50,7 +50,7 @@ class Ruler:
 
     @property
     def voxel_size(self) -> float:
-        """Volume between the steps."""
+        """Volume of one voxel: of the parallelepiped of the three steps."""
         return abs(float(np.cross(self.row_step, self.column_step) @ self.slice_step))
 
 

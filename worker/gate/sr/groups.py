@@ -192,7 +192,7 @@ def evaluation_problems(groups: Sequence[Dataset], expected: Sequence[tuple[Conc
 
 
 def answers(evaluations: Sequence[Evaluation]) -> list[tuple[Concept, Concept]]:
-    """Evaluations as (question, answer)."""
+    """Evaluations as the codes of a CODE item: (concept name, value), each as (value, scheme)."""
     return [((e.name.value, e.name.scheme), (e.value.value, e.value.scheme)) for e in evaluations]
 
 

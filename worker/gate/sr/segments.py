@@ -46,7 +46,7 @@ class Seen:
 
     @property
     def name(self) -> str:
-        """How problems call it."""
+        """What the gate's problems call it: by number, for labels may be anything."""
         return f"segment {self.segment.number}"
 
 

@@ -1,1 +1,1 @@
-"""Import of MONAI bundles."""
+"""Import of MONAI bundles: their transforms become steps, what cannot be mapped is refused."""

@@ -62,7 +62,7 @@ class Work:
 
 
 def compare_nets(work: Work, folder: Path) -> Parity:
-    """The net on noise."""
+    """Compare what the net says of one batch of noise in torch and in ONNX Runtime."""
     work.said("comparing the net with torch")
     multiple = work.mapped.multiple
     large = -(-_USUAL // multiple) * multiple

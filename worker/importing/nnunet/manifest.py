@@ -81,7 +81,7 @@ def _windows(model: TrainedModel, weights: Sequence[str]) -> dict[str, Any]:
 
 
 def input_shape(model: TrainedModel) -> list[int | str]:
-    """Of the exported net."""
+    """Shape of the input that the net is exported with: (batch, channel, ...); slices may come in any number."""
     return ["N" if len(model.patch) == 2 else 1, model.planes, *model.patch]
 
 

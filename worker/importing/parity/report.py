@@ -183,7 +183,7 @@ def _cost(who: str, cost: Cost) -> str:
 
 
 def compare_scores(framework: NDArray[np.float32], package: NDArray[np.float32], *, weights: str) -> list[NetParity]:
-    """Both (batch, channel, ...)."""
+    """The largest difference in each channel; both answers have the shape (batch, channel, ...)."""
     return [
         NetParity(
             weights,

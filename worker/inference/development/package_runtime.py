@@ -35,7 +35,7 @@ class PackageRuntime:
         return self._problem(folder)
 
     def skeleton(self, folder: Path, family: Family, *, name: str, weights: Path) -> Path:
-        """As ``write_package_skeleton`` makes it."""
+        """Make a package of a family with these weights; raises as ``write_package_skeleton``."""
         return write_package_skeleton(folder, family, name=name, weights=weights) / MANIFEST
 
     def outside(self, weights: Path) -> Collection[str]:
@@ -56,7 +56,7 @@ class PackageRuntime:
         return SessionCache().get(package.weights[weights], net).run(batch, last=True)
 
     def prepared(self, folder: Path, volume: Volume, *further: Volume) -> NDArray[np.float32]:
-        """Run the preprocessing chain."""
+        """Run the preprocessing up to the last net; raises as ``assemble`` and ``preprocess``."""
         manifest = load_package(folder).manifest
         mode = manifest.inference
         own = mode.second.preprocessing if isinstance(mode, NnunetCascade) else ()

@@ -156,7 +156,7 @@ AnyNet = Net | BoxNet
 
 
 class RunNet(Protocol):
-    """Runs nets on batches."""
+    """How a mode has its nets run, wherever that is: in this process, or at a Triton server."""
 
     def __call__(self, net: AnyNet, batch: Float, *, last: bool = True) -> Float:
         """Run a net on one batch: float32 (batch, channel, ...) in, float32 (batch, ...) as the net packs it out.

@@ -25,7 +25,7 @@ class CodeEntry(Strict):
     meaning: Annotated[str, Field(min_length=1, max_length=64)]
 
     def to_domain(self) -> codes.Code:
-        """As the domain's code."""
+        """The code that findings carry."""
         return codes.Code(self.value, self.scheme, self.meaning)
 
 
@@ -41,7 +41,7 @@ class UnitEntry(Strict):
     meaning: Annotated[str, Field(min_length=1, max_length=64)]
 
     def to_domain(self) -> codes.Unit:
-        """As the domain's unit."""
+        """The unit that measurements carry."""
         return codes.Unit(self.ucum, self.meaning)
 
 
@@ -52,7 +52,7 @@ class EvaluationEntry(Strict):
     value: CodeEntry
 
     def to_domain(self) -> findings.Evaluation:
-        """As the domain's evaluation."""
+        """The evaluation that regions carry."""
         return findings.Evaluation(self.name.to_domain(), self.value.to_domain())
 
 

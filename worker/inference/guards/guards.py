@@ -118,7 +118,7 @@ class NotConstant(Strict):
     guard: Literal["not_constant"]
 
     def check(self, volume: Volume) -> None:
-        """Raise NotApplicableError (``input-constant``, ``input-not-finite``)."""
+        """Refuse an image without contrast or with numbers that are none; raises as ``check_values``."""
         check_values(volume.voxels)
 
 

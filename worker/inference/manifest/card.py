@@ -132,7 +132,7 @@ def _code(entry: CodeEntry) -> str:
 
 
 def markdown(manifest: Manifest, *, digest: str) -> str:
-    """The card in Markdown."""
+    """The model card that the manifest amounts to, as ``overread models card`` prints it."""
     lines = [f"# {manifest.package.title}", ""]
     for section in sections(manifest, digest=digest):
         lines += [f"## {section.title}", ""]

@@ -62,7 +62,7 @@ class Clips(Strict):
         return self.net
 
     def run(self, image: Image, run: RunNet) -> Ratings:
-        """Rate clip after clip."""
+        """Rate clips of ``frames`` planes, ``stride`` apart: one row of ratings for each, in their order."""
         turned = mirrored(run, self.mirror)
         planes = image.values.shape[1]
         span = (self.frames - 1) * self.every + 1

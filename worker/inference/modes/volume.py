@@ -43,6 +43,6 @@ class WholeVolume(Strict):
         return self.net
 
     def run(self, image: Image, run: RunNet) -> Scores | Ratings:
-        """Run ``whole`` or ``whole_rated``."""
+        """Show the net the whole image at once: ratings of a net that rates, else scores of every voxel."""
         turned = mirrored(run, self.mirror)
         return whole_rated(image, self.net, turned) if self.net.rates else whole(image, self.net, turned)

@@ -47,7 +47,7 @@ class ProbabilityEntry(Strict):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that it reads."""
+        """The channels of the answer that it reads, for the check that the net has them."""
         return (self.channel,)
 
     def conclude(self, case: Case) -> Classification:
@@ -118,7 +118,7 @@ class HighestEntry(Strict):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that it reads."""
+        """The channels of the answer that it reads, for the check that the net has them."""
         return tuple(one.channel for one in self.classes)
 
     def conclude(self, case: Case) -> Classification:

@@ -127,7 +127,7 @@ class PeaksEntry(Regions):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that it reads."""
+        """The channels of the answer that it reads, for the check that the net has them."""
         return (self.channel,) if self.diameter is None else (self.channel, self.diameter.channel)
 
     def conclude(self, case: Case) -> tuple[Region, ...]:

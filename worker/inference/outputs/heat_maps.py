@@ -41,7 +41,7 @@ class ChannelMapEntry(Strict):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that it reads."""
+        """The channels of the answer that it reads, for the check that the net has them."""
         return (self.channel,)
 
     def conclude(self, case: Case) -> HeatMap:

@@ -82,7 +82,7 @@ class ChannelEntry(_About):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that it reads."""
+        """The channels of the answer that it reads, for the check that the net has them."""
         return tuple(value.channel for value in self.values)
 
     @property

@@ -1,4 +1,4 @@
-"""The installed model packages."""
+"""The installed model packages: found by name, version or digest; a broken one is named and blocks no other."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class Argmax(Strict):
         return ()
 
     def labels(self, scores: Scores, source: Geometry, *, numbers: Numbers, thresholds: Mapping[str, float]) -> Labels:
-        """Run ``restore`` with ``argmax``."""
+        """Labels on the source grid: the structure with the highest score (``argmax``)."""
         del thresholds  # nothing to compare with
         return restore(
             scores,
@@ -196,7 +196,7 @@ class AboveThreshold(Strict):
         return () if self.threshold is None else (self.threshold,)
 
     def labels(self, scores: Scores, source: Geometry, *, numbers: Numbers, thresholds: Mapping[str, float]) -> Labels:
-        """Run ``restore`` with ``above``."""
+        """Labels on the source grid: where a score exceeds the value, or the site's threshold (``above``)."""
         value = self.value if self.threshold is None else thresholds[self.threshold]
         if value is None:
             raise ValueError("a threshold step without value and name cannot have been parsed")
@@ -223,7 +223,7 @@ class LastAbove(Strict):
         return ()
 
     def labels(self, scores: Scores, source: Geometry, *, numbers: Numbers, thresholds: Mapping[str, float]) -> Labels:
-        """Run ``restore`` with ``last_above``."""
+        """Labels on the source grid: of the structures above the value the last in order (``last_above``)."""
         del thresholds  # the value is fixed
         return restore(
             scores,

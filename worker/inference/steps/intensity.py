@@ -144,7 +144,7 @@ class ClipPercentiles(Strict):
         return self
 
     def apply(self, image: Image) -> Image:
-        """Run ``percentiles`` and ``clip``."""
+        """Cut the values at two of their percentiles, and keep these if a later step asks for them."""
         low, high = percentiles(image.values, lower=self.lower, upper=self.upper, over=self.over)
         kept = image.kept if self.keep_as is None else {**image.kept, self.keep_as: (low, high)}
         return replace(image, values=clip(image.values, lower=low, upper=high), kept=kept)

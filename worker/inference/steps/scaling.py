@@ -62,7 +62,7 @@ class ScalePercentiles(_Target):
         return self
 
     def apply(self, image: Image) -> Image:
-        """Run ``percentiles`` and ``rescale``."""
+        """Map two percentiles of the values to the ends of a range; see ``rescale``."""
 
         def scaled(values: Float) -> Float:
             lower, upper = percentiles(values, lower=self.lower, upper=self.upper, over=self.over)
@@ -78,7 +78,7 @@ class RepeatChannel(Strict):
     count: Annotated[int, Field(ge=2, le=16)]
 
     def apply(self, image: Image) -> Image:
-        """Repeat the first channel."""
+        """The first channel ``count`` times, for nets that were trained on colour photographs."""
         return image.with_values(np.repeat(image.values[:1], self.count, axis=0))
 
 

@@ -48,7 +48,7 @@ class Host(Protocol):
         """Close the connection once the peer has had the time to read the last PDU."""
 
     def left(self, association: StorageAssociation) -> None:
-        """The association is over."""
+        """Called once, when the association is over, however it ended."""
 
 
 class StorageAssociation(Association):

@@ -48,7 +48,7 @@ class AssociationTable(Generic[AssociationT]):
         self._leaving = 0
 
     def __len__(self) -> int:
-        """How many are inside."""
+        """How many associations are open."""
         return len(self._associations)
 
     def make_room(self, peer_address: str, calling_ae_title: str) -> bool:
@@ -112,7 +112,7 @@ class AssociationTable(Generic[AssociationT]):
             ]
 
     def everybody(self) -> list[AssociationT]:
-        """All that are inside."""
+        """The associations that are open now; more may come and go meanwhile."""
         with self._lock:
             return list(self._associations.values())
 

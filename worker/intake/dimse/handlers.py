@@ -215,7 +215,7 @@ class _ArrivingInstance:
             self._failed = self._handler.answer_of(error, self._caller)
 
     def complete(self) -> Answer:
-        """Scan and admit."""
+        """Scan the received data set and admit it: the answer is success only when it is durable and indexed."""
         answer = self._failed
         outcome = ""
         if answer is None:

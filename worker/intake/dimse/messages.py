@@ -239,4 +239,4 @@ class _ExtraService:
         return Answer(SUCCESS)
 
     def drop(self) -> None:
-        """Nothing is on disk."""
+        """Nothing to remove: this message was never put on disk."""

@@ -71,7 +71,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The tracking identifier, else what was found, for people."""
         return self.tracking_identifier or self.finding or "unnamed"
 
 

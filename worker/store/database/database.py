@@ -210,7 +210,7 @@ def to_microseconds(moment: datetime) -> int:
 
 
 def from_microseconds(value: int) -> datetime:
-    """The moment, in UTC."""
+    """The moment (aware, in UTC) that a column with microseconds since 1970 stands for."""
     return EPOCH + timedelta(microseconds=value)
 
 

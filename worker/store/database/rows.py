@@ -24,7 +24,7 @@ from worker.store.spool.spool import Spool
 
 
 def job_of(row: Row[Any]) -> Job:
-    """A row of ``jobs``."""
+    """The job of a row of ``jobs``."""
     model = None
     if row.model_digest is not None:
         model = ModelIdentity(row.model_name, row.model_version, Digest(row.model_digest))
@@ -48,7 +48,7 @@ def job_of(row: Row[Any]) -> Job:
 
 
 def instance_of(row: Row[Any], spool: Spool) -> StoredInstance:
-    """A row of ``instances``."""
+    """The stored instance of a row of ``instances``, with its file in the spool."""
     return StoredInstance(
         header=IndexedHeader(
             sop_class_uid=SOPClassUID(row.sop_class_uid),
@@ -77,7 +77,7 @@ def instance_of(row: Row[Any], spool: Spool) -> StoredInstance:
 
 
 def result_of(row: Row[Any], spool: Spool) -> ResultObject:
-    """A row of ``results``."""
+    """The result object of a row of ``results``, with its file in the spool."""
     return ResultObject(
         kind=row.kind,
         sop_class_uid=SOPClassUID(row.sop_class_uid),

@@ -29,7 +29,7 @@ class Limits:
 
 
 class LedgerJobs:
-    """Jobs in the ledger."""
+    """Claims on jobs, and how they end, in the ledger (the pipeline's port Jobs)."""
 
     def __init__(self, database: Database, *, limits: Limits | None = None) -> None:
         self._database = database
@@ -150,6 +150,6 @@ def end_attempt(
 
 
 def due_in(seconds: float, now: datetime) -> Mapping[str, Any]:
-    """Columns that schedule something."""
+    """Values of the columns that schedule a job or a delivery: due in so many seconds, and published again then."""
     due_at = now + timedelta(seconds=seconds)
     return {"not_before": due_at, "scheduled_at": now, "rung_at": None, "ring_at": due_at}

@@ -20,7 +20,7 @@ from worker.wiring.reading import instances_in
 
 @pytest.fixture(scope="module")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
-    return FolderStore(tmp_path_factory.mktemp("door"))
+    return FolderStore(tmp_path_factory.mktemp("listener"))
 
 
 @pytest.fixture(scope="module")

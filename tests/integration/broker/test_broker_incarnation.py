@@ -1,4 +1,4 @@
-"""Whoever rang must hear that the broker began anew: after a restart, and after it was emptied."""
+"""Whoever published must hear that the broker began anew: after a restart, and after it was emptied."""
 
 from __future__ import annotations
 
