@@ -11,7 +11,8 @@ from pydicom import dcmread
 
 from tests.e2e.processes import overread
 from tests.integration.results import subjects
-from tests.unit.results import given, seg_reader
+from tests.unit.results import given
+from tests.unit.results.seg import seg_reader
 from tests.viewer import screen
 from tests.viewer.reading_room import SAME, ReadingRoom
 from worker.domain.result import EncodedObject, ResultKind

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.integration.results import subjects
-from tests.unit.results import pictured, reading
+from tests.unit.results import reading
+from tests.unit.results.display import pictured
 from tests.viewer import screen
 from tests.viewer.expectations import assert_segments, colour_inside, segments_on
 from tests.viewer.reading_room import STUDIES, ReadingRoom

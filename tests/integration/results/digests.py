@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.integration.results import subjects
-from tests.unit.results import given, pictured, revised
+from tests.unit.results import given, revised
+from tests.unit.results.display import pictured
 from worker.domain.findings import Conclusion
 from worker.domain.profile import OHIF, PLAIN, WEASIS
 from worker.domain.result import EncodedObject

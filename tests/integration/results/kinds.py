@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.integration.results import subjects, validators
-from tests.unit.results import given, pictured
+from tests.unit.results import given
+from tests.unit.results.display import pictured
 from tests.unit.results.revised import predecessors_of
 from worker.domain.findings import Conclusion, Refusal
 from worker.domain.profile import OHIF, SLICER, Profile, SegmentEncoding

@@ -15,7 +15,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from tests import builders, picture_builders
-from tests.unit.results import given, pictured, reported
+from tests.unit.results import given, reported
+from tests.unit.results.display import pictured
 from worker.decode.series.headers import HeaderReader
 from worker.decode.series.volumes import VolumeReader
 from worker.domain.codes import MILLIMETRE, Code

@@ -14,8 +14,9 @@ from pydicom import dcmread
 
 from tests import builders
 from tests.integration.results import validators
-from tests.unit.results import given, pictured, projection, reading
-from tests.unit.results.pictured import Encoded
+from tests.unit.results import given, projection, reading
+from tests.unit.results.display import pictured
+from tests.unit.results.display.pictured import Encoded
 from worker.domain.result import ResultKind
 
 pytestmark = pytest.mark.dcmtk

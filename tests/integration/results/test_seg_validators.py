@@ -11,7 +11,8 @@ import SimpleITK as sitk  # noqa: N813 - its own documentation calls it so
 from pydicom import dcmread
 
 from tests.integration.results import validators
-from tests.unit.results import given, projection, seg_judged
+from tests.unit.results import given, projection
+from tests.unit.results.seg import seg_judged
 from tests.unit.results.test_geometry import IN_PLANES, PROFILES, turned
 from worker.domain.profile import SegmentEncoding
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.results import given, pictured, reading, reported
+from tests.unit.results import given, reading, reported
+from tests.unit.results.display import pictured
 from worker.domain.findings import Conclusion, Detection, Presence
 from worker.domain.profile import KeyImages, Profile
 from worker.domain.regions import Box

@@ -18,7 +18,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from tests import builders
-from tests.unit.results import given, pictured, projection, reported
+from tests.unit.results import given, projection, reported
+from tests.unit.results.display import pictured
 from tests.unit.results.revised import predecessors_of
 from tests.unit.results.test_copied_values import code, put
 from worker.domain.character_sets import StatedSets

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from tests import builders
-from tests.unit.results import given, projection, reading, seg_judged, seg_reader
+from tests.unit.results import given, projection, reading
+from tests.unit.results.seg import seg_judged, seg_reader
 from worker.domain.profile import OHIF, Profile, SegmentEncoding
 from worker.gate.result_gate import ResultGate
 from worker.results.encoder import DicomEncoder

@@ -11,8 +11,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests import builders
-from tests.unit.results import given, pictured, reading
-from tests.unit.results.pictured import Encoded
+from tests.unit.results import given, reading
+from tests.unit.results.display import pictured
+from tests.unit.results.display.pictured import Encoded
 from worker.domain.errors import PermanentError
 from worker.domain.profile import OHIF
 from worker.domain.result import ResultKind

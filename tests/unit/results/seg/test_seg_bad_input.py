@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from tests import builders
-from tests.unit.results import given, projection, reading, seg_judged, seg_reader
+from tests.unit.results import given, projection, reading
+from tests.unit.results.seg import seg_judged, seg_reader
 from worker.domain.errors import PermanentError
 from worker.domain.findings import Conclusion, Segment, Segmentation
 from worker.domain.profile import OHIF, Profile, SegmentEncoding

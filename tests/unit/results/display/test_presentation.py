@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.unit.results import given, pictured, projection, reading
-from tests.unit.results.pictured import Encoded
+from tests.unit.results import given, projection, reading
+from tests.unit.results.display import pictured
+from tests.unit.results.display.pictured import Encoded
 from worker.domain.findings import Detection
 from worker.domain.profile import OHIF, WEASIS
 from worker.domain.regions import Circle

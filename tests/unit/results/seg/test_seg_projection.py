@@ -11,7 +11,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests import builders
-from tests.unit.results import given, projection, reading, seg_judged
+from tests.unit.results import given, projection, reading
+from tests.unit.results.seg import seg_judged
 from worker.domain.errors import PermanentError
 from worker.domain.profile import OHIF, WEASIS
 from worker.domain.volume import SliceRef, Space

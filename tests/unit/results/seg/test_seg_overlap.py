@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.results import given, pictured, reading, seg_judged, seg_reader
+from tests.unit.results import given, reading
+from tests.unit.results.display import pictured
+from tests.unit.results.seg import seg_judged, seg_reader
 from worker.domain.findings import Conclusion, Measurement
 from worker.domain.profile import Profile, SegmentEncoding
 from worker.gate.result_gate import ResultGate

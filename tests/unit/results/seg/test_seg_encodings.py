@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.unit.results import given, reading, seg_judged
+from tests.unit.results import given, reading
+from tests.unit.results.seg import seg_judged
 from worker.domain.findings import Conclusion
 from worker.domain.profile import Profile, SegmentEncoding
 from worker.domain.result import EncodedObject

@@ -11,8 +11,9 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from tests import builders
-from tests.unit.results import given, pictured, projection, reading
-from tests.unit.results.pictured import Encoded
+from tests.unit.results import given, projection, reading
+from tests.unit.results.display import pictured
+from tests.unit.results.display.pictured import Encoded
 from worker.domain.findings import Detection, Presence, QualityStatement, Segmentation
 from worker.domain.profile import OHIF, PLAIN
 from worker.domain.result import ResultKind
