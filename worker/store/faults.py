@@ -35,6 +35,12 @@ def _armed() -> _Fault | None:
 _FAULT = _armed()
 
 
+def arm() -> None:
+    """Look at the environment again: for a child that was forked after this module was read."""
+    global _FAULT
+    _FAULT = _armed()
+
+
 def reach(step: str) -> None:
     """Mark a step; acts only when the environment asked for a fault at exactly this step."""
     if _FAULT is None or _FAULT.step != step:

@@ -11,14 +11,18 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.contract.store.kit import PASSED, Kit, a_decision, a_plan, an_offer, results_of, stored
 from worker.domain.errors import OverreadError
 from worker.domain.job import JobId, JobKind
 from worker.domain.result import DeliveryState
 from worker.domain.study import OfferedInstance
+from worker.store import faults
 from worker.store.database.database import Database
 from worker.store.faults import VARIABLE
 
@@ -106,26 +110,76 @@ def reindex(path: Path) -> OfferedInstance | None:
     return offered
 
 
-def run(what: str, url: str, folder: Path, argument: str, *, fault: str = "") -> subprocess.CompletedProcess[str]:
-    """Run this module in a process of its own, to its end."""
-    return subprocess.run(
-        command(what, url, folder, argument),
-        cwd=ROOT,
-        env={**os.environ, **({VARIABLE: fault} if fault else {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit status (negative: the signal), and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Forks:
+    """A process that has imported all of this module and forks a child for each call: a start takes no time then."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.store.child"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=120)
+        assert self._process.returncode == 0
+
+    def run(self, what: str, url: str, folder: Path, argument: str, *, fault: str = "") -> Ended:
+        """Do something in a process of its own, to its end."""
+        process, files = self._process, [folder / f"child.{name}" for name in ("stdout", "stderr")]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([what, url, str(folder), argument, fault, *map(str, files)]) + "\n")
+        process.stdin.flush()
+        returncode = int(process.stdout.readline())
+        stdout, stderr = (file.read_text(encoding="utf-8") for file in files)
+        return Ended(returncode, stdout, stderr)
+
+
+def serve_forks() -> None:
+    """For each line of standard input a child; its exit status is a line of standard output."""
+    for line in sys.stdin:
+        *wanted, fault, stdout, stderr = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            for number, path in ((1, stdout), (2, stderr)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            os.environ[VARIABLE] = fault
+            faults.arm()  # a program of its own would have read it when it was started
+            code = 1
+            try:
+                main(*wanted)
+                code = 0
+            except BaseException:  # noqa: BLE001 - of a child, which must not go on as its parent
+                traceback.print_exc()
+            os._exit(code)
+        said(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
 
 
 def command(what: str, url: str, folder: Path, argument: str) -> list[str]:
     return [sys.executable, "-m", "tests.integration.store.child", what, url, str(folder), argument]
 
 
-if __name__ == "__main__":
-    opened = open_kit(sys.argv[2], Path(sys.argv[3]))
-    {"admit": admit, "route": route, "produce": produce, "deliver": deliver, "race": race}[sys.argv[1]](
-        opened, sys.argv[4]
-    )
+def main(what: str, url: str, folder: str, argument: str) -> None:
+    opened = open_kit(url, Path(folder))
+    {"admit": admit, "route": route, "produce": produce, "deliver": deliver, "race": race}[what](opened, argument)
     opened.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        main(*sys.argv[1:])
+    else:
+        serve_forks()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.store.kit import STUDY, Kit, an_offer
-from tests.integration.store.child import reindex, run
+from tests.integration.store.child import Ended, Forks, reindex
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryState
 from worker.domain.study import Admission
@@ -16,6 +17,7 @@ from worker.store.custody.recovery import recover
 from worker.store.spool.spool import object_key
 
 COUNT = 16
+_FORKS = Forks()
 ADMISSION_STEPS = [
     "spool.fsync",
     "admit.synced",
@@ -24,6 +26,16 @@ ADMISSION_STEPS = [
     "admit.before-commit",
     "admit.after-commit",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forks() -> Iterator[None]:
+    with _FORKS:
+        yield
+
+
+def run(what: str, url: str, folder: Path, argument: str, *, fault: str = "") -> Ended:
+    return _FORKS.run(what, url, folder, argument, fault=fault)
 
 
 def acknowledged(output: str) -> set[str]:
