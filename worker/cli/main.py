@@ -12,7 +12,7 @@ from worker.cli import console
 from worker.cli.options import speak_as
 from worker.cli.processes import end_with_parent
 from worker.domain.errors import OverreadError
-from worker.observe import stray_output
+from worker.observe import collector, stray_output
 from worker.settings import stated_log
 
 _COMMANDS = {
@@ -87,8 +87,10 @@ def main() -> None:
     command = next(iter(sys.argv[1:]), "")
     if command in _PROCESSES:
         speak_as(_PROCESSES[command], stated_log())
-    with console.reporting():
-        _run(build(only=command))
+    with collector.ending(), console.reporting():
+        with collector.starting():
+            app = build(only=command)
+        _run(app)
     sys.exit(0)
 
 

@@ -18,6 +18,7 @@ from worker.cli import console
 from worker.cli.options import Config, Data, environment, overrides, settings_for
 from worker.cli.processes import WATCH_EVERY_S, Processes, say_ready
 from worker.domain.errors import TransientError
+from worker.observe import collector
 from worker.tasks.lanes import Lane
 
 log = logging.getLogger(__name__)
@@ -66,12 +67,13 @@ class Stop:
 
 def listen(config: Config = None, data: Data = None) -> None:
     """Receive: the C-STORE and C-ECHO SCP. 0x0000 means that the instance is durable."""
-    from worker.wiring.listener import build_listener
-
     with console.reporting():
         settings = settings_for(config, data, process="listener")
         stop = Stop()
-        listener = build_listener(settings)
+        with collector.starting():
+            from worker.wiring.listener import build_listener
+
+            listener = build_listener(settings)
         listener.start()
         say_ready()
         log.info("listening", extra={"address": settings.listener.bind, "port": listener.port})
@@ -86,15 +88,17 @@ def sweep(config: Config = None, data: Data = None) -> None:
     Beside that it asks destinations whether they keep our results, tells others what we keep, and deletes what is old.
     """
     from worker.cli.background_threads import Background
-    from worker.wiring.background_work import background_tasks
-    from worker.wiring.sweeper import build_sweeper
 
     with console.reporting():
         settings = settings_for(config, data, process="sweeper")
         stop = Stop()
-        sweeper = build_sweeper(settings)
+        with collector.starting():
+            from worker.wiring.background_work import background_tasks
+            from worker.wiring.sweeper import build_sweeper
+
+            sweeper, tasks = build_sweeper(settings), background_tasks(settings)
         wait_s = SWEEP_EVERY_S
-        with Background(background_tasks(settings)):
+        with Background(tasks):
             while not stop.wait(wait_s):
                 try:
                     swept = sweeper.sweep()
@@ -117,7 +121,8 @@ def work(
 
     Run as many as you have machines.
     """
-    from worker.wiring import workers
+    with collector.starting():
+        from worker.wiring import workers
 
     with console.reporting():
         lanes = list(dict.fromkeys(lane or Lane))
@@ -143,7 +148,8 @@ def _one_worker_for_each(lanes: Sequence[Lane], environ: Mapping[str, str]) -> N
 
 def flower(config: Config = None, data: Data = None) -> None:
     """Show tasks by model and stage in a browser (Flower, behind a login)."""
-    from worker.wiring import flower as monitor
+    with collector.starting():
+        from worker.wiring import flower as monitor
 
     with console.reporting():
         monitor.run(settings_for(config, data, process="flower"))

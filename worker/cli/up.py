@@ -14,7 +14,7 @@ from worker.cli.options import Config, environment, overrides, settings_of
 from worker.cli.processes import LONGEST_PAUSE_S, WATCH_EVERY_S, Processes
 from worker.cli.serve import Stop
 from worker.domain.errors import TransientError
-from worker.observe import stray_output
+from worker.observe import collector, stray_output
 from worker.settings import Settings
 from worker.store.spool.data_folder import make_data_folder
 from worker.tasks.lanes import Lane
@@ -108,7 +108,8 @@ def up(
         stop = Stop()
         installation = Installation(settings, environ)
         try:
-            installation.start()
+            with collector.starting():
+                installation.start()
             if not stray_output.takes_events_only():
                 _say_where(settings)
             while not stop.wait(WATCH_EVERY_S):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from socket import gethostname
 from typing import Any
 
 from celery import Celery
@@ -40,19 +41,17 @@ def run(app: Celery, lanes: Sequence[Lane], *, concurrency: int, stop: ParentSto
 
 
 def _run(app: Celery, lanes: Sequence[Lane], *, concurrency: int) -> None:
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--queues={','.join(lane.queue for lane in lanes)}",
-            f"--concurrency={concurrency}",
-            f"--hostname={'-'.join(lanes)}-{os.getpid()}@%h",
-            "--pool=prefork",
-            "--optimization=fair",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
+    # Not by the command line of Celery, which brings a shell with completion into each worker.
+    app.Worker(
+        hostname=f"{'-'.join(lanes)}-{os.getpid()}@{gethostname()}",
+        queues=[lane.queue for lane in lanes],
+        concurrency=concurrency,
+        pool="prefork",
+        optimization="fair",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    ).start()
 
 
 def _keep_ours(**_: Any) -> None:

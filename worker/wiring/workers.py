@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from worker.domain.errors import OverreadError
 from worker.inference.runtime import interruption
+from worker.observe import collector
 from worker.observe.crash_record import BlackBox
 from worker.observe.memory_pressure import offer_to_be_killed_first
 from worker.pipeline.attempt import AttemptPolicy, Stopwatch
@@ -115,13 +116,14 @@ def planned_stops(settings: Settings) -> PlannedStops:
 
 def run_worker(settings: Settings, lanes: Sequence[Lane]) -> None:
     """Run one Celery worker for these lanes until SIGTERM; what is running then is handed back, and does not count."""
-    stores.prepare(settings)
-    stops = planned_stops(settings)
-    stops.take_up()
-    brokers.remove_wrong_type_keys(settings)  # a worker that one of them ended is started again, and comes by here
-    app = brokers.application(settings)
-    _import_before_the_fork(lanes)
-    models = _models_before_the_fork(settings, lanes)
+    with collector.starting():
+        stores.prepare(settings)
+        stops = planned_stops(settings)
+        stops.take_up()
+        brokers.remove_wrong_type_keys(settings)  # a worker that one of them ended comes by here when it starts again
+        app = brokers.application(settings)
+        _import_before_the_fork(lanes)
+        models = _models_before_the_fork(settings, lanes)
     made: dict[int, UseCases] = {}
     making = threading.Lock()
     black_box = BlackBox(settings.node.data / "run")

@@ -86,7 +86,10 @@ from worker.tasks import program
 from worker.tasks.stopping import ParentStop
 
 class EndsAtOnce:
-    def worker_main(self, argv):
+    def Worker(self, **options):
+        return self
+
+    def start(self):
         pass
 
 try:
