@@ -229,6 +229,7 @@ def train(plans: dict[str, Any], case: Case, raw: Path) -> None:
             {**plans, "continue_training": False}, case.configuration, fold, dataset, device=torch.device("cpu")
         )
         trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, case.steps, 1
+        trainer.logger.plot_progress_png = lambda _: None  # nobody looks at the curve
         trainer.run_training()
 
 
