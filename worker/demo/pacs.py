@@ -31,6 +31,7 @@ from worker.demo.archive import UNREADABLE, Archive, ArchivedInstance, SeriesLis
 from worker.demo.commitment import PUSH_MODEL, Commitments
 from worker.demo.query import matches
 from worker.demo.routing import Routed, Router
+from worker.demo.sockets import send_at_once
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
 
@@ -116,6 +117,7 @@ class DemoPacs:
                 (_LOOPBACK, self._wanted_port),
                 block=False,
                 evt_handlers=[
+                    (evt.EVT_CONN_OPEN, send_at_once),
                     (evt.EVT_C_STORE, self._on_store),
                     (evt.EVT_C_FIND, self._on_find),
                     (evt.EVT_N_ACTION, self._commitments.on_action),

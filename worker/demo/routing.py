@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pynetdicom import AE, _config, build_context
+from pynetdicom import AE, _config, build_context, evt
 
 from worker.demo.archive import Archive, ArchivedInstance
+from worker.demo.sockets import send_at_once
 from worker.domain.result import Destination
 from worker.domain.study import SOPInstanceUID, StudyInstanceUID
 
@@ -124,7 +125,13 @@ class Router:
         ae.connection_timeout, ae.acse_timeout, ae.dimse_timeout = 5, 30, 60
         pairs = dict.fromkeys((one.sop_class_uid, one.transfer_syntax_uid) for one in instances)
         contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs][:128]
-        association = ae.associate(to.host, to.port, contexts=contexts, ae_title=to.ae_title)
+        association = ae.associate(
+            to.host,
+            to.port,
+            contexts=contexts,
+            ae_title=to.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        )
         taken: list[SOPInstanceUID] = []
         if association.is_established:
             for number, instance in enumerate(instances, start=1):

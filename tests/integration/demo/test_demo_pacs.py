@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.uid import JPEG2000Lossless, RLELossless
+from pynetdicom import AE, evt
 
 from tests import builders
 from tests.integration.deliver.listener import Reports, a_listener
@@ -25,6 +27,7 @@ from worker.deliver.read_back import ReadBack
 from worker.deliver.send_files import send_files
 from worker.deliver.store_scu import StoreSender
 from worker.demo.pacs import DemoPacs, list_studies
+from worker.demo.sockets import send_at_once
 from worker.domain.errors import ConfigurationError
 from worker.domain.result import Destination
 
@@ -223,3 +226,13 @@ def test_the_process_names_a_port_in_use(tmp_path: Path) -> None:
         )
     assert ended.returncode == 78
     assert port in ended.stderr.decode()
+
+
+def test_no_pdu_waits_for_an_acknowledgement(tmp_path: Path) -> None:
+    with DemoPacs(tmp_path) as pacs:
+        ae = AE(ae_title="CT1")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        handlers = [(evt.EVT_CONN_OPEN, send_at_once)]
+        association = ae.associate("127.0.0.1", pacs.port, ae_title="DEMOPACS", evt_handlers=handlers)
+        assert association.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        association.release()

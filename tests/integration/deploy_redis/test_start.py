@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 from celery.contrib.testing.worker import start_worker
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
@@ -52,10 +54,11 @@ def _answers(port: int) -> bool:
 
 
 def test_it_asks_for_the_password(port: int) -> None:
+    at_once = Retry(NoBackoff(), 0)
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=port).ping()
+        redis.Redis(port=port, retry=at_once).ping()
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=port, password="guessed").ping()  # noqa: S106
+        redis.Redis(port=port, password="guessed", retry=at_once).ping()  # noqa: S106
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def settings(tmp_path: Path, port: int) -> Settings:
 def test_a_port_that_is_free_a_moment_later_is_taken(tmp_path: Path, taken: socket.socket) -> None:
     port = taken.getsockname()[1]
     listener = build_listener(settings(tmp_path, port))
-    goes_down = threading.Timer(1.0, taken.close)
+    goes_down = threading.Timer(0.3, taken.close)
     goes_down.start()
     listener.start()
     try:

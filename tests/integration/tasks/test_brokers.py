@@ -95,6 +95,7 @@ def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[RabbitMQ]:
         "RABBITMQ_LOG_BASE": str(tmp_path / "log"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(tmp_path / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(tmp_path / "pid"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",  # who waits, sleeps
         "ERL_EPMD_PORT": str(free_port()),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
@@ -105,7 +106,7 @@ def a_rabbitmq(tmp_path: Path, *, settings: str = "[]") -> Iterator[RabbitMQ]:
         wait(lambda: listening(port), what="RabbitMQ listens")
         yield RabbitMQ(f"amqp://guest:guest@127.0.0.1:{port}//", environ)
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGKILL)  # its folder is thrown away
         server.wait(60)
         subprocess.run(["epmd", "-kill"], env=environ, check=False, capture_output=True)
 
