@@ -87,9 +87,12 @@ def transport_options(options: BrokerOptions, *, confirmed: bool = False) -> dic
     A worker asks for no such word for what it tells Flower: a RabbitMQ that takes no messages (memory or disk alarm)
     still gives them out, and its worker goes on.
     """
+    # Who publishes asks once: what is not published now is published by the next sweep.
+    asked = {"max_retries": 0} if confirmed else {}
     if not options.is_redis:
-        return {"confirm_publish": confirmed, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
+        return {**asked, "confirm_publish": confirmed, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
     return {
+        **asked,
         # A message lives until somebody takes it. The sweeper publishes again what came to nothing, so kombu need not
         # remember what it gave away: a book of its own in Redis that could be damaged, and would be read by all.
         "ack_emulation": False,

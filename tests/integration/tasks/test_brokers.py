@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -312,6 +313,28 @@ def publish_what_is_not_ours(options: BrokerOptions) -> int:
 ENVELOPE_OF_ANOTHER_TYPE = json.dumps(
     {"body": "!", "headers": {"compression": []}, "properties": {"delivery_tag": {}, "body_encoding": "base64"}}
 )
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_is_away_is_asked_once(scheme: str) -> None:
+    came = 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            nonlocal came
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+                    came += 1
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        options = BrokerOptions(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/0")
+        with pytest.raises(TransientError) as caught:
+            CeleryPublisher(make_app(options), options).publish(due(1, kind=JobKind.ROUTE))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert (caught.value.code, came) == ("broker-away", 1)
 
 
 def test_a_broker_that_is_away_is_said_at_once() -> None:
