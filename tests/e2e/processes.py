@@ -82,19 +82,33 @@ def overread(
     *arguments: str, environ: Mapping[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the command line to its end, in a process of its own as a person does."""
-    return subprocess.run(
+    with a_process(*arguments, environ=environ) as process:
+        out, err = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@contextmanager
+def a_process(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A command of the command line in a process of its own; killed at the end where it has not ended."""
+    with subprocess.Popen(
         [sys.executable, "-m", "worker.cli", *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **(environ or {})},
-        check=False,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Installation:
-    """``overread up`` in a folder of its own."""
+    """``overread up`` in a folder of its own.
+
+    At the end of a ``with`` it is killed: nobody needs it any more. ``stop`` where how it ends is a matter of the test.
+    """
 
     def __init__(
         self,
@@ -152,8 +166,10 @@ class Installation:
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """kill -9 of every process of the installation at once."""
+        """kill -9 of every process of the installation at once; nothing where it has ended."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            return
         for pid in reversed(tree(self.process.pid)):
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -179,7 +195,7 @@ class Installation:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
 
 
 def tree(pid: int) -> list[int]:

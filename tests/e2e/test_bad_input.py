@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.e2e.processes import Installation, command, overread, until
+from tests.chaos.toy_model import write_package
+from tests.e2e.processes import Installation, a_process, command, until
 from tests.ports import free_port
-from worker import samples
 from worker.demo.pacs import DemoPacs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,12 @@ pytestmark = [pytest.mark.timeout(400)]
 def flat(text: str) -> str:
     """Console output without the line breaks of tables."""
     return " ".join(text.split())
+
+
+def with_a_small_model(folder: Path) -> dict[str, str]:
+    """One model that costs nothing, where what it finds is not the matter."""
+    write_package(folder / "models")
+    return {"OVERREAD_MODELS__FOLDERS": json.dumps([str(folder / "models")]), "OVERREAD_MODELS__PACKAGED": "false"}
 
 
 def send(installation: Installation, *paths: Path) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def test_a_study_without_images_ends_with_its_reason(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
     builders.write(builders.a_secondary_capture(), folder / "capture.dcm")
-    with Installation(tmp_path, send_to=[]) as installation:
+    with Installation(tmp_path, send_to=[], environ=with_a_small_model(tmp_path)) as installation:
         assert send(installation, folder)["outcomes"][0]["stored"]
         (job,) = until(
             lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the study ends"
@@ -75,14 +81,17 @@ def test_a_port_in_use_stops_the_listener_with_a_clear_exit_code(tmp_path: Path)
         taken.listen()
         port = str(taken.getsockname()[1])
         environ = {"OVERREAD_LISTENER__PORT": port, "OVERREAD_NODE__DATA": str(tmp_path)}
-        done = overread("listen", environ=environ, timeout=60)
-        assert done.returncode == 78
-        assert "port-in-use" in done.stderr
-        assert port in done.stderr
-        # All of it in one command stops as well, instead of starting the listener again for ever.
-        up = overread("up", "--no-flower", environ=environ, timeout=120)
-        assert up.returncode == 78
-        assert "listener" in up.stderr
+        # All of it in one command stops as well, instead of starting the listener again for ever. Both at a time: each
+        # waits a while for the port.
+        elsewhere = {**environ, "OVERREAD_NODE__DATA": str(tmp_path / "up")}
+        with a_process("listen", environ=environ) as alone, a_process("up", "--no-flower", environ=elsewhere) as up:
+            _, said = alone.communicate(timeout=60)
+            assert alone.returncode == 78
+            assert "port-in-use" in said
+            assert port in said
+            _, said = up.communicate(timeout=120)
+            assert up.returncode == 78
+            assert "listener" in said
 
 
 def test_a_wrong_configuration_names_the_key_and_the_nearest_known_one(tmp_path: Path) -> None:
@@ -95,7 +104,7 @@ def test_a_wrong_configuration_names_the_key_and_the_nearest_known_one(tmp_path:
 
 def test_a_broker_that_is_down_costs_time_only(tmp_path: Path) -> None:
     """Receiving goes on; the job waits in the database and runs when there is a broker."""
-    environ = {"OVERREAD_BROKER__URL": f"redis://127.0.0.1:{free_port()}/0"}
+    environ = {**with_a_small_model(tmp_path), "OVERREAD_BROKER__URL": f"redis://127.0.0.1:{free_port()}/0"}
     folder = tmp_path / "study"
     folder.mkdir()
     builders.write(builders.a_ct_slice(), folder / "slice.dcm")
@@ -108,18 +117,20 @@ def test_a_broker_that_is_down_costs_time_only(tmp_path: Path) -> None:
         assert "broker" in said.stdout
         assert "jobs wait in the database" in flat(said.stdout)
         assert "telemetry is off (ORT_DISABLE_TELEMETRY=1)" in flat(said.stdout)
+        installation.stop()
     del installation.environ["OVERREAD_BROKER__URL"]
     with installation:
         until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the study is routed")
 
 
-def test_a_pacs_that_is_down_loses_nothing_and_blocks_nothing(tmp_path: Path, sample_cache: Path) -> None:
+def test_a_pacs_that_is_down_loses_nothing_and_blocks_nothing(tmp_path: Path) -> None:
     port = free_port()
-    images = sorted(samples.fetch("brain-mr", sample_cache).glob("*.dcm"))
+    images = builders.a_ct_series(tmp_path / "ct", slices=8, rows=64, columns=64)
     other = tmp_path / "other"
     other.mkdir()
-    builders.write(builders.a_ct_slice(), other / "slice.dcm")
-    with Installation(tmp_path, send_to=[f"GONE@127.0.0.1:{port}"]) as installation:
+    builders.write(builders.a_ct_slice(study="other"), other / "slice.dcm")
+    environ = with_a_small_model(tmp_path)
+    with Installation(tmp_path, send_to=[f"GONE@127.0.0.1:{port}"], environ=environ) as installation:
         assert all(outcome["stored"] for outcome in send(installation, *images)["outcomes"])
         job = until(
             lambda: next((j for j in installation.jobs() if j["state"] == "delivering"), None), what="results wait"
@@ -147,7 +158,8 @@ def test_a_full_disk_is_refused_before_it_is_full(tmp_path: Path) -> None:
     folder.mkdir()
     builders.write(builders.a_ct_slice(), folder / "slice.dcm")
     much = str(shutil.disk_usage(tmp_path).free // 2**20 + 10_000)
-    installation = Installation(tmp_path, send_to=[], environ={"OVERREAD_STORAGE__RESERVE_MB": much})
+    environ = {**with_a_small_model(tmp_path), "OVERREAD_STORAGE__RESERVE_MB": much}
+    installation = Installation(tmp_path, send_to=[], environ=environ)
     with installation:
         (outcome,) = send(installation, folder)["outcomes"]
         assert outcome["status"] == 0xA700
@@ -155,6 +167,7 @@ def test_a_full_disk_is_refused_before_it_is_full(tmp_path: Path) -> None:
         said = command("doctor", "--data", str(installation.data), environ=installation.environ)
         assert "New instances get 0xA700 until there is room" in flat(said.stdout)
         assert installation.jobs() == []
+        installation.stop()
     installation.environ["OVERREAD_STORAGE__RESERVE_MB"] = "1"
     with installation:
         assert send(installation, folder)["outcomes"][0]["status"] == 0

@@ -73,6 +73,7 @@ def test_custom_steps_run_in_a_child_of_the_worker_alone(tmp_path: Path) -> None
         (pid,) = {int(word) for word in marker.read_text().split()}
         assert own[pid].role == "worker"
         assert own[own[pid].parent].role == "worker"  # the parent of the pool, which did not load it
+        assert installation.stop() == 0
     events = [json.loads(line) for line in installation.log.read_text(encoding="utf-8").splitlines()]
     assert "standard-error-written" in {one["event"] for one in events if one["process"] == "worker-analyse"}
     assert "Doe" not in installation.log.read_text(encoding="utf-8")

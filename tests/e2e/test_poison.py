@@ -51,6 +51,7 @@ def test_a_job_that_kills_its_worker_is_quarantined_with_the_evidence(tmp_path: 
         # The workers live, and take the next study.
         assert installation.send(other).returncode == 0
         until(lambda: [j for j in installation.jobs() if j["state"] == "no-model-applies"], what="the next study ends")
+        installation.stop()
     # A person's retry, once the cause is gone, brings it to its end.
     del installation.environ["OVERREAD_FAULT"]
     with installation:
