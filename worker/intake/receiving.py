@@ -31,6 +31,8 @@ class Custody(Protocol):
 class Receiving:
     """The listener with its store. ``recover`` puts right what a crash left, beside receiving."""
 
+    port_wait_s = PORT_WAIT_S
+
     def __init__(self, listener: Listener, store: Custody, recover: Callable[[], object]) -> None:
         self._listener = listener
         self._store = store
@@ -44,7 +46,7 @@ class Receiving:
     def start(self) -> None:
         """Listen; then, beside receiving, put right what a crash left.
 
-        Raises ConfigurationError (``port-in-use``) when the port is not free after ``PORT_WAIT_S`` either.
+        Raises ConfigurationError (``port-in-use``) when the port is not free after ``port_wait_s`` either.
         """
         self._store.start()
         self._bind()
@@ -56,7 +58,7 @@ class Receiving:
         self._store.close()
 
     def _bind(self) -> None:
-        ends = time.monotonic() + PORT_WAIT_S
+        ends = time.monotonic() + self.port_wait_s
         while True:
             try:
                 self._listener.start()

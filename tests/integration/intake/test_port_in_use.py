@@ -45,6 +45,8 @@ def test_a_port_that_is_free_a_moment_later_is_taken(tmp_path: Path, taken: sock
 
 def test_a_port_that_stays_taken_is_an_error(tmp_path: Path, taken: socket.socket) -> None:
     listener = build_listener(settings(tmp_path, taken.getsockname()[1]))
+    assert listener.port_wait_s == 5.0
+    listener.port_wait_s = 0.2
     with pytest.raises(ConfigurationError) as caught:
         listener.start()
     listener.stop(grace_s=0.0)
