@@ -48,6 +48,7 @@ def onnx_net() -> Callable[[str, str], Run]:
     def load(folder: str, file: str) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits, sleeps
         session = onnxruntime.InferenceSession(MODELS / folder / file, options, providers=["CPUExecutionProvider"])
 
         def run(image: np.ndarray) -> np.ndarray:

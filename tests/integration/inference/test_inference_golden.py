@@ -107,7 +107,9 @@ def script(path: Path) -> ModuleType:
 
 
 def net(model: str, file: str):
-    session = onnxruntime.InferenceSession(MODELS / model / file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits, sleeps
+    session = onnxruntime.InferenceSession(MODELS / model / file, options, providers=["CPUExecutionProvider"])
     return lambda image: session.run(None, {"image": np.ascontiguousarray(image, np.float32)})[0]
 
 
