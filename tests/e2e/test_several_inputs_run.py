@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from tests import builders
 from tests.e2e.processes import command
-from tests.unit.inference.test_inference_registration import moved_by, t2_elsewhere
+from tests.unit.inference.steps.test_inference_registration import moved_by, t2_elsewhere
 from tests.unit.inference.two_inputs import FIRST_MM, SHAPE, SPACING_MM, grid, seen, two_input_package
 
 FOUND = seen(grid(), SHAPE, sequence="t2") - seen(grid(), SHAPE, sequence="t1") > 300

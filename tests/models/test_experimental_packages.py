@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.models.conftest import MODELS
-from tests.unit.inference.test_inference_shipped_contracts import a_series
+from tests.unit.inference.manifest.test_inference_shipped_contracts import a_series
 from worker.domain.errors import NotApplicableError
 from worker.domain.findings import Conclusion, Presence
 from worker.domain.study import SeriesSummary

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import yaml
-from monai.losses import DiceCELoss
-from monai.networks.nets import UNet
 
 from tests.integration.importing.train_nnunet import a_body
+
+if TYPE_CHECKING:
+    from monai.networks.nets import UNet
 
 NETWORK = {
     "spatial_dims": 3, "in_channels": 1, "out_channels": 3, "channels": [8, 16, 16], "strides": [2, 2],
@@ -28,6 +29,10 @@ def train(seed: int = 0, heads: int = 3) -> UNet:
     """Adam on random windows of phantoms; axes (x, y, z) as in the bundle."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
+    # Here: to import MONAI takes seconds, which every process would spend that collects the tests.
+    from monai.losses import DiceCELoss
+    from monai.networks.nets import UNet
+
     net = UNet(**{**NETWORK, "out_channels": heads})
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
     loss = DiceCELoss(to_onehot_y=heads > 1, softmax=heads > 1, sigmoid=heads == 1)

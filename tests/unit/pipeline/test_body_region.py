@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.inference.test_inference_shipped_contracts import BRAIN, LUNGS, a_series, rule_of
+from tests.unit.inference.manifest.test_inference_shipped_contracts import BRAIN, LUNGS, a_series, rule_of
 from worker.pipeline.body_region import body_regions, regions_in
 from worker.pipeline.selection import refusals
 

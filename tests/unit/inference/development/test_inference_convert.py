@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 from typer.testing import CliRunner
 
-from tests.unit.inference.test_inference_session import net, weights_of
+from tests.unit.inference.runtime.test_inference_session import net, weights_of
 from tests.unit.inference.tiny_models import affine_net, changed, package_data, save, write_package
 from worker.cli.main import build
 from worker.domain.errors import ConfigurationError

@@ -24,7 +24,7 @@ from worker.domain.study import (
 from worker.inference.manifest.manifest import Manifest, parse_manifest
 from worker.pipeline.selection import refusals, score
 
-MODELS = Path(__file__).parents[3] / "models"
+MODELS = Path(__file__).parents[4] / "models"
 
 
 def rule_of(model: str) -> Rule:

@@ -189,7 +189,7 @@ def test_a_session_larger_than_the_budget_still_runs(tmp_path: Path) -> None:
 _FORK = """
 import os, sys
 from pathlib import Path
-from tests.unit.inference.test_inference_session import net, weights_of
+from tests.unit.inference.runtime.test_inference_session import net, weights_of
 from worker.inference.runtime.session import SessionCache
 
 cache = SessionCache()
@@ -208,7 +208,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_sessions_of_the_parent_are_not_used_after_a_fork(tmp_path: Path) -> None:
     plain(tmp_path)
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     done = subprocess.run(
         [sys.executable, "-c", _FORK, str(tmp_path / "model.onnx")], cwd=root, check=False, timeout=120
     )
@@ -218,7 +218,7 @@ def test_sessions_of_the_parent_are_not_used_after_a_fork(tmp_path: Path) -> Non
 def test_importing_the_predictor_starts_no_thread() -> None:
     code = "import worker.inference.run.predictor, threading, os; print(len(os.listdir('/proc/self/task')))"
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True, text=True, timeout=120
     )
@@ -254,7 +254,7 @@ INTERRUPTED = """
 import sys, threading, time
 from pathlib import Path
 import numpy as np
-from tests.unit.inference.test_inference_session import ONE, net, weights_of
+from tests.unit.inference.runtime.test_inference_session import ONE, net, weights_of
 from worker.domain.errors import ShutdownError
 from worker.inference.runtime import interruption
 from worker.inference.runtime.session import SessionCache

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from worker.inference.runtime.providers import runtime
 from worker.inference.runtime.telemetry import FIRST_NOT_WATCHED, VARIABLE, telemetry_of
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("before", [None, "0", "", "1"])

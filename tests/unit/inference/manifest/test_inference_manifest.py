@@ -18,7 +18,7 @@ from worker.domain.errors import ConfigurationError
 from worker.inference.manifest.manifest import Manifest, manifest_of, parse_manifest
 from worker.inference.manifest.schema import FILE_NAME, json_schema, schema_text, write_schema
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOOD = package_data("a" * 64)
 SHIPPED = sorted((ROOT / "models").glob("*/manifest.toml"))
 

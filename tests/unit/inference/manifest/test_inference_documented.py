@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from tests.unit.inference.test_inference_scaffold import codes_in, known
+from tests.unit.inference.development.test_inference_scaffold import codes_in, known
 from worker.inference.entries.contract import InputContract
 from worker.inference.entries.weights import CustomSteps, WeightsEntry
 from worker.inference.guards.guards import InputGuard, QualityLimit
@@ -21,7 +21,7 @@ from worker.inference.modes import Mode
 from worker.inference.outputs import Outputs, Threshold
 from worker.inference.steps import PostprocessingStep, PreprocessingStep
 
-PAGE = (Path(__file__).parents[3] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
 PIECES = [
     tomllib.loads(text.replace("REPLACE", "a" * 64))
     for text in re.findall(r"```toml manifest\n(.*?)```", PAGE, re.DOTALL)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.inference.test_inference_session import net, plain, weights_of
+from tests.unit.inference.runtime.test_inference_session import net, plain, weights_of
 from tests.unit.inference.tiny_models import a_volume, affine_net, changed, package_data, write_package
 from worker.domain.errors import ConfigurationError, PermanentError
 from worker.domain.study import Digest
