@@ -17,7 +17,7 @@ from tests.ports import free_port
 from worker.demo.pacs import DemoPacs
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def flat(text: str) -> str:

@@ -33,7 +33,7 @@ from worker.deliver.commitment_scp import PUSH_MODEL
 from worker.demo.pacs import DemoPacs
 from worker.domain.result import Destination
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.postgres, pytest.mark.redis]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.postgres, pytest.mark.redis]
 
 OURS = (SegmentationStorage, Comprehensive3DSRStorage)
 PROCESSES = {"listener", "sweeper", "worker", "up"}

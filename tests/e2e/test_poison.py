@@ -12,7 +12,7 @@ from tests import builders
 from tests.chaos.toy_model import write_package
 from tests.e2e.processes import Installation, command, command_line, tree, until
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def is_offered(pid: int) -> bool:

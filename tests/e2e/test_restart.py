@@ -18,7 +18,7 @@ from worker.store.database.database import Database, sqlite_url
 from worker.store.reading.queries import Queries
 from worker.store.spool.spool import Spool
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Site:

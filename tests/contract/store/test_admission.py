@@ -17,6 +17,8 @@ from worker.domain.study import Admission, RefusedInstance, SOPInstanceUID, Stud
 from worker.store.custody.admission import InstanceStore
 from worker.store.spool.spool import object_key
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_new_instance_is_stored_with_its_object_and_its_row(kit: Kit) -> None:
     offer = kit.offer(1)

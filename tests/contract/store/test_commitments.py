@@ -8,6 +8,8 @@ from tests.contract.store.kit import Kit, results_of, stored
 from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryId, DeliveryState
 
+pytestmark = pytest.mark.slow
+
 HOUR_S = 3600.0
 DAY_S = 86400.0
 

@@ -12,6 +12,8 @@ from worker.domain.job import JobId, JobState, StageTime
 from worker.domain.study import StudyInstanceUID
 from worker.store.work.jobs import LedgerJobs, Limits
 
+pytestmark = pytest.mark.slow
+
 DAY = 86400.0
 
 

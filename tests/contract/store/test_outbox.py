@@ -13,6 +13,8 @@ from worker.domain.job import JobId, JobState
 from worker.domain.result import DeliveryClaim, DeliveryState, SendOutcome
 from worker.store.work.outbox import DEATHS_UNTIL_PARKED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def produced(kit: Kit) -> JobId:

@@ -23,6 +23,8 @@ from worker.domain.result import (
 from worker.domain.study import Admission, Digest, SeriesInstanceUID, SOPClassUID, SOPInstanceUID, StudyInstanceUID
 from worker.store.work.products import LedgerProducts
 
+pytestmark = pytest.mark.slow
+
 KOS = SOPClassUID("1.2.840.10008.5.1.4.1.1.88.59")
 NEWER = ModelIdentity("lungs", "2.0", Digest("b" * 64))
 BOTH = ("ARCHIVE", "PACS")

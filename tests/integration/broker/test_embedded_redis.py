@@ -29,6 +29,8 @@ from worker.broker.binary import find_redis_server
 from worker.broker.embedded import EmbeddedRedis
 from worker.domain.errors import ConfigurationError, TransientError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

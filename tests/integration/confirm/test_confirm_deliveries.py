@@ -21,7 +21,7 @@ from worker.demo.pacs import DemoPacs
 from worker.domain.job import JobState
 from worker.domain.result import DeliveryState, Destination
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 US = at(0, ae_title="OVERREAD", name="overread")
 

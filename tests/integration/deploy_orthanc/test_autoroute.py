@@ -13,7 +13,7 @@ from tests.builders import a_ct_slice, a_uid
 from tests.integration.deploy_orthanc.orthanc import DummyOverread, PrivateOrthanc, until
 from tests.ports import free_port
 
-pytestmark = pytest.mark.orthanc
+pytestmark = [pytest.mark.slow, pytest.mark.orthanc]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from worker.importing.package_folder import Imported, Naming
 from worker.inference.packages.package import MANIFEST, load_package
 from worker.wiring import importing
 
-pytestmark = [pytest.mark.export, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.export, pytest.mark.timeout(300)]
 
 REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
 CODES = "".join(

@@ -24,6 +24,8 @@ from worker.inference.run.predictor import PackagePredictor
 from worker.inference.steps import preprocess
 from worker.inference.steps.orient import reorient
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path(__file__).parents[3] / "models"
 LUNGS, BRAIN = "lungs-airways-ct", "brain-mr-t1"
 

@@ -37,6 +37,8 @@ from tests.unit.intake.corpus import SOP, a_ct, encode
 from worker.intake.association.server import Listener
 from worker.intake.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 DATA = encode(a_ct(rows=64, columns=64))
 STORE = c_store(CT, SOP)
 HALF = p_data(pdv(1, STORE, flags=3)) + p_data(pdv(1, DATA[:4000], flags=0))

@@ -19,7 +19,7 @@ from tests.unit.results.display import pictured
 from tests.unit.results.display.pictured import Encoded
 from worker.domain.result import ResultKind
 
-pytestmark = pytest.mark.dcmtk
+pytestmark = [pytest.mark.slow, pytest.mark.dcmtk]
 
 
 def judged(one: Encoded, folder: Path) -> dict[ResultKind, list[Path]]:

@@ -15,7 +15,7 @@ from tests.unit.results.test_geometry import CORPUS
 from worker.domain.findings import Conclusion, Segmentation
 from worker.results.encoder import DicomEncoder
 
-pytestmark = pytest.mark.dcmtk
+pytestmark = [pytest.mark.slow, pytest.mark.dcmtk]
 
 
 def judged(study: given.Study, conclusion: Conclusion, folder: Path) -> list[Path]:

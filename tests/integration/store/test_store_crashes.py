@@ -16,6 +16,8 @@ from worker.domain.study import Admission
 from worker.store.custody.recovery import recover
 from worker.store.spool.spool import object_key
 
+pytestmark = pytest.mark.slow
+
 COUNT = 16
 _FORKS = Forks()
 ADMISSION_STEPS = [

@@ -31,6 +31,8 @@ from worker.tasks.app import BrokerOptions, make_app
 from worker.tasks.lanes import Lane
 from worker.tasks.publisher import CeleryPublisher
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "secret"  # noqa: S105 - of a server that lives as long as the test
 
